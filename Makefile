@@ -1,0 +1,238 @@
+# WarpEngine: the only build file. `make help` prints this first screen.
+#
+#   make                 libwarp.a, libwarp.so and the program warp, in build/
+#   make demo            real data, a kill -9, a recovery and a short race, in 3 minutes
+#   make check           every test, short; closes with "N passed, N failed"
+#   make check-asan      the tests under the address and undefined-behaviour sanitizers
+#   make check-ubsan     the undefined-behaviour sanitizer alone
+#   make check-tsan      the thread sanitizer
+#   make crash           kill -9 a writer, recover, compare    CYCLES=100 SEED=1
+#   make linear          histories of real threads, checked    HISTORIES=20 SEED=1
+#   make sim             the engine on one thread, with faults SEED=1 RUNS=200
+#   make planted         builds with a bug in them: each must be found
+#   make fuzz            libFuzzer (clang), FUZZ_SECONDS=60 each;  fuzz-smoke: corpus only
+#   make bench           warp bench with BENCH_ARGS="...";  bench-table: beside the peers
+#   make micro           one small benchmark per structure
+#   make layers          do all includes point downward?    make format, make tidy
+#   make install         PREFIX=/usr/local DESTDIR= ; make uninstall, make clean
+#   make packages        install the Debian packages that are missing
+#
+# Variables: MODE=release|debug|asan|ubsan|tsan  CC=gcc|clang  BUILD=build  V=1  JOBS=n
+# Each MODE has its own directory: release is $(BUILD) itself, the others $(BUILD)/<mode>.
+#
+# -------------------------------------------------------------------- end of the manual
+
+MAKEFLAGS += --no-builtin-rules --no-builtin-variables
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+pick = $(if $(filter command environment,$(firstword $(origin $(1)))),$($(1)),$(2))
+CC     := $(call pick,CC,gcc)
+CXX    := $(call pick,CXX,g++)
+AR     := $(call pick,AR,ar)
+BUILD  ?= build
+MODE   ?= release
+V      ?= 0
+JOBS   ?= $(shell nproc)
+PREFIX ?= /usr/local
+LIBDIR ?= $(PREFIX)/lib
+DESTDIR ?=
+Q := $(if $(filter 1,$(V)),,@)
+say = $(if $(filter 1,$(V)),@:,@printf '  %-7s %s\n' $(1) $(2))
+
+# ---- modes ------------------------------------------------------------------------------
+
+MODES := release debug asan ubsan tsan fuzz planted
+ifeq ($(filter $(MODE),$(MODES)),)
+$(error MODE=$(MODE) is none of: $(MODES))
+endif
+
+SAN :=
+NO_UNDEFINED := -Wl,-z,defs
+HARDENING := -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fstack-clash-protection
+ifneq ($(filter x86_64%,$(shell uname -m)),)
+HARDENING += -fcf-protection
+endif
+RELRO := -Wl,-z,relro,-z,now
+
+OUT_release := $(BUILD)
+OPT_release := -O2 $(HARDENING)
+OUT_debug   := $(BUILD)/debug
+OPT_debug   := -O0 -DWARP_SLOW_ASSERTS
+OUT_asan    := $(BUILD)/asan
+OPT_asan    := -O1 -DWARP_SLOW_ASSERTS -fno-omit-frame-pointer
+SAN_asan    := -fsanitize=address,undefined -fno-sanitize-recover=all
+OUT_ubsan   := $(BUILD)/ubsan
+OPT_ubsan   := -O1 -DWARP_SLOW_ASSERTS -fno-omit-frame-pointer
+SAN_ubsan   := -fsanitize=undefined -fno-sanitize-recover=all
+OUT_tsan    := $(BUILD)/tsan
+OPT_tsan    := -O1 -DWARP_SLOW_ASSERTS -fno-omit-frame-pointer
+SAN_tsan    := -fsanitize=thread
+OUT_fuzz    := $(BUILD)/fuzz
+OPT_fuzz    := -O1 -DWARP_SLOW_ASSERTS -fno-omit-frame-pointer
+SAN_fuzz    := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+
+# A planted build has one bug switched on, and the address sanitizer to see what it does.
+PLANTS := ACK_BEFORE_SYNC SKIP_CRC DROP_EPOCH
+PLANT  ?=
+ifeq ($(MODE),planted)
+ifeq ($(filter $(PLANT),$(PLANTS)),)
+$(error MODE=planted needs PLANT= one of: $(PLANTS))
+endif
+endif
+OUT_planted := $(BUILD)/planted/$(PLANT)
+OPT_planted := -O1 -fno-omit-frame-pointer -DWARP_PLANT_$(PLANT)=1
+SAN_planted := -fsanitize=address -fno-sanitize-recover=all
+
+OUT := $(OUT_$(MODE))
+SAN := $(SAN_$(MODE))
+
+# ---- flags ------------------------------------------------------------------------------
+
+WARNINGS := -Wall -Wextra -Werror -Wshadow -Wconversion -Wno-sign-conversion \
+            -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla -Wundef
+CPPFLAGS_ALL := -D_GNU_SOURCE -I. -Iinclude $(CPPFLAGS)
+CFLAGS_ALL   := -std=gnu11 -g $(OPT_$(MODE)) $(WARNINGS) -fPIC -fno-plt -fno-semantic-interposition \
+                -fvisibility=hidden -fno-strict-aliasing -pthread $(CFLAGS)
+LDFLAGS_ALL  := -pthread $(RELRO) $(LDFLAGS)
+LIBS_ENGINE  := -lck -luring
+
+# Our own programs use jemalloc; the library never does, so that dlopen works everywhere.
+# A sanitizer brings its own allocator, and the peers' libraries are not instrumented.
+plain := $(filter release debug,$(MODE))
+has   = $(shell printf '\043include <$(1)>\n' | $(CC) -E -x c - >/dev/null 2>&1 && echo yes)
+LIBS_PROGRAM :=
+ifneq ($(plain),)
+ifeq ($(call has,jemalloc/jemalloc.h),yes)
+LIBS_PROGRAM += -ljemalloc
+endif
+ifeq ($(call has,rocksdb/c.h),yes)
+PEERS += -DWARP_BENCH_ROCKSDB
+LIBS_PROGRAM += -lrocksdb
+endif
+ifeq ($(call has,lmdb.h),yes)
+PEERS += -DWARP_BENCH_LMDB
+LIBS_PROGRAM += -llmdb
+endif
+endif
+
+# ---- what there is: sources are found, not listed ---------------------------------------
+
+LIBRARY_ROOMS := base wal routing cache shards engine
+PROGRAM_ROOMS := tools tools/inspect bench bench/engines
+LIBRARY_SOURCES := $(wildcard $(addsuffix /*.c,$(LIBRARY_ROOMS)))
+PROGRAM_SOURCES := $(wildcard $(addsuffix /*.c,$(PROGRAM_ROOMS)))
+
+objects = $(patsubst %.c,$(OUT)/obj/%.o,$(1))
+LIBRARY_OBJECTS := $(call objects,$(LIBRARY_SOURCES))
+PROGRAM_OBJECTS := $(call objects,$(PROGRAM_SOURCES))
+PROGRAM_PARTS   := $(filter-out %/tools/main.o,$(PROGRAM_OBJECTS))
+
+VERSION := $(shell sed -n 's/^\#define WARP_VERSION_\(MAJOR\|MINOR\|PATCH\) //p' include/warp/warp.h | paste -sd.)
+SONAME  := libwarp.so.$(firstword $(subst ., ,$(VERSION)))
+
+# tests/<room>/test_*.c are one program per room; tests/lib is linked into each.
+TEST_ROOMS    := $(sort $(patsubst tests/%/,%,$(dir $(wildcard tests/*/test_*.c))))
+TEST_LIBRARY  := $(call objects,$(filter-out tests/lib/test_%,$(wildcard tests/lib/*.c)))
+TEST_BINARIES := $(addprefix $(OUT)/tests/,$(TEST_ROOMS))
+# These have a main of their own: all sources of the folder but test_*.c are one program.
+ACTORS         := $(foreach d,model linear torture crash sim,$(if $(wildcard tests/$(d)/$(d).c tests/$(d)/main.c),$(d)))
+ACTOR_BINARIES := $(addprefix $(OUT)/tests/,$(ACTORS))
+SINGLES         := $(filter-out $(wildcard tests/engine/test_*.c),$(wildcard tests/engine/idle.c))
+SINGLE_BINARIES := $(patsubst tests/engine/%.c,$(OUT)/tests/%,$(SINGLES))
+FUZZ_SOURCES  := $(wildcard tests/fuzz/fuzz_*.c)
+FUZZ_BINARIES := $(patsubst tests/fuzz/%.c,$(OUT)/tests/%,$(FUZZ_SOURCES))
+EXAMPLES      := $(patsubst examples/%.c,$(OUT)/examples/%,$(wildcard examples/*.c))
+MICROS        := $(patsubst bench/micro/%.c,$(OUT)/micro/%,$(wildcard bench/micro/*.c))
+
+WARP := $(if $(wildcard tools/main.c),$(OUT)/warp)
+
+.PHONY: all help tests
+all: $(if $(LIBRARY_OBJECTS),$(OUT)/libwarp.a $(OUT)/libwarp.so) $(WARP)
+tests: all $(TEST_BINARIES) $(ACTOR_BINARIES) $(SINGLE_BINARIES) $(EXAMPLES) $(if $(filter fuzz,$(MODE)),,$(FUZZ_BINARIES))
+
+help:
+	@sed -n '/^# ---/q; s/^# \{0,1\}//p' Makefile
+
+# ---- compiling and linking --------------------------------------------------------------
+
+# Objects depend on the command that makes them: another CC or other flags rebuild.
+COMMAND := $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(SAN) $(PEERS)
+$(OUT)/obj/.command: force
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(COMMAND)' | cmp -s - $@ || printf '%s\n' '$(COMMAND)' > $@
+.PHONY: force
+
+$(OUT)/obj/%.o: %.c $(OUT)/obj/.command
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(SAN) $(EXTRA) -MMD -MP -c -o $@ $<
+
+$(OUT)/obj/bench/%.o: EXTRA = $(PEERS)
+$(OUT)/obj/tools/%.o: EXTRA = $(PEERS)
+
+$(OUT)/libwarp.a: $(LIBRARY_OBJECTS)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(OUT)/libwarp.so: $(OUT)/$(SONAME)
+	$(Q)ln -sf $(SONAME) $@
+$(OUT)/$(SONAME): $(LIBRARY_OBJECTS)
+	$(call say,LD,$@)
+	$(Q)$(CC) -shared -Wl,-soname,$(SONAME) $(if $(SAN),,$(NO_UNDEFINED)) $(CFLAGS_ALL) $(SAN) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_ENGINE)
+
+link = $(Q)$(CC) $(CFLAGS_ALL) $(SAN) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS_ENGINE) $(LIBS_LINK) -lm
+
+$(OUT)/warp: LIBS_LINK = $(LIBS_PROGRAM)
+$(OUT)/warp: $(PROGRAM_OBJECTS) $(OUT)/libwarp.a
+	$(call say,LD,$@)
+	$(link)
+
+# Tests of the tools and the benchmark, and the fuzzers of the loaders, link their parts.
+$(OUT)/libtools.a: $(PROGRAM_PARTS)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+define test_room
+$(OUT)/tests/$(1): $(call objects,$(wildcard tests/$(1)/test_*.c)) $(TEST_LIBRARY) $(if $(filter tools inspect bench,$(1)),$(OUT)/libtools.a) $(OUT)/libwarp.a
+endef
+$(foreach room,$(TEST_ROOMS),$(eval $(call test_room,$(room))))
+$(addprefix $(OUT)/tests/,$(filter tools inspect bench,$(TEST_ROOMS))): LIBS_LINK = $(LIBS_PROGRAM)
+
+TEST_PARTS := $(filter-out %/runner.o,$(TEST_LIBRARY))
+define test_actor
+$(OUT)/tests/$(1): $(call objects,$(filter-out tests/$(1)/test_%,$(wildcard tests/$(1)/*.c))) $(TEST_PARTS) $(OUT)/libwarp.a
+endef
+$(foreach actor,$(ACTORS),$(eval $(call test_actor,$(actor))))
+$(SINGLE_BINARIES): $(OUT)/tests/%: $(OUT)/obj/tests/engine/%.o $(TEST_PARTS) $(OUT)/libwarp.a
+
+$(TEST_BINARIES) $(ACTOR_BINARIES) $(SINGLE_BINARIES):
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(link)
+
+# With libFuzzer the engine's objects are instrumented (MODE=fuzz CC=clang); otherwise the
+# fuzz targets get the small main of standalone.c and read the corpus.
+$(FUZZ_BINARIES): LIBS_LINK = $(LIBS_PROGRAM) $(if $(filter fuzz,$(MODE)),-fsanitize=fuzzer)
+$(FUZZ_BINARIES): $(OUT)/tests/%: $(OUT)/obj/tests/fuzz/%.o $(if $(filter fuzz,$(MODE)),,$(call objects,$(wildcard tests/fuzz/standalone.c))) $(TEST_PARTS) $(OUT)/libtools.a $(OUT)/libwarp.a
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(link)
+
+# Examples see what an application sees: the installed header and the shared library.
+$(EXAMPLES): $(OUT)/examples/%: examples/%.c $(OUT)/libwarp.so
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=c11 -D_GNU_SOURCE -g -O1 -Wall -Wextra -Werror -Iinclude $(SAN) -pthread -o $@ $< -L$(OUT) -lwarp -Wl,-rpath,'$$ORIGIN/..'
+
+$(MICROS): $(OUT)/micro/%: $(OUT)/obj/bench/micro/%.o $(OUT)/libwarp.a
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(link)
+
+-include $(shell find $(OUT)/obj -name '*.d' 2>/dev/null)
+
+.PHONY: clean
+clean:
+	rm -rf $(BUILD)
