@@ -1,0 +1,119 @@
+/*
+ * wal/segment.h - the files that hold one log.
+ *
+ * The log is one stream of bytes; segment i holds positions [i * S, (i + 1) * S) in a file
+ * of its own, behind a 4096-byte header, so that old log can be given back file by file.
+ * Files are made ahead of need and recycled, because a write into space that already
+ * belongs to the file costs the file system no journal entry.
+ *
+ * Threads:   end and begin by any thread; everything else by one thread at a time: the one
+ *            that opens, later the holder of the writer's lease.
+ * Lifetime:  embedded; init takes handles and one page, fini gives them back. A handle that
+ *            locate returned stays open while it is among the last 8 segments of the log,
+ * and otherwise until WARP_SEGMENT_HANDLES_RECENT other segments were located, or until
+ *            recycle, trim or fini.
+ * Units:     bytes; positions of log.
+ * Ordering:  end is moved (release) after the new file is durable under its name; pairs
+ * with the acquire in warp_segments_end. The same for begin, in recycle. Errors:
+ * WARP_EFORMAT (a foreign file), _EVERSION, _EDAMAGED (a file of the log is missing, short
+ * or has a bad header), _ENOSPC, _EIO, _EPERM, _ENOMEM, _ESYSTEM (no more handles); init
+ * leaves a sentence in `message`. Cost:      locate scans at most 64 handles, without a
+ * system call when the file is open; extend is bounded: one file made, two syncs.
+ */
+#ifndef WAL_SEGMENT_H
+#define WAL_SEGMENT_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/io.h"
+#include "base/memory.h"
+#include "wal/manifest.h"
+
+#define WARP_SEGMENT_HEADER_BYTES   WARP_FILE_HEADER_BYTES
+#define WARP_SEGMENT_HANDLES_MAX    64u
+#define WARP_SEGMENT_HANDLES_RECENT 24u /* located last: not closed to make room */
+#define WARP_SEGMENT_HANDLES_PINNED 8u  /* the last segments of the log: never closed */
+#define WARP_SEGMENT_SPARES_MAX     2u
+#define WARP_SEGMENT_NAME_BYTES     32u
+
+struct warp_segment_handle {
+    uint64_t index;
+    uint64_t used; /* value of use_count when it was located last */
+    int32_t file;
+};
+
+/* Visible because it is embedded in the log; its fields are this module's, but for message.
+ */
+struct warp_segments {
+    /* Set by init, constant afterwards. */
+    const struct warp_disk *disk;
+    struct warp_memory *memory;
+    uint8_t id[WARP_DATABASE_ID_BYTES];
+    uint32_t segment_bytes;
+    bool read_only, direct;
+    char message[192]; /* why init failed: a sentence with the name of the file */
+
+    /* Owned by the holder of the writer's lease. */
+    void *page; /* 4096 bytes, aligned for direct I/O */
+    struct warp_segment_handle handles[WARP_SEGMENT_HANDLES_MAX];
+    uint32_t handle_count;
+    uint64_t use_count;
+    uint64_t spares[WARP_SEGMENT_SPARES_MAX]; /* numbers in the names of the spare files */
+    uint32_t spare_count;
+
+    /* Moved by the holder of the writer's lease, read by any thread. */
+    _Atomic uint64_t begin, end;
+};
+
+/* "log-<16 hexadecimal digits>.warp" */
+void warp_segment_name(uint64_t index, char out[WARP_SEGMENT_NAME_BYTES]);
+
+/*
+ * Find the files of the log, check every header, and take the ones that follow
+ * head_position without a gap. Files wholly below it, left by a crash in recycle, become
+ * spares; half-made ones are removed. read_only changes nothing. No file at all is accepted
+ * only while manifest->epoch is 0 or 1 (a database that is being made): so the first
+ * segment must be extended before a manifest with a higher epoch is passed in. disk and
+ * memory must outlive *segments; on an error nothing is left but the message.
+ */
+int warp_segments_init(struct warp_segments *segments, const struct warp_disk *disk,
+                       struct warp_memory *memory, const struct warp_manifest *manifest,
+                       bool read_only, bool direct);
+void warp_segments_fini(struct warp_segments *segments);
+
+/* Positions in [begin, end) have a file. Any thread. */
+uint64_t warp_segments_begin(const struct warp_segments *segments);
+uint64_t warp_segments_end(const struct warp_segments *segments);
+
+/*
+ * Make ONE more segment at the end, from a spare or new; durable when it returns. 0, or
+ * WARP_ENOSPC or another error, and then nothing has changed and it can be called again.
+ * What the new segment holds is undefined: zeros, or frames of an older place in the log.
+ */
+int warp_segments_extend(struct warp_segments *segments);
+
+/*
+ * Where a position in [begin, end) lies; opens the file if need be. The next
+ * *contiguous_bytes of log, up to the end of the segment, follow it in the same file.
+ */
+int warp_segments_locate(struct warp_segments *segments, uint64_t position, int32_t *file,
+                         uint64_t *offset, uint64_t *contiguous_bytes);
+
+/*
+ * Give up segments that lie wholly below before_position: at most two are kept as spares.
+ * The manifest must say so already, durably (head_position >= before_position), and nothing
+ * may be in flight on them. The last segment is never given up. On an error some files are
+ * left over; the next init finds them.
+ */
+int warp_segments_recycle(struct warp_segments *segments, uint64_t before_position);
+
+/* fdatasync of every file that holds a part of [from, to). */
+int warp_segments_sync(struct warp_segments *segments, uint64_t from, uint64_t to);
+
+/* Close every handle but those of the last 8 segments. Nothing may be in flight on the
+ * others. */
+void warp_segments_trim(struct warp_segments *segments);
+
+#endif
