@@ -18,7 +18,7 @@
 #   make packages        install the Debian packages that are missing
 #
 # Variables: MODE=release|debug|asan|ubsan|tsan  CC=gcc|clang  BUILD=build  V=1  JOBS=n
-# Each MODE has its own directory: release is $(BUILD) itself, the others $(BUILD)/<mode>.
+# Each MODE has its own directory: release is build/ itself, the others build/<mode>.
 #
 # -------------------------------------------------------------------- end of the manual
 
@@ -233,6 +233,114 @@ $(MICROS): $(OUT)/micro/%: $(OUT)/obj/bench/micro/%.o $(OUT)/libwarp.a
 
 -include $(shell find $(OUT)/obj -name '*.d' 2>/dev/null)
 
-.PHONY: clean
+# ---- checks -----------------------------------------------------------------------------
+
+# A recipe that builds again uses all CPUs unless the caller has said how many.
+SUBMAKE = +$(Q)$(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS))
+# Which checker is to find each planted bug is written in tools/planted.sh.
+CYCLES       ?= 100
+HISTORIES    ?= 20
+RUNS         ?= 200
+SEED         ?= 1
+FUZZ_SECONDS ?= 60
+run_checks = $(Q)OUT=$(OUT_$(1)) MODE=$(1) CC=$(CC) CXX=$(CXX) MAKE=$(MAKE) JOBS=$(JOBS) SEED=$(SEED) tools/check.sh
+
+.PHONY: packages check check-release check-debug check-asan check-ubsan check-tsan
+packages:
+	$(Q)tools/install-packages.sh check
+
+check:
+	$(Q)tools/install-packages.sh check
+	$(SUBMAKE) MODE=$(MODE) tests
+	$(call run_checks,$(MODE)) shape unit examples scripts fuzz_smoke search
+
+check-asan check-ubsan check-tsan check-debug: check-%:
+	$(Q)tools/install-packages.sh check
+	$(SUBMAKE) MODE=$* tests
+	$(call run_checks,$*) unit examples scripts fuzz_smoke search
+
+# One searcher, as long as wanted. RUN_ARGS goes to it as it stands.
+.PHONY: crash linear sim model torture
+crash: RUN_ARGS ?= --cycles $(CYCLES) --seed $(SEED)
+linear: RUN_ARGS ?= --histories $(HISTORIES) --seed $(SEED)
+sim: RUN_ARGS ?= --runs $(RUNS) --seed $(SEED)
+crash linear sim model torture:
+	$(SUBMAKE) all $(OUT)/tests/$@
+	$(Q)WARP=$(OUT)/warp BUILD=$(OUT) $(OUT)/tests/$@ $(RUN_ARGS)
+
+.PHONY: planted
+planted:
+	$(SUBMAKE) $(foreach plant,$(PLANTS),planted-$(plant))
+	$(Q)BUILD=$(BUILD) SEED=$(SEED) tools/planted.sh $(PLANTS)
+planted-%:
+	$(SUBMAKE) MODE=planted PLANT=$* $(foreach a,$(filter sim model torture,$(ACTORS)),$(BUILD)/planted/$*/tests/$(a))
+
+.PHONY: fuzz fuzz-smoke fuzz-binaries
+fuzz-smoke:
+	$(SUBMAKE) $(FUZZ_BINARIES)
+	$(call run_checks,$(MODE)) fuzz_smoke
+fuzz:
+	$(Q)tools/install-packages.sh check
+	$(SUBMAKE) MODE=fuzz CC=clang fuzz-binaries
+	$(Q)OUT=$(OUT_fuzz) SECONDS_EACH=$(FUZZ_SECONDS) JOBS=$(JOBS) tools/fuzz.sh $(patsubst tests/fuzz/%.c,%,$(FUZZ_SOURCES))
+fuzz-binaries: $(FUZZ_BINARIES)
+
+.PHONY: layers format tidy
+layers:
+	$(Q)tools/layers.sh
+
+FORMATTED = $(wildcard include/warp/*.h $(foreach r,$(LIBRARY_ROOMS) $(PROGRAM_ROOMS) bench/micro examples,$(r)/*.[ch]) tests/*/*.[ch])
+format:
+	$(Q)clang-format -i $(FORMATTED)
+tidy:
+	$(Q)clang-tidy --quiet --checks='-*,bugprone-*,-bugprone-easily-swappable-parameters,clang-analyzer-*' $(LIBRARY_SOURCES) $(PROGRAM_SOURCES) -- -std=gnu11 $(CPPFLAGS_ALL) $(PEERS)
+
+# ---- showing off ------------------------------------------------------------------------
+
+.PHONY: demo bench bench-table micro
+demo:
+	$(Q)tools/install-packages.sh demo
+	$(SUBMAKE) MODE=release all
+	$(Q)WARP=$(BUILD)/warp BUILD=$(BUILD) tools/demo.sh
+
+BENCH_ARGS ?= --workload ycsb-a --records 1000000
+bench: all
+	$(Q)$(OUT)/warp bench $(BENCH_ARGS)
+bench-table: all
+	$(Q)WARP=$(OUT)/warp BUILD=$(OUT) tools/bench-table.sh
+
+micro:
+	$(SUBMAKE) $(MICROS)
+	$(Q)for program in $(MICROS); do echo "== $$program"; $$program || exit 1; done
+
+# ---- installing -------------------------------------------------------------------------
+
+PC_DIR    := $(LIBDIR)/pkgconfig
+CMAKE_DIR := $(LIBDIR)/cmake/WarpEngine
+FILL = sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@LIBDIR@|$(LIBDIR)|g' -e 's|@VERSION@|$(VERSION)|g' \
+    -e 's|@VERSION_MAJOR@|$(word 1,$(subst ., ,$(VERSION)))|g' \
+    -e 's|@VERSION_MINOR@|$(word 2,$(subst ., ,$(VERSION)))|g' -e 's|@SONAME@|$(SONAME)|g' \
+    -e "s|@INCLUDE_FROM_LIBDIR@|$$(realpath -m --relative-to=$(LIBDIR) $(PREFIX)/include)|g"
+
+.PHONY: install uninstall clean
+install: all
+	$(Q)install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include/warp $(DESTDIR)$(PC_DIR) $(DESTDIR)$(CMAKE_DIR)
+	$(Q)install -m 644 include/warp/warp.h $(DESTDIR)$(PREFIX)/include/warp/
+	$(Q)install -m 644 $(OUT)/libwarp.a $(DESTDIR)$(LIBDIR)/
+	$(Q)install -m 755 $(OUT)/$(SONAME) $(DESTDIR)$(LIBDIR)/
+	$(Q)ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libwarp.so
+	$(if $(WARP),$(Q)install -m 755 $(WARP) $(DESTDIR)$(PREFIX)/bin/)
+	$(Q)$(FILL) packaging/warp.pc.in > $(DESTDIR)$(PC_DIR)/warp.pc
+	$(Q)$(FILL) packaging/WarpEngineConfig.cmake.in > $(DESTDIR)$(CMAKE_DIR)/WarpEngineConfig.cmake
+	$(Q)$(FILL) packaging/WarpEngineConfigVersion.cmake.in > $(DESTDIR)$(CMAKE_DIR)/WarpEngineConfigVersion.cmake
+	@echo "installed in $(DESTDIR)$(PREFIX)"
+
+uninstall:
+	$(Q)rm -f $(DESTDIR)$(PREFIX)/bin/warp $(DESTDIR)$(PREFIX)/include/warp/warp.h \
+	    $(DESTDIR)$(LIBDIR)/libwarp.a $(DESTDIR)$(LIBDIR)/libwarp.so $(DESTDIR)$(LIBDIR)/$(SONAME) \
+	    $(DESTDIR)$(PC_DIR)/warp.pc $(DESTDIR)$(CMAKE_DIR)/WarpEngineConfig.cmake \
+	    $(DESTDIR)$(CMAKE_DIR)/WarpEngineConfigVersion.cmake
+	-$(Q)rmdir --ignore-fail-on-non-empty $(DESTDIR)$(PREFIX)/include/warp $(DESTDIR)$(CMAKE_DIR) 2>/dev/null
+
 clean:
 	rm -rf $(BUILD)

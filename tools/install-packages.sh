@@ -1,0 +1,97 @@
+#!/bin/bash
+# Install the Debian packages that WarpEngine needs and this machine lacks. Does nothing, and
+# says nothing, when all are there. Names what it installs; never asks a question.
+#
+# usage: install-packages.sh [--dry-run] [build|demo|check]
+#   build   what `make` needs
+#   demo    and the peers of the benchmark (RocksDB, LMDB)
+#   check   and what the tests need: g++, clang with its sanitizers, python3 (the default)
+set -euo pipefail
+
+build_packages=(gcc libc6-dev make binutils libck-dev liburing-dev libjemalloc-dev
+                libxxhash-dev)
+demo_packages=(librocksdb-dev liblmdb-dev)
+check_packages=(g++ clang libclang-rt-14-dev python3 pkg-config)
+
+dry_run=no
+wanted=check
+for argument in "$@"; do
+    case $argument in
+    --dry-run) dry_run=yes ;;
+    build | demo | check) wanted=$argument ;;
+    *)
+        sed -n '2,9s/^# \{0,1\}//p' "$0" >&2
+        exit 2
+        ;;
+    esac
+done
+
+packages=("${build_packages[@]}")
+if [[ $wanted != build ]]; then
+    packages+=("${demo_packages[@]}")
+fi
+if [[ $wanted == check ]]; then
+    packages+=("${check_packages[@]}")
+fi
+
+if ! command -v dpkg-query >/dev/null; then
+    # Not Debian. The compiler will say what is missing; we only help with the names.
+    echo "packages: no dpkg here; needed, by their Debian names: ${packages[*]}"
+    exit 0
+fi
+
+# WARP_PRETEND_MISSING is for trying this script with --dry-run on a complete machine.
+pretend=" ${WARP_PRETEND_MISSING:-} "
+missing=()
+for package in "${packages[@]}"; do
+    status=$(dpkg-query -W -f '${db:Status-Status} ' "$package" 2>/dev/null || true)
+    if [[ $status != *installed* || $status == *not-installed* || $pretend == *" $package "* ]]; then
+        missing+=("$package")
+    fi
+done
+if [[ ${#missing[@]} -eq 0 ]]; then
+    exit 0
+fi
+echo "packages: installing ${missing[*]}"
+
+as_root=()
+if [[ $(id -u) -ne 0 ]]; then
+    if ! command -v sudo >/dev/null; then
+        echo "packages: not root and no sudo; run as root: apt-get install ${missing[*]}" >&2
+        exit 1
+    fi
+    as_root=(sudo)
+    if [[ ! -t 0 ]]; then
+        as_root=(sudo -n)
+    fi
+fi
+install=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q
+         --no-install-recommends "${missing[@]}")
+update=("${as_root[@]}" apt-get update -q)
+
+# The index is fetched only when it does not know a package, or when what it knows is gone.
+known=yes
+for package in "${missing[@]}"; do
+    if ! apt-cache show "$package" >/dev/null 2>&1; then
+        known=no
+    fi
+done
+if [[ $dry_run == yes ]]; then
+    if [[ $known == no ]]; then
+        echo "packages: would run: ${update[*]}"
+    fi
+    echo "packages: would run: ${install[*]}"
+    exit 0
+fi
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+if [[ $known == yes ]] && "${install[@]}" >"$log" 2>&1 </dev/null; then
+    exit 0
+fi
+if "${update[@]}" >"$log" 2>&1 </dev/null && "${install[@]}" >>"$log" 2>&1 </dev/null; then
+    exit 0
+fi
+tail -n 20 "$log" >&2
+echo "packages: apt-get failed; the lines above say why" >&2
+exit 1
