@@ -132,15 +132,16 @@ PROGRAM_PARTS   := $(filter-out %/tools/main.o,$(PROGRAM_OBJECTS))
 VERSION := $(shell sed -n 's/^\#define WARP_VERSION_\(MAJOR\|MINOR\|PATCH\) //p' include/warp/warp.h | paste -sd.)
 SONAME  := libwarp.so.$(firstword $(subst ., ,$(VERSION)))
 
-# tests/<room>/test_*.c are one program per room; tests/lib is linked into each.
+# tests/<room>/test_*.c are one program per room. A file in tests/ with a main of its own is a
+# program: tests/linear/linear.c, tests/engine/idle.c; tests/sim/main.c is called sim. What is
+# neither is a part, in libtest.a for whoever wants it.
 TEST_ROOMS    := $(sort $(patsubst tests/%/,%,$(dir $(wildcard tests/*/test_*.c))))
-TEST_LIBRARY  := $(call objects,$(filter-out tests/lib/test_%,$(wildcard tests/lib/*.c)))
 TEST_BINARIES := $(addprefix $(OUT)/tests/,$(TEST_ROOMS))
-# These have a main of their own: all sources of the folder but test_*.c are one program.
-ACTORS         := $(foreach d,model linear torture crash sim,$(if $(wildcard tests/$(d)/$(d).c tests/$(d)/main.c),$(d)))
+TEST_MAINS    := $(filter-out tests/lib/% tests/fuzz/%,$(shell grep -l '^int main' tests/*/*.c 2>/dev/null))
+actor_name     = $(if $(filter main,$(basename $(notdir $(1))))$(filter tests/sim/%,$(1)),$(notdir $(patsubst %/,%,$(dir $(1)))),$(basename $(notdir $(1))))
+ACTORS         := $(foreach f,$(TEST_MAINS),$(call actor_name,$(f)))
 ACTOR_BINARIES := $(addprefix $(OUT)/tests/,$(ACTORS))
-SINGLES         := $(filter-out $(wildcard tests/engine/test_*.c),$(wildcard tests/engine/idle.c))
-SINGLE_BINARIES := $(patsubst tests/engine/%.c,$(OUT)/tests/%,$(SINGLES))
+TEST_PARTS     := $(call objects,$(filter-out $(TEST_MAINS) $(wildcard tests/*/test_*.c tests/fuzz/*.c),$(wildcard tests/*/*.c)))
 FUZZ_SOURCES  := $(wildcard tests/fuzz/fuzz_*.c)
 FUZZ_BINARIES := $(patsubst tests/fuzz/%.c,$(OUT)/tests/%,$(FUZZ_SOURCES))
 EXAMPLES      := $(patsubst examples/%.c,$(OUT)/examples/%,$(wildcard examples/*.c))
@@ -150,7 +151,7 @@ WARP := $(if $(wildcard tools/main.c),$(OUT)/warp)
 
 .PHONY: all help tests
 all: $(if $(LIBRARY_OBJECTS),$(OUT)/libwarp.a $(OUT)/libwarp.so) $(WARP)
-tests: all $(TEST_BINARIES) $(ACTOR_BINARIES) $(SINGLE_BINARIES) $(EXAMPLES) $(if $(filter fuzz,$(MODE)),,$(FUZZ_BINARIES))
+tests: all $(TEST_BINARIES) $(ACTOR_BINARIES) $(EXAMPLES) $(if $(filter fuzz,$(MODE)),,$(FUZZ_BINARIES))
 
 help:
 	@sed -n '/^# ---/q; s/^# \{0,1\}//p' Makefile
@@ -194,20 +195,22 @@ $(OUT)/libtools.a: $(PROGRAM_PARTS)
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
+$(OUT)/libtest.a: $(TEST_PARTS)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
 define test_room
-$(OUT)/tests/$(1): $(call objects,$(wildcard tests/$(1)/test_*.c)) $(TEST_LIBRARY) $(if $(filter tools inspect bench,$(1)),$(OUT)/libtools.a) $(OUT)/libwarp.a
+$(OUT)/tests/$(1): $(call objects,$(wildcard tests/$(1)/test_*.c)) $(OUT)/libtest.a $(if $(filter tools inspect bench,$(1)),$(OUT)/libtools.a) $(OUT)/libwarp.a
 endef
 $(foreach room,$(TEST_ROOMS),$(eval $(call test_room,$(room))))
 $(addprefix $(OUT)/tests/,$(filter tools inspect bench,$(TEST_ROOMS))): LIBS_LINK = $(LIBS_PROGRAM)
 
-TEST_PARTS := $(filter-out %/runner.o,$(TEST_LIBRARY))
 define test_actor
-$(OUT)/tests/$(1): $(call objects,$(filter-out tests/$(1)/test_%,$(wildcard tests/$(1)/*.c))) $(TEST_PARTS) $(OUT)/libwarp.a
+$(OUT)/tests/$(call actor_name,$(1)): $(call objects,$(1)) $(OUT)/libtest.a $(OUT)/libwarp.a
 endef
-$(foreach actor,$(ACTORS),$(eval $(call test_actor,$(actor))))
-$(SINGLE_BINARIES): $(OUT)/tests/%: $(OUT)/obj/tests/engine/%.o $(TEST_PARTS) $(OUT)/libwarp.a
+$(foreach main,$(TEST_MAINS),$(eval $(call test_actor,$(main))))
 
-$(TEST_BINARIES) $(ACTOR_BINARIES) $(SINGLE_BINARIES):
+$(TEST_BINARIES) $(ACTOR_BINARIES):
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
 	$(link)
@@ -215,7 +218,7 @@ $(TEST_BINARIES) $(ACTOR_BINARIES) $(SINGLE_BINARIES):
 # With libFuzzer the engine's objects are instrumented (MODE=fuzz CC=clang); otherwise the
 # fuzz targets get the small main of standalone.c and read the corpus.
 $(FUZZ_BINARIES): LIBS_LINK = $(LIBS_PROGRAM) $(if $(filter fuzz,$(MODE)),-fsanitize=fuzzer)
-$(FUZZ_BINARIES): $(OUT)/tests/%: $(OUT)/obj/tests/fuzz/%.o $(if $(filter fuzz,$(MODE)),,$(call objects,$(wildcard tests/fuzz/standalone.c))) $(TEST_PARTS) $(OUT)/libtools.a $(OUT)/libwarp.a
+$(FUZZ_BINARIES): $(OUT)/tests/%: $(OUT)/obj/tests/fuzz/%.o $(if $(filter fuzz,$(MODE)),,$(call objects,$(wildcard tests/fuzz/standalone.c))) $(OUT)/libtest.a $(OUT)/libtools.a $(OUT)/libwarp.a
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
 	$(link)
