@@ -1,6 +1,6 @@
 #!/bin/sh
 # Check the public header: self-contained, plain C11, also C++, under 1,500 lines; and check
-# that every private header stands alone.
+# that every private header stands alone and opens with its contract.
 # usage: check-header.sh   (CC and CXX from the environment)
 set -eu
 cd "$(dirname "$0")/.."
@@ -59,6 +59,15 @@ for header in base/*.h wal/*.h routing/*.h cache/*.h shards/*.h engine/*.h tools
         echo "$header does not stand alone"
         bad=1
     fi
+    # The contract: the same six words in the same order, each at the start of its line.
+    words=$(sed -n '/\*\//q; s/^ \* \([A-Z][a-z]*\):.*/\1/p' "$header" | tr '\n' ' ')
+    case $header:$words in
+    tests/* | *:'Threads Lifetime Units Ordering Errors Cost ') ;;
+    *)
+        echo "$header: its contract says '$words', not Threads Lifetime Units Ordering Errors Cost"
+        bad=1
+        ;;
+    esac
     count=$((count + 1))
 done
 if [ "$bad" = 0 ]; then
