@@ -158,7 +158,7 @@ plan_unit() {
     for binary in "$OUT"/tests/*; do
         room=${binary##*/}
         if compgen -G "tests/$room/test_*.c" >/dev/null && [[ -x $binary ]]; then
-            step "unit-$room" 120 "$binary"
+            step "unit-$room" 120 "$binary" --fork
         fi
     done
 }
