@@ -1,0 +1,72 @@
+#include "base/clock.h"
+
+#include <time.h>
+
+#include "base/assert.h"
+
+#define CLOCK_NS_PER_S  UINT64_C(1000000000)
+#define CLOCK_NS_PER_MS UINT64_C(1000000)
+
+static uint64_t clock_read_ns(clockid_t id)
+{
+    struct timespec now;
+    int rc = clock_gettime(id, &now);
+
+    warp_assert(rc == 0);
+    return (uint64_t)now.tv_sec * CLOCK_NS_PER_S + (uint64_t)now.tv_nsec;
+}
+
+static uint64_t clock_monotonic_ns(void *context)
+{
+    (void)context;
+    return clock_read_ns(CLOCK_MONOTONIC);
+}
+
+static uint64_t clock_wall_ms(void *context)
+{
+    (void)context;
+    return clock_read_ns(CLOCK_REALTIME) / CLOCK_NS_PER_MS;
+}
+
+const struct warp_clock *warp_clock_system(void)
+{
+    static const struct warp_clock system_clock = { clock_monotonic_ns, clock_wall_ms, NULL };
+
+    return &system_clock;
+}
+
+/* Relaxed everywhere below: who needs an order between a time and a deed makes it elsewhere. */
+
+static uint64_t clock_fake_monotonic_ns(void *context)
+{
+    struct warp_clock_fake *fake = context;
+
+    return atomic_load_explicit(&fake->now_ns, memory_order_relaxed);
+}
+
+static uint64_t clock_fake_wall_ms(void *context)
+{
+    struct warp_clock_fake *fake = context;
+
+    return atomic_load_explicit(&fake->wall_ns, memory_order_relaxed) / CLOCK_NS_PER_MS;
+}
+
+void warp_clock_fake_init(struct warp_clock_fake *fake, uint64_t now_ns, uint64_t wall_ms)
+{
+    fake->clock.monotonic_ns = clock_fake_monotonic_ns;
+    fake->clock.wall_ms = clock_fake_wall_ms;
+    fake->clock.context = fake;
+    atomic_init(&fake->now_ns, now_ns);
+    atomic_init(&fake->wall_ns, wall_ms * CLOCK_NS_PER_MS);
+}
+
+void warp_clock_fake_advance(struct warp_clock_fake *fake, uint64_t ns)
+{
+    atomic_fetch_add_explicit(&fake->now_ns, ns, memory_order_relaxed);
+    atomic_fetch_add_explicit(&fake->wall_ns, ns, memory_order_relaxed);
+}
+
+void warp_clock_fake_set_wall(struct warp_clock_fake *fake, uint64_t wall_ms)
+{
+    atomic_store_explicit(&fake->wall_ns, wall_ms * CLOCK_NS_PER_MS, memory_order_relaxed);
+}
