@@ -63,11 +63,13 @@ OPT_debug   := -O0 -DWARP_SLOW_ASSERTS
 OUT_asan    := $(BUILD)/asan
 OPT_asan    := -O1 -DWARP_SLOW_ASSERTS -fno-omit-frame-pointer
 SAN_asan    := -fsanitize=address,undefined -fno-sanitize-recover=all
+# ubsan and tsan also exercise the scalar probe of the slot tables; the thread sanitizer would
+# take the SIMD one, which reads atomics sixteen bytes at a time, for a race.
 OUT_ubsan   := $(BUILD)/ubsan
-OPT_ubsan   := -O1 -DWARP_SLOW_ASSERTS -fno-omit-frame-pointer
+OPT_ubsan   := -O1 -DWARP_SLOW_ASSERTS -DWARP_TABLE_SCALAR -fno-omit-frame-pointer
 SAN_ubsan   := -fsanitize=undefined -fno-sanitize-recover=all
 OUT_tsan    := $(BUILD)/tsan
-OPT_tsan    := -O1 -DWARP_SLOW_ASSERTS -fno-omit-frame-pointer
+OPT_tsan    := -O1 -DWARP_SLOW_ASSERTS -DWARP_TABLE_SCALAR -fno-omit-frame-pointer
 SAN_tsan    := -fsanitize=thread
 OUT_fuzz    := $(BUILD)/fuzz
 OPT_fuzz    := -O1 -DWARP_SLOW_ASSERTS -fno-omit-frame-pointer

@@ -65,11 +65,12 @@ target_link_libraries(shared WarpEngine::warp)
 add_executable(static application.c)
 target_link_libraries(static WarpEngine::warp_static)
 END
-    cmake -S "$stage" -B "$stage/cmake" -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_C_COMPILER="$CC" \
-        >"$stage/cmake.log" 2>&1 && cmake --build "$stage/cmake" >>"$stage/cmake.log" 2>&1 || {
+    if ! cmake -S "$stage" -B "$stage/cmake" -DCMAKE_PREFIX_PATH="$prefix" \
+        -DCMAKE_C_COMPILER="$CC" >"$stage/cmake.log" 2>&1 ||
+        ! cmake --build "$stage/cmake" >>"$stage/cmake.log" 2>&1; then
         tail -n 20 "$stage/cmake.log"
         exit 1
-    }
+    fi
     "$stage/cmake/shared" "$stage/data-cmake-shared"
     "$stage/cmake/static" "$stage/data-cmake-static"
     passed=$((passed + 2))
