@@ -1,0 +1,573 @@
+/*
+ * Reserve takes the first free object of the class's current slab: two loads and two stores.
+ * Release finds the slab's header by masking the address down to its block, 2 MiB, and
+ * indexing; it puts the object back in front of its slab's list.
+ *
+ * Life of a slab:
+ *
+ *   FREE      a bit in its block's mask                            block_take(), block_give()
+ *   PARTIAL   of a class, in that class's list, with room          slab_create()
+ *   FULL      of a class, in no list                               reserve of its last object
+ *   KEPT      PARTIAL without objects, the only one of its pool    slab_emptied()
+ *
+ * A slab that becomes empty is KEPT and whoever was before is FREE again: a program that takes
+ * and gives one object by turns does not make and break a slab each time, and no more than one
+ * slab is held for it. Objects that were never used are not on a list; `carved` says where
+ * they begin, so a new slab costs the same whatever its class.
+ *
+ * Classes above 8 KiB use four slabs in a row, else the end of a slab would be a large part.
+ */
+#include "base/slab.h"
+
+#include <assert.h>
+#include <stdalign.h>
+#include <string.h>
+
+#include "base/bytes.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#define SLAB_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SLAB_SANITIZED 1
+#endif
+#endif
+#ifdef SLAB_SANITIZED
+void __asan_poison_memory_region(void const volatile *address, size_t bytes);
+void __asan_unpoison_memory_region(void const volatile *address, size_t bytes);
+#define SLAB_POISON(p, bytes)   __asan_poison_memory_region(p, bytes)
+#define SLAB_UNPOISON(p, bytes) __asan_unpoison_memory_region(p, bytes)
+#else
+#define SLAB_POISON(p, bytes)   ((void)0)
+#define SLAB_UNPOISON(p, bytes) ((void)0)
+#endif
+
+#define SLAB_BLOCK_BYTES  UINT64_C(2097152)
+#define SLAB_BYTES        65536u
+#define SLAB_BYTES_SHIFT  16
+#define SLAB_PER_BLOCK    32u
+#define SLAB_WIDE         4u    /* slabs in a row for a big class */
+#define SLAB_NARROW_MAX   8192u /* largest class of a single slab */
+#define SLAB_HEADER_BYTES 4096u /* of a block; slab 0 begins behind it */
+#define SLAB_LARGE_HEADER 64u
+#define SLAB_PAGE_BYTES   4096u
+#define SLAB_CLASS_NONE   UINT16_MAX
+
+struct slab_object {
+    struct slab_object *next;
+};
+
+/* One cache line each. */
+struct warp_slab {
+    struct slab_object *free;
+    struct warp_slab_pool *pool;
+    struct warp_slab *next; /* in the class's list */
+    struct warp_slab *previous;
+    uint32_t size;          /* of an object */
+    uint32_t carved;        /* offset in the block of the first object never used */
+    uint32_t end;           /* offset in the block behind the last object */
+    uint32_t used;          /* objects out */
+    uint16_t class_index;   /* SLAB_CLASS_NONE: the slab is free */
+    bool listed;
+};
+static_assert(sizeof(struct warp_slab) <= WARP_CACHELINE, "a slab's header is one line");
+
+struct warp_slab_block {
+    alignas(WARP_CACHELINE) struct {
+        alignas(WARP_CACHELINE) struct warp_slab slab;
+    } slabs[SLAB_PER_BLOCK];
+    uint32_t free_mask; /* a bit per slab */
+    bool in_available;
+    struct warp_slab_block *next; /* all */
+    struct warp_slab_block *previous;
+    struct warp_slab_block *available_next;
+    struct warp_slab_block *available_previous;
+};
+static_assert(sizeof(struct warp_slab_block) <= SLAB_HEADER_BYTES, "the header fits its page");
+
+struct warp_slab_large {
+    struct warp_slab_large *next;
+    struct warp_slab_large *previous;
+    struct warp_slab_pool *pool;
+    size_t mapped_bytes;
+};
+static_assert(sizeof(struct warp_slab_large) <= SLAB_LARGE_HEADER, "and this one its line");
+
+/* ---- classes -------------------------------------------------------------------------- */
+
+/*
+ *   0 - 31   steps of 8 to 256
+ *   32 ...   eight per doubling: (256, 512] by 32, (512, 1024] by 64, ... (16384, 32768] by 2048
+ */
+static inline uint32_t slab_class_of(size_t bytes)
+{
+    uint32_t last, power;
+
+    if (bytes <= 256) {
+        return (uint32_t)((bytes + 7) >> 3) - 1;
+    }
+    last = (uint32_t)bytes - 1;
+    power = 31 - (uint32_t)__builtin_clz(last); /* 8 for (256, 512], ... 14 */
+    return 32 + (power - 8) * 8 + ((last >> (power - 3)) & 7);
+}
+
+static inline uint32_t slab_class_bytes(uint32_t index)
+{
+    uint32_t power, step;
+
+    if (index < 32) {
+        return (index + 1) * 8;
+    }
+    power = 8 + (index - 32) / 8;
+    step = (index - 32) % 8 + 1;
+    return (1u << power) + (step << (power - 3));
+}
+
+size_t warp_slab_round(size_t bytes)
+{
+    warp_assert(bytes > 0);
+    if (bytes <= WARP_SLAB_SMALL_BYTES_MAX) {
+        return slab_class_bytes(slab_class_of(bytes));
+    }
+    return warp_align_up(bytes + SLAB_LARGE_HEADER, SLAB_PAGE_BYTES) - SLAB_LARGE_HEADER;
+}
+
+/* ---- blocks --------------------------------------------------------------------------- */
+
+static inline struct warp_slab_block *slab_block_of(const void *p)
+{
+    return (struct warp_slab_block *)((uintptr_t)p & ~(uintptr_t)(SLAB_BLOCK_BYTES - 1));
+}
+
+static void block_list(struct warp_slab_pool *pool, struct warp_slab_block *block)
+{
+    warp_assert(!block->in_available);
+    block->in_available = true;
+    block->available_previous = NULL;
+    block->available_next = pool->available;
+    if (pool->available != NULL) {
+        pool->available->available_previous = block;
+    }
+    pool->available = block;
+}
+
+static void block_unlist(struct warp_slab_pool *pool, struct warp_slab_block *block)
+{
+    warp_assert(block->in_available);
+    block->in_available = false;
+    if (block->available_previous != NULL) {
+        block->available_previous->available_next = block->available_next;
+    } else {
+        warp_assert(pool->available == block);
+        pool->available = block->available_next;
+    }
+    if (block->available_next != NULL) {
+        block->available_next->available_previous = block->available_previous;
+    }
+}
+
+static struct warp_slab_block *block_create(struct warp_slab_pool *pool)
+{
+    struct warp_slab_block *block =
+        warp_memory_map(pool->memory, SLAB_BLOCK_BYTES, SLAB_BLOCK_BYTES, pool->huge);
+
+    if (block == NULL) {
+        return NULL;
+    }
+    block->free_mask = UINT32_MAX;
+    for (uint32_t index = 0; index < SLAB_PER_BLOCK; index++) {
+        block->slabs[index].slab.class_index = SLAB_CLASS_NONE;
+        block->slabs[index].slab.pool = pool;
+    }
+    block->next = pool->blocks;
+    if (pool->blocks != NULL) {
+        pool->blocks->previous = block;
+    }
+    pool->blocks = block;
+    block_list(pool, block);
+    pool->bytes_held += SLAB_BLOCK_BYTES;
+    SLAB_POISON((char *)block + SLAB_HEADER_BYTES, SLAB_BLOCK_BYTES - SLAB_HEADER_BYTES);
+    return block;
+}
+
+static void block_destroy(struct warp_slab_pool *pool, struct warp_slab_block *block)
+{
+    if (block->previous != NULL) {
+        block->previous->next = block->next;
+    } else {
+        pool->blocks = block->next;
+    }
+    if (block->next != NULL) {
+        block->next->previous = block->previous;
+    }
+    /* The addresses will be somebody else's. */
+    SLAB_UNPOISON(block, SLAB_BLOCK_BYTES);
+    warp_memory_unmap(pool->memory, block, SLAB_BLOCK_BYTES);
+    pool->bytes_held -= SLAB_BLOCK_BYTES;
+}
+
+/* Where there are `width` free slabs in a row, aligned to width: a bit for each such place. */
+static inline uint32_t block_places(uint32_t free_mask, uint32_t width)
+{
+    if (width == 1) {
+        return free_mask;
+    }
+    free_mask &= free_mask >> 1;
+    free_mask &= free_mask >> 2;
+    return free_mask & UINT32_C(0x11111111);
+}
+
+static inline uint32_t block_bits(uint32_t index, uint32_t width)
+{
+    return (width == 1 ? UINT32_C(1) : UINT32_C(15)) << index;
+}
+
+static inline uint32_t slab_width(uint32_t size)
+{
+    return size <= SLAB_NARROW_MAX ? 1 : SLAB_WIDE;
+}
+
+/* A free slab (or four in a row), from the first block that has one. */
+static struct warp_slab *block_take(struct warp_slab_pool *pool, uint32_t width)
+{
+    struct warp_slab_block *block = pool->available;
+    uint32_t places, index;
+
+    /* Blocks with single free slabs only are passed by when four are wanted; the walk is paid
+     * once per slab of at least eight objects. The empty block is the last resort but one, so
+     * that it may go back to the system some day. */
+    while (block != NULL &&
+           (block == pool->spare || block_places(block->free_mask, width) == 0)) {
+        block = block->available_next;
+    }
+    if (block == NULL) {
+        block = pool->spare != NULL ? pool->spare : block_create(pool);
+        pool->spare = NULL;
+    }
+    if (block == NULL) {
+        return NULL;
+    }
+    /* From the top for single slabs, from the bottom for rows: the two keep apart. Slab 0, which
+     * is a page short, comes last of the single ones; a row at 0 is as short. */
+    places = block_places(block->free_mask, width);
+    index = width == 1 ? 31 - (uint32_t)__builtin_clz(places) : (uint32_t)__builtin_ctz(places);
+    block->free_mask &= ~block_bits(index, width);
+    if (block->free_mask == 0) {
+        block_unlist(pool, block);
+    }
+    return &block->slabs[index].slab;
+}
+
+static void block_give(struct warp_slab_pool *pool, struct warp_slab_block *block, uint32_t index,
+                       uint32_t width)
+{
+    uint32_t bits = block_bits(index, width);
+
+    warp_assert((block->free_mask & bits) == 0);
+    if (block->free_mask == 0) {
+        block_list(pool, block);
+    }
+    block->free_mask |= bits;
+    if (block->free_mask != UINT32_MAX) {
+        return;
+    }
+    if (pool->spare == NULL) {
+        pool->spare = block;
+        return;
+    }
+    block_unlist(pool, block);
+    block_destroy(pool, block);
+}
+
+/* ---- slabs ---------------------------------------------------------------------------- */
+
+static inline uint32_t slab_index(const struct warp_slab_block *block,
+                                  const struct warp_slab *slab)
+{
+    return (uint32_t)(((uintptr_t)slab - (uintptr_t)block->slabs) / sizeof(block->slabs[0]));
+}
+
+static void slab_unlist(struct warp_slab_pool *pool, struct warp_slab *slab)
+{
+    warp_assert(slab->listed);
+    slab->listed = false;
+    if (slab->previous != NULL) {
+        slab->previous->next = slab->next;
+    } else {
+        warp_assert(pool->partial[slab->class_index] == slab);
+        pool->partial[slab->class_index] = slab->next;
+    }
+    if (slab->next != NULL) {
+        slab->next->previous = slab->previous;
+    }
+}
+
+/* Behind the current slab, which stays current while it has room: its lines are warm. */
+static void slab_list(struct warp_slab_pool *pool, struct warp_slab *slab)
+{
+    struct warp_slab *current = pool->partial[slab->class_index];
+
+    warp_assert(!slab->listed);
+    slab->listed = true;
+    slab->previous = current;
+    if (current == NULL) {
+        slab->next = NULL;
+        pool->partial[slab->class_index] = slab;
+        return;
+    }
+    slab->next = current->next;
+    if (current->next != NULL) {
+        current->next->previous = slab;
+    }
+    current->next = slab;
+}
+
+static void slab_destroy(struct warp_slab_pool *pool, struct warp_slab *slab)
+{
+    struct warp_slab_block *block = slab_block_of(slab);
+    uint32_t width = slab_width(slab->size);
+
+    warp_assert(slab->used == 0);
+    slab_unlist(pool, slab);
+    slab->class_index = SLAB_CLASS_NONE;
+    slab->free = NULL;
+    block_give(pool, block, slab_index(block, slab), width);
+}
+
+static struct warp_slab *slab_create(struct warp_slab_pool *pool, uint32_t class_index)
+{
+    uint32_t size = slab_class_bytes(class_index);
+    uint32_t width = slab_width(size);
+    struct warp_slab *slab = block_take(pool, width);
+    struct warp_slab_block *block;
+    uint32_t index;
+
+    if (slab == NULL && pool->kept != NULL && pool->kept->used == 0) {
+        /* The one that is kept may be all the memory there is. */
+        slab_destroy(pool, pool->kept);
+        pool->kept = NULL;
+        slab = block_take(pool, width);
+    }
+    if (slab == NULL) {
+        return NULL;
+    }
+    block = slab_block_of(slab);
+    index = slab_index(block, slab);
+    warp_assert(slab->class_index == SLAB_CLASS_NONE);
+    slab->class_index = (uint16_t)class_index;
+    slab->size = size;
+    slab->used = 0;
+    slab->free = NULL;
+    slab->carved = index == 0 ? SLAB_HEADER_BYTES : index * SLAB_BYTES;
+    slab->end = (index + width) * SLAB_BYTES;
+    slab->end -= (slab->end - slab->carved) % size;
+    slab_list(pool, slab);
+    return slab;
+}
+
+/* Its last object came back. */
+static void slab_emptied(struct warp_slab_pool *pool, struct warp_slab *slab)
+{
+    if (pool->kept == slab) {
+        return;
+    }
+    if (pool->kept != NULL && pool->kept->used == 0) {
+        slab_destroy(pool, pool->kept);
+    }
+    pool->kept = slab;
+}
+
+/* ---- large things --------------------------------------------------------------------- */
+
+static void *large_reserve(struct warp_slab_pool *pool, size_t bytes)
+{
+    struct warp_slab_large *large;
+    size_t usable, mapped;
+
+    if (bytes > SIZE_MAX / 2) {
+        return NULL;
+    }
+    usable = warp_slab_round(bytes);
+    mapped = usable + SLAB_LARGE_HEADER;
+    /* Huge pages would round it up to 2 MiB. */
+    large = warp_memory_map(pool->memory, mapped, SLAB_PAGE_BYTES, false);
+    if (large == NULL) {
+        return NULL;
+    }
+    large->pool = pool;
+    large->mapped_bytes = mapped;
+    large->previous = NULL;
+    large->next = pool->larges;
+    if (pool->larges != NULL) {
+        pool->larges->previous = large;
+    }
+    pool->larges = large;
+    pool->bytes_used += usable;
+    pool->bytes_held += mapped;
+    SLAB_POISON((char *)large + SLAB_LARGE_HEADER + bytes, usable - bytes);
+    return (char *)large + SLAB_LARGE_HEADER;
+}
+
+static void large_destroy(struct warp_slab_pool *pool, struct warp_slab_large *large)
+{
+    size_t mapped = large->mapped_bytes;
+
+    if (large->previous != NULL) {
+        large->previous->next = large->next;
+    } else {
+        pool->larges = large->next;
+    }
+    if (large->next != NULL) {
+        large->next->previous = large->previous;
+    }
+    pool->bytes_used -= mapped - SLAB_LARGE_HEADER;
+    pool->bytes_held -= mapped;
+    SLAB_UNPOISON(large, mapped);
+    warp_memory_unmap(pool->memory, large, mapped);
+}
+
+static void large_release(struct warp_slab_pool *pool, void *p, size_t bytes)
+{
+    struct warp_slab_large *large = (void *)((char *)p - SLAB_LARGE_HEADER);
+
+    warp_assert(large->pool == pool);
+    warp_assert(large->mapped_bytes == warp_slab_round(bytes) + SLAB_LARGE_HEADER);
+    large_destroy(pool, large);
+}
+
+/* ---- the pool ------------------------------------------------------------------------- */
+
+int warp_slab_pool_init(struct warp_slab_pool *pool, struct warp_memory *memory, bool huge)
+{
+    memset(pool, 0, sizeof(*pool));
+    pool->memory = memory;
+    pool->huge = huge;
+    return 0;
+}
+
+void warp_slab_pool_fini(struct warp_slab_pool *pool)
+{
+    while (pool->larges != NULL) {
+        large_destroy(pool, pool->larges);
+    }
+    while (pool->blocks != NULL) {
+        block_destroy(pool, pool->blocks);
+    }
+    warp_assert(pool->bytes_held == 0);
+    memset(pool, 0, sizeof(*pool));
+}
+
+/* The current slab has no object that was used before: one of those that never were, or a
+ * slab that has any. */
+static __attribute__((noinline)) void *slab_reserve_slow(struct warp_slab_pool *pool,
+                                                         uint32_t class_index, size_t bytes)
+{
+    struct warp_slab *slab = pool->partial[class_index];
+    char *object;
+
+    if (slab == NULL) {
+        slab = slab_create(pool, class_index);
+        if (slab == NULL) {
+            return NULL;
+        }
+    }
+    if (slab->free != NULL) {
+        object = (char *)slab->free;
+        SLAB_UNPOISON(object, sizeof(struct slab_object));
+        slab->free = slab->free->next;
+    } else {
+        warp_assert(slab->carved < slab->end);
+        object = (char *)slab_block_of(slab) + slab->carved;
+        slab->carved += slab->size;
+    }
+    slab->used++;
+    pool->bytes_used += slab->size;
+    if (slab->free == NULL && slab->carved == slab->end) {
+        slab_unlist(pool, slab);
+    }
+    (void)bytes; /* the sanitizer alone wants it */
+    SLAB_UNPOISON(object, bytes);
+    return object;
+}
+
+void *warp_slab_reserve(struct warp_slab_pool *pool, size_t bytes)
+{
+    struct slab_object *object;
+    struct warp_slab *slab;
+    uint32_t class_index;
+
+    warp_assert(bytes > 0);
+    if (WARP_UNLIKELY(bytes > WARP_SLAB_SMALL_BYTES_MAX)) {
+        return large_reserve(pool, bytes);
+    }
+    class_index = slab_class_of(bytes);
+    slab = pool->partial[class_index];
+    if (WARP_UNLIKELY(slab == NULL)) {
+        return slab_reserve_slow(pool, class_index, bytes);
+    }
+    object = slab->free;
+    if (WARP_UNLIKELY(object == NULL)) {
+        return slab_reserve_slow(pool, class_index, bytes);
+    }
+    SLAB_UNPOISON(object, bytes < sizeof(*object) ? sizeof(*object) : bytes);
+    slab->free = object->next;
+    slab->used++;
+    pool->bytes_used += slab->size;
+    if (WARP_UNLIKELY(slab->free == NULL && slab->carved == slab->end)) {
+        slab_unlist(pool, slab);
+    }
+    if (bytes < sizeof(*object)) {
+        SLAB_POISON((char *)object + bytes, sizeof(*object) - bytes);
+    }
+    return object;
+}
+
+void warp_slab_release(struct warp_slab_pool *pool, void *p, size_t bytes)
+{
+    struct warp_slab_block *block;
+    struct slab_object *object = p;
+    struct warp_slab *slab;
+    uint32_t index;
+
+    if (p == NULL) {
+        return;
+    }
+    warp_assert(bytes > 0);
+    if (WARP_UNLIKELY(bytes > WARP_SLAB_SMALL_BYTES_MAX)) {
+        large_release(pool, p, bytes);
+        return;
+    }
+    block = slab_block_of(p);
+    index = (uint32_t)(((uintptr_t)p & (SLAB_BLOCK_BYTES - 1)) >> SLAB_BYTES_SHIFT);
+    if (bytes > SLAB_NARROW_MAX) {
+        index &= ~(SLAB_WIDE - 1);
+    }
+    slab = &block->slabs[index].slab;
+    warp_assert(slab->pool == pool);
+    warp_assert(slab->class_index == slab_class_of(bytes));
+    warp_assert(slab->used > 0);
+    warp_assert_slow(((uintptr_t)p & 7) == 0);
+
+    SLAB_UNPOISON(object, sizeof(*object));
+    object->next = slab->free;
+    slab->free = object;
+    SLAB_POISON(object, slab->size);
+    slab->used--;
+    pool->bytes_used -= slab->size;
+    if (WARP_UNLIKELY(!slab->listed)) {
+        slab_list(pool, slab);
+    }
+    if (WARP_UNLIKELY(slab->used == 0)) {
+        slab_emptied(pool, slab);
+    }
+}
+
+uint64_t warp_slab_bytes_used(const struct warp_slab_pool *pool)
+{
+    return pool->bytes_used;
+}
+
+uint64_t warp_slab_bytes_held(const struct warp_slab_pool *pool)
+{
+    return pool->bytes_held;
+}
