@@ -80,7 +80,8 @@ bool warp_frame_check_body(const struct warp_frame *frame, const void *body)
     return warp_crc32c(0, body, frame->body_bytes) == frame->body_crc;
 }
 
-int warp_entry_decode(const void *in, size_t available, struct warp_entry *out, size_t *bytes)
+int warp_entry_decode(const void *in, size_t available, struct warp_entry *out,
+                      size_t *bytes)
 {
     const uint8_t *from = in;
     struct warp_entry entry;

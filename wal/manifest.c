@@ -17,7 +17,7 @@
 #include "base/crc32c.h"
 #include "base/errno.h"
 
-static const uint8_t manifest_magic[8] = { 'W', 'A', 'R', 'P', 'D', 'B', 0, 1 };
+static const uint8_t manifest_magic[8] = {'W', 'A', 'R', 'P', 'D', 'B', 0, 1};
 
 /* Where the fields lie: docs/WAL_FORMAT.md. */
 enum {
@@ -73,7 +73,8 @@ static int manifest_see_log(void *context, const char *name, uint64_t bytes)
     return 0;
 }
 
-static int manifest_absent(const struct warp_disk *disk, char *message, size_t message_bytes)
+static int manifest_absent(const struct warp_disk *disk, char *message,
+                           size_t message_bytes)
 {
     bool log_seen = false;
     int rc;
@@ -162,16 +163,18 @@ int warp_manifest_read(const struct warp_disk *disk, struct warp_manifest *out,
             return WARP_EFORMAT;
         }
         if (message != NULL && message_bytes > 0) {
-            snprintf(message, message_bytes,
-                     "MANIFEST, offset %lld: the file ends here, but it should have %zu bytes.",
-                     (long long)got, sizeof(page.bytes));
+            snprintf(
+                message, message_bytes,
+                "MANIFEST, offset %lld: the file ends here, but it should have %zu bytes.",
+                (long long)got, sizeof(page.bytes));
         }
         return WARP_EDAMAGED;
     }
     return manifest_decode(&page, out, message, message_bytes);
 }
 
-static void manifest_encode(struct manifest_page *page, const struct warp_manifest *manifest)
+static void manifest_encode(struct manifest_page *page,
+                            const struct warp_manifest *manifest)
 {
     uint8_t *bytes = page->bytes;
 

@@ -22,13 +22,15 @@
 
 #define SCAN_BLOCK_BYTES        4096u
 #define SCAN_REQUEST_BYTES      1048576u
-#define SCAN_REQUESTS           16u /* in flight at most: fewer than handles kept open */
+#define SCAN_REQUESTS           16u
 #define SCAN_JOBS_MAX           64u
 #define SCAN_JOB_BYTES          262144u
 #define SCAN_FRAMES_MIN         1024u
 #define SCAN_FRAME_BYTES_LIKELY 128u
-_Static_assert(SCAN_REQUESTS < WARP_SEGMENT_HANDLES_RECENT, "no handle closes under a read");
-_Static_assert(SCAN_BLOCK_BYTES <= WARP_SEGMENT_BYTES_FLOOR, "blocks do not straddle files");
+_Static_assert(SCAN_REQUESTS < WARP_SEGMENT_HANDLES_RECENT,
+               "no handle closes under a read");
+_Static_assert(SCAN_BLOCK_BYTES <= WARP_SEGMENT_BYTES_FLOOR,
+               "blocks do not straddle files");
 _Static_assert(WARP_SEGMENT_HEADER_BYTES % SCAN_BLOCK_BYTES == 0, "blocks stay aligned");
 
 struct scan_buffer {
@@ -46,6 +48,7 @@ struct scan_request {
     struct warp_io_request io;
     struct scan_buffer *buffer; /* NULL: free */
     uint64_t position;
+    uint64_t number; /* of all requests ever made */
 };
 
 enum scan_state {
@@ -71,6 +74,7 @@ struct warp_scan {
 
     void *queue;
     struct scan_request requests[SCAN_REQUESTS];
+    uint64_t request_count; /* ever made */
     uint32_t pending;
     struct scan_buffer buffers[2];
     uint32_t current;
@@ -84,7 +88,7 @@ struct warp_scan {
 
     enum scan_state state;
     int verdict;
-    uint64_t parse; /* the next frame begins here */
+    uint64_t parse;  /* the next frame begins here */
     uint64_t needed; /* bytes of the frame at parse, when it did not fit */
     bool epoch_known;
     int bad_verdict; /* what no witness can change: WARP_EDAMAGED, _EVERSION; or 0 */
@@ -119,6 +123,24 @@ static void scan_read_failed(struct scan_buffer *buffer, uint64_t position, int 
 }
 
 /*
+ * Whether one more segment may be located. The handle of a request in flight stays open only
+ * while few others are located after it, and the disk may finish the oldest request last.
+ */
+static bool scan_may_locate(const struct warp_scan *scan)
+{
+    uint32_t i;
+
+    for (i = 0; i < SCAN_REQUESTS; i++) {
+        if (scan->requests[i].buffer != NULL &&
+            scan->request_count - scan->requests[i].number >=
+                WARP_SEGMENT_HANDLES_RECENT - 1) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/*
  * Ask the disk for as much as may be in flight. The current buffer goes first. A file that
  * cannot be opened for want of handles is tried again when nothing is in flight.
  */
@@ -139,10 +161,11 @@ static void scan_pump(struct warp_scan *scan)
             while (i < SCAN_REQUESTS && scan->requests[i].buffer != NULL) {
                 i++;
             }
-            if (i == SCAN_REQUESTS) {
+            if (i == SCAN_REQUESTS || !scan_may_locate(scan)) {
                 return;
             }
-            rc = warp_segments_locate(scan->segments, buffer->asked, &file, &offset, &bytes);
+            rc =
+                warp_segments_locate(scan->segments, buffer->asked, &file, &offset, &bytes);
             if (rc == WARP_ESYSTEM) {
                 if (scan->pending > 0) {
                     return;
@@ -179,6 +202,7 @@ static void scan_pump(struct warp_scan *scan)
             }
             scan->requests[i].buffer = buffer;
             scan->requests[i].position = buffer->asked;
+            scan->requests[i].number = scan->request_count++;
             buffer->asked += bytes;
             buffer->pending++;
             scan->pending++;
@@ -202,7 +226,8 @@ static void scan_reap(struct warp_scan *scan)
                              warp_error_from_errno((int)done[i]->result));
         } else if ((uint64_t)done[i]->result < done[i]->bytes) {
             /* The file had its full length when it was opened: it has shrunk since. */
-            scan_read_failed(buffer, request->position + (uint64_t)done[i]->result, WARP_EIO);
+            scan_read_failed(buffer, request->position + (uint64_t)done[i]->result,
+                             WARP_EIO);
         }
         request->buffer = NULL;
         buffer->pending--;
@@ -223,7 +248,8 @@ static void scan_buffer_wait(struct warp_scan *scan, const struct scan_buffer *b
     }
 }
 
-static void scan_buffer_set(struct warp_scan *scan, struct scan_buffer *buffer, uint64_t from)
+static void scan_buffer_set(struct warp_scan *scan, struct scan_buffer *buffer,
+                            uint64_t from)
 {
     warp_assert(buffer->pending == 0);
     warp_assert(from % SCAN_BLOCK_BYTES == 0);
@@ -296,7 +322,8 @@ static int scan_read(struct warp_scan *scan, uint64_t position, uint8_t *to, uin
 
 /* ---- frames --------------------------------------------------------------------------- */
 
-static int scan_bad(struct warp_scan *scan, uint64_t position, const char *what, int verdict)
+static int scan_bad(struct warp_scan *scan, uint64_t position, const char *what,
+                    int verdict)
 {
     scan->state = SCAN_BAD;
     scan->parse = position;
@@ -329,9 +356,10 @@ static int scan_header(struct warp_scan *scan, const uint8_t *bytes, uint64_t po
                         "the frame is of a later opening than MANIFEST knows of",
                         WARP_EDAMAGED);
     }
-    if (epoch_known && (out->kind == WARP_FRAME_OPEN ? out->epoch <= epoch
-                                                     : out->epoch != epoch)) {
-        return scan_bad(scan, position, "the frame is of another opening of the database", 0);
+    if (epoch_known &&
+        (out->kind == WARP_FRAME_OPEN ? out->epoch <= epoch : out->epoch != epoch)) {
+        return scan_bad(scan, position, "the frame is of another opening of the database",
+                        0);
     }
     if (warp_frame_bytes(out->body_bytes) > scan->log_end - position) {
         return scan_bad(scan, position, "the frame reaches past the last log file", 0);
@@ -535,7 +563,8 @@ static uint64_t scan_frame_end(const struct warp_scan *scan, const struct warp_f
 {
     uint64_t bytes = warp_frame_bytes(frame->body_bytes);
 
-    return bytes < scan->log_end - frame->position ? frame->position + bytes : scan->log_end;
+    return bytes < scan->log_end - frame->position ? frame->position + bytes
+                                                   : scan->log_end;
 }
 
 /* Look at 8-byte steps [at, to) for witnesses; 32 bytes from each step on can be read. */
@@ -551,22 +580,19 @@ static void scan_search_range(struct warp_scan *scan, struct scan_search *search
         if (warp_load_u64le(bytes) == 0) {
             continue;
         }
-        if (!search->stale_seen && !result->clean) {
-            search->trace_end = at + 8 > search->trace_end ? at + 8 : search->trace_end;
-        }
-        if (bytes[0] != 'W' || bytes[1] != 'F') {
-            continue;
-        }
-        rc = warp_frame_decode_header(bytes, scan->seed, &frame);
-        if (rc == WARP_EFORMAT) {
-            continue;
-        }
-        if (frame.position != at ||
-            (rc == 0 && scan->epoch_known && frame.epoch < result->epoch_last)) {
-            if (!search->stale_seen && search->trace_end == at + 8) {
-                search->trace_end = at;
-            }
+        rc = bytes[0] == 'W' && bytes[1] == 'F'
+                 ? warp_frame_decode_header(bytes, scan->seed, &frame)
+                 : WARP_EFORMAT;
+        if (rc != WARP_EFORMAT &&
+            (frame.position != at ||
+             (rc == 0 && scan->epoch_known && frame.epoch < result->epoch_last))) {
             search->stale_seen = true;
+            continue;
+        }
+        if (!search->stale_seen && !result->clean && at + 8 > search->trace_end) {
+            search->trace_end = at + 8;
+        }
+        if (rc == WARP_EFORMAT) {
             continue;
         }
         if (rc == WARP_EVERSION) {
@@ -637,7 +663,7 @@ static int scan_search(struct warp_scan *scan, struct scan_search *search)
 static int scan_decide(struct warp_scan *scan)
 {
     struct warp_scan_result *result = &scan->result;
-    struct scan_search search = { 0 };
+    struct scan_search search = {0};
     uint64_t position = scan->parse;
     int rc;
 
@@ -722,9 +748,8 @@ int warp_scan_create(struct warp_scan **scan, const struct warp_disk *disk,
         goto fail;
     }
     for (i = 0; i < 2; i++) {
-        made->buffers[i].base =
-            warp_memory_map(memory, 2 * (size_t)made->options.chunk_bytes,
-                            SCAN_BLOCK_BYTES, false);
+        made->buffers[i].base = warp_memory_map(
+            memory, 2 * (size_t)made->options.chunk_bytes, SCAN_BLOCK_BYTES, false);
         if (made->buffers[i].base == NULL) {
             goto fail;
         }

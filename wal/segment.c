@@ -19,7 +19,7 @@
 #include "base/crc32c.h"
 #include "base/errno.h"
 
-static const uint8_t segment_magic[8] = { 'W', 'A', 'R', 'P', 'L', 'O', 'G', 1 };
+static const uint8_t segment_magic[8] = {'W', 'A', 'R', 'P', 'L', 'O', 'G', 1};
 
 enum {
     SEGMENT_AT_MAGIC = 0,
@@ -62,8 +62,8 @@ void warp_segment_name(uint64_t index, char out[WARP_SEGMENT_NAME_BYTES])
 static bool segment_parse_name(const char *name, enum segment_name_kind *kind,
                                uint64_t *index)
 {
-    static const enum segment_name_kind kinds[] = { SEGMENT_NAME_LOG, SEGMENT_NAME_ASIDE,
-                                                    SEGMENT_NAME_SPARE };
+    static const enum segment_name_kind kinds[] = {SEGMENT_NAME_LOG, SEGMENT_NAME_ASIDE,
+                                                   SEGMENT_NAME_SPARE};
     const char *digits = strchr(name, '-');
     char again[WARP_SEGMENT_NAME_BYTES];
     uint64_t value = 0;
@@ -151,7 +151,8 @@ static int segment_check(struct warp_segments *segments, uint64_t index, int32_t
                            warp_error_from_errno((int)size));
     }
     memset(segments->page, 0, WARP_SEGMENT_HEADER_BYTES);
-    got = disk->ops->read(disk->context, file, segments->page, WARP_SEGMENT_HEADER_BYTES, 0);
+    got =
+        disk->ops->read(disk->context, file, segments->page, WARP_SEGMENT_HEADER_BYTES, 0);
     if (got < 0) {
         return segment_say(segments, index, 0, "the header cannot be read",
                            warp_error_from_errno((int)got));
@@ -173,8 +174,8 @@ static int segment_check(struct warp_segments *segments, uint64_t index, int32_t
                            WARP_EDAMAGED);
     }
     if (warp_load_u32le(bytes + SEGMENT_AT_CRC) != segment_header_crc(bytes)) {
-        return segment_say(segments, index, SEGMENT_AT_CRC, "the header's checksum is wrong",
-                           WARP_EDAMAGED);
+        return segment_say(segments, index, SEGMENT_AT_CRC,
+                           "the header's checksum is wrong", WARP_EDAMAGED);
     }
     if (warp_load_u32le(bytes + SEGMENT_AT_READER) > WARP_FORMAT_VERSION) {
         return segment_say(segments, index, SEGMENT_AT_READER,
@@ -226,7 +227,8 @@ static bool segment_close_one(struct warp_segments *segments)
         if (segment_pinned(segments, segments->handles[i].index)) {
             continue;
         }
-        if (best == UINT32_MAX || segments->handles[i].used < segments->handles[best].used) {
+        if (best == UINT32_MAX ||
+            segments->handles[i].used < segments->handles[best].used) {
             best = i;
         }
     }
