@@ -1,0 +1,36 @@
+#include "bench/engines/driver.h"
+
+#include <string.h>
+
+const struct bench_engine *bench_engine_find(const char *name)
+{
+    static const struct bench_engine *const engines[] = {
+        &bench_engine_warp,
+        &bench_engine_bound,
+#if defined(WARP_BENCH_ROCKSDB)
+        &bench_engine_rocksdb,
+#endif
+#if defined(WARP_BENCH_LMDB)
+        &bench_engine_lmdb,
+#endif
+    };
+
+    for (size_t i = 0; i < sizeof(engines) / sizeof(engines[0]); i++) {
+        if (strcmp(engines[i]->name, name) == 0) {
+            return engines[i];
+        }
+    }
+    return NULL;
+}
+
+const char *bench_engine_names(void)
+{
+    return "warp bound"
+#if defined(WARP_BENCH_ROCKSDB)
+           " rocksdb"
+#endif
+#if defined(WARP_BENCH_LMDB)
+           " lmdb"
+#endif
+        ;
+}

@@ -1,0 +1,437 @@
+#include "bench/engines/driver.h"
+
+/*
+ * RocksDB over its C interface, set up for point lookups as its makers advise
+ * (optimize_for_point_lookup: 10-bit bloom filters, hash index in data blocks, memtable bloom).
+ *
+ *   memory    no write-ahead log
+ *   interval  log without sync; a thread of ours calls flush_wal(sync) every 100 ms
+ *   commit    log with sync on every write; RocksDB groups the writers itself
+ */
+#if defined(WARP_BENCH_ROCKSDB)
+
+#include <dirent.h>
+#include <rocksdb/c.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "bench/engines/ticker.h"
+
+/* The C interface reports errors as text only; the thread keeps the last one. */
+#define ROCKSDB_FAILED (-1)
+
+#define ROCKSDB_CACHE_BYTES        ((uint64_t)4 << 30)
+#define ROCKSDB_WRITE_BUFFER_BYTES ((size_t)64 << 20)
+#define ROCKSDB_WRITE_BUFFERS      4
+#define ROCKSDB_BACKGROUND_JOBS    2
+#define ROCKSDB_SETTLE_S           180
+
+struct rocksdb {
+    rocksdb_t *db;
+    rocksdb_options_t *options;
+    rocksdb_column_family_handle_t *family;
+    rocksdb_writeoptions_t *write;
+    rocksdb_readoptions_t *read;
+    enum bench_durability durability;
+    uint64_t cache_bytes;
+    uint32_t group;
+    struct bench_ticker ticker;
+    char path[512];
+    char message[256]; /* the first error; written once, under `reporting` */
+    int reporting;     /* 0 until a thread has claimed the message (atomic exchange) */
+};
+
+struct rocksdb_thread {
+    struct rocksdb *db;
+    rocksdb_writebatch_t *batch;
+    const char **keys;
+    size_t *key_bytes;
+    rocksdb_pinnableslice_t **slices;
+    char **errors;
+};
+
+/* The C interface does not tell its version, but the options file in the database does. */
+static void rocksdb_version(void *handle, char *out, size_t bytes)
+{
+    static const char label[] = "rocksdb_version=";
+    struct rocksdb *db = handle;
+    DIR *directory = opendir(db->path);
+    struct dirent *entry;
+
+    snprintf(out, bytes, "?");
+    while (directory != NULL && (entry = readdir(directory)) != NULL) {
+        char name[1024];
+        char line[256];
+        FILE *file;
+
+        if (strncmp(entry->d_name, "OPTIONS-", 8) != 0) {
+            continue;
+        }
+        snprintf(name, sizeof(name), "%s/%s", db->path, entry->d_name);
+        file = fopen(name, "re");
+        while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
+            const char *at = strstr(line, label);
+
+            if (at != NULL) {
+                at += sizeof(label) - 1;
+                snprintf(out, bytes, "%.*s", (int)strcspn(at, " \n"), at);
+                break;
+            }
+        }
+        if (file != NULL) {
+            fclose(file);
+        }
+    }
+    if (directory != NULL) {
+        closedir(directory);
+    }
+}
+
+static int rocksdb_failed(struct rocksdb *db, char *error)
+{
+    /* Relaxed: only the first claimant writes; it is read after the threads were joined. */
+    if (__atomic_exchange_n(&db->reporting, 1, __ATOMIC_RELAXED) == 0) {
+        snprintf(db->message, sizeof(db->message), "%s", error);
+    }
+    rocksdb_free(error);
+    return ROCKSDB_FAILED;
+}
+
+static void rocksdb_explain(void *handle, int rc, char *out, size_t bytes)
+{
+    struct rocksdb *db = handle;
+
+    (void)rc;
+    snprintf(out, bytes, "%s", db->message);
+}
+
+static int rocksdb_engine_close(void **handle)
+{
+    struct rocksdb *db = *handle;
+
+    if (db->family != NULL) {
+        rocksdb_column_family_handle_destroy(db->family);
+    }
+    if (db->db != NULL) {
+        rocksdb_close(db->db);
+    }
+    if (db->options != NULL) {
+        rocksdb_options_destroy(db->options);
+    }
+    if (db->write != NULL) {
+        rocksdb_writeoptions_destroy(db->write);
+    }
+    if (db->read != NULL) {
+        rocksdb_readoptions_destroy(db->read);
+    }
+    free(db);
+    *handle = NULL;
+    return 0;
+}
+
+static int rocksdb_engine_open(const struct bench_setup *setup, void **handle, char *message,
+                               size_t message_bytes)
+{
+    struct rocksdb *db = calloc(1, sizeof(*db));
+    void *failed = db;
+    const char *names[1] = { "default" };
+    const rocksdb_options_t *family_options[1];
+    char *error = NULL;
+
+    if (db == NULL) {
+        snprintf(message, message_bytes, "rocksdb: no memory");
+        return -1;
+    }
+    db->durability = setup->durability;
+    db->group = setup->group;
+    snprintf(db->path, sizeof(db->path), "%s", setup->path);
+    db->cache_bytes = ROCKSDB_CACHE_BYTES;
+    if (setup->memory_bytes != 0 && setup->memory_bytes < db->cache_bytes) {
+        db->cache_bytes = setup->memory_bytes;
+    }
+    db->options = rocksdb_options_create();
+    rocksdb_options_set_create_if_missing(db->options, 1);
+    rocksdb_options_set_error_if_exists(db->options, 1);
+    rocksdb_options_set_compression(db->options, rocksdb_no_compression);
+    rocksdb_options_set_write_buffer_size(db->options, ROCKSDB_WRITE_BUFFER_BYTES);
+    rocksdb_options_set_max_write_buffer_number(db->options, ROCKSDB_WRITE_BUFFERS);
+    rocksdb_options_set_max_background_jobs(db->options, ROCKSDB_BACKGROUND_JOBS);
+    rocksdb_options_set_max_open_files(db->options, -1);
+    rocksdb_options_optimize_for_point_lookup(db->options, db->cache_bytes >> 20);
+    db->write = rocksdb_writeoptions_create();
+    rocksdb_writeoptions_disable_WAL(db->write, setup->durability == BENCH_MEMORY);
+    rocksdb_writeoptions_set_sync(db->write, setup->durability == BENCH_COMMIT);
+    db->read = rocksdb_readoptions_create();
+    family_options[0] = db->options;
+    db->db = rocksdb_open_column_families(db->options, setup->path, 1, names, family_options,
+                                          &db->family, &error);
+    if (error != NULL) {
+        snprintf(message, message_bytes, "rocksdb: %s", error);
+        rocksdb_free(error);
+        rocksdb_engine_close(&failed);
+        return -1;
+    }
+    *handle = db;
+    return 0;
+}
+
+static void rocksdb_describe(void *handle, char *out, size_t bytes)
+{
+    struct rocksdb *db = handle;
+    const char *level = "";
+
+    switch (db->durability) {
+    case BENCH_MEMORY:
+        level = "log off";
+        break;
+    case BENCH_INTERVAL:
+        level = "log unsynced + flush_wal(sync) every 100 ms";
+        break;
+    case BENCH_COMMIT:
+        level = "log synced per write (its own group commit)";
+        break;
+    }
+    snprintf(out, bytes,
+             "optimize_for_point_lookup, block cache %llu MiB, bloom 10 bits, no compression, "
+             "%d write buffers of %zu MiB, max_background_jobs %d, %s",
+             (unsigned long long)(db->cache_bytes >> 20), ROCKSDB_WRITE_BUFFERS,
+             ROCKSDB_WRITE_BUFFER_BYTES >> 20, ROCKSDB_BACKGROUND_JOBS, level);
+}
+
+static int rocksdb_sync_log(void *handle)
+{
+    struct rocksdb *db = handle;
+    char *error = NULL;
+
+    rocksdb_flush_wal(db->db, 1, &error);
+    return error != NULL ? rocksdb_failed(db, error) : 0;
+}
+
+static int rocksdb_begin(void *handle)
+{
+    struct rocksdb *db = handle;
+
+    if (db->durability != BENCH_INTERVAL) {
+        return 0;
+    }
+    return bench_ticker_start(&db->ticker, BENCH_SYNC_INTERVAL_MS, rocksdb_sync_log, db);
+}
+
+static int rocksdb_end(void *handle)
+{
+    struct rocksdb *db = handle;
+
+    return bench_ticker_stop(&db->ticker);
+}
+
+static uint64_t rocksdb_property(struct rocksdb *db, const char *name)
+{
+    uint64_t value = 0;
+
+    return rocksdb_property_int(db->db, name, &value) == 0 ? value : 0;
+}
+
+/* Memtables to files, then wait until no flush and no compaction runs or is due. */
+static int rocksdb_settle(void *handle)
+{
+    struct rocksdb *db = handle;
+    rocksdb_flushoptions_t *flush = rocksdb_flushoptions_create();
+    struct timespec pause = { 0, 20000000 };
+    char *error = NULL;
+    uint32_t quiet = 0;
+
+    rocksdb_flushoptions_set_wait(flush, 1);
+    rocksdb_flush(db->db, flush, &error);
+    rocksdb_flushoptions_destroy(flush);
+    if (error != NULL) {
+        return rocksdb_failed(db, error);
+    }
+    for (uint32_t round = 0; round < ROCKSDB_SETTLE_S * 50 && quiet < 3; round++) {
+        bool busy = rocksdb_property(db, "rocksdb.compaction-pending") != 0 ||
+                    rocksdb_property(db, "rocksdb.num-running-compactions") != 0 ||
+                    rocksdb_property(db, "rocksdb.mem-table-flush-pending") != 0 ||
+                    rocksdb_property(db, "rocksdb.num-running-flushes") != 0;
+
+        quiet = busy ? 0 : quiet + 1;
+        nanosleep(&pause, NULL);
+    }
+    return 0;
+}
+
+static void rocksdb_thread_destroy(void **out)
+{
+    struct rocksdb_thread *thread = *out;
+
+    if (thread->batch != NULL) {
+        rocksdb_writebatch_destroy(thread->batch);
+    }
+    free(thread->keys);
+    free(thread->key_bytes);
+    free(thread->slices);
+    free(thread->errors);
+    free(thread);
+    *out = NULL;
+}
+
+static int rocksdb_thread_create(void *handle, void **out)
+{
+    struct rocksdb *db = handle;
+    struct rocksdb_thread *thread = calloc(1, sizeof(*thread));
+    void *failed = thread;
+
+    if (thread == NULL) {
+        return ROCKSDB_FAILED;
+    }
+    thread->db = db;
+    thread->batch = rocksdb_writebatch_create();
+    thread->keys = calloc(db->group, sizeof(*thread->keys));
+    thread->key_bytes = calloc(db->group, sizeof(*thread->key_bytes));
+    thread->slices = calloc(db->group, sizeof(*thread->slices));
+    thread->errors = calloc(db->group, sizeof(*thread->errors));
+    if (thread->batch == NULL || thread->keys == NULL || thread->key_bytes == NULL ||
+        thread->slices == NULL || thread->errors == NULL) {
+        rocksdb_thread_destroy(&failed);
+        return ROCKSDB_FAILED;
+    }
+    *out = thread;
+    return 0;
+}
+
+static int rocksdb_engine_put(void *handle, struct bench_slice key, struct bench_slice value)
+{
+    struct rocksdb_thread *thread = handle;
+    char *error = NULL;
+
+    rocksdb_put(thread->db->db, thread->db->write, key.data, key.bytes, value.data, value.bytes,
+                &error);
+    return error != NULL ? rocksdb_failed(thread->db, error) : BENCH_DONE;
+}
+
+static int rocksdb_engine_get(void *handle, struct bench_slice key, struct bench_value *out)
+{
+    struct rocksdb_thread *thread = handle;
+    char *error = NULL;
+    rocksdb_pinnableslice_t *slice =
+        rocksdb_get_pinned(thread->db->db, thread->db->read, key.data, key.bytes, &error);
+
+    if (error != NULL) {
+        return rocksdb_failed(thread->db, error);
+    }
+    if (slice == NULL) {
+        return BENCH_ABSENT;
+    }
+    out->data = rocksdb_pinnableslice_value(slice, &out->bytes);
+    out->loan = slice;
+    return BENCH_DONE;
+}
+
+static void rocksdb_release(void *handle, struct bench_value *value)
+{
+    (void)handle;
+    rocksdb_pinnableslice_destroy(value->loan);
+}
+
+static int rocksdb_remove(void *handle, struct bench_slice key)
+{
+    struct rocksdb_thread *thread = handle;
+    char *error = NULL;
+
+    rocksdb_delete(thread->db->db, thread->db->write, key.data, key.bytes, &error);
+    return error != NULL ? rocksdb_failed(thread->db, error) : BENCH_DONE;
+}
+
+static int rocksdb_modify(void *handle, struct bench_slice key, bench_modifier modifier,
+                          void *context)
+{
+    struct bench_value old;
+    struct bench_slice value = { NULL, 0 };
+    int rc = rocksdb_engine_get(handle, key, &old);
+
+    if (rc != BENCH_DONE) {
+        return rc;
+    }
+    value.data = modifier(context, old.data, old.bytes, &value.bytes);
+    rocksdb_release(handle, &old);
+    return value.data == NULL ? BENCH_DONE : rocksdb_engine_put(handle, key, value);
+}
+
+static int rocksdb_engine_multi_get(void *handle, const struct bench_slice *keys,
+                                    uint32_t count, struct bench_value *values, int *results)
+{
+    struct rocksdb_thread *thread = handle;
+
+    for (uint32_t i = 0; i < count; i++) {
+        thread->keys[i] = keys[i].data;
+        thread->key_bytes[i] = keys[i].bytes;
+        thread->slices[i] = NULL;
+        thread->errors[i] = NULL;
+    }
+    rocksdb_batched_multi_get_cf(thread->db->db, thread->db->read, thread->db->family, count,
+                                 thread->keys, thread->key_bytes, thread->slices,
+                                 thread->errors, false);
+    for (uint32_t i = 0; i < count; i++) {
+        values[i].loan = thread->slices[i];
+        values[i].data = NULL;
+        values[i].bytes = 0;
+        if (thread->errors[i] != NULL) {
+            results[i] = rocksdb_failed(thread->db, thread->errors[i]);
+        } else if (thread->slices[i] == NULL) {
+            results[i] = BENCH_ABSENT;
+        } else {
+            values[i].data = rocksdb_pinnableslice_value(thread->slices[i], &values[i].bytes);
+            results[i] = BENCH_DONE;
+        }
+    }
+    return BENCH_DONE;
+}
+
+static void rocksdb_release_many(void *handle, struct bench_value *values, uint32_t count)
+{
+    (void)handle;
+    for (uint32_t i = 0; i < count; i++) {
+        if (values[i].loan != NULL) {
+            rocksdb_pinnableslice_destroy(values[i].loan);
+        }
+    }
+}
+
+static int rocksdb_batch(void *handle, const struct bench_slice *keys,
+                         const struct bench_slice *values, uint32_t count)
+{
+    struct rocksdb_thread *thread = handle;
+    char *error = NULL;
+
+    rocksdb_writebatch_clear(thread->batch);
+    for (uint32_t i = 0; i < count; i++) {
+        rocksdb_writebatch_put(thread->batch, keys[i].data, keys[i].bytes, values[i].data,
+                               values[i].bytes);
+    }
+    rocksdb_write(thread->db->db, thread->db->write, thread->batch, &error);
+    return error != NULL ? rocksdb_failed(thread->db, error) : BENCH_DONE;
+}
+
+const struct bench_engine bench_engine_rocksdb = {
+    .name = "rocksdb",
+    .version = rocksdb_version,
+    .open = rocksdb_engine_open,
+    .close = rocksdb_engine_close,
+    .describe = rocksdb_describe,
+    .begin = rocksdb_begin,
+    .end = rocksdb_end,
+    .settle = rocksdb_settle,
+    .explain = rocksdb_explain,
+    .thread_create = rocksdb_thread_create,
+    .thread_destroy = rocksdb_thread_destroy,
+    .put = rocksdb_engine_put,
+    .get = rocksdb_engine_get,
+    .release = rocksdb_release,
+    .remove = rocksdb_remove,
+    .modify = rocksdb_modify,
+    .multi_get = rocksdb_engine_multi_get,
+    .release_many = rocksdb_release_many,
+    .batch = rocksdb_batch,
+};
+
+#endif

@@ -1,0 +1,97 @@
+/*
+ * bench/values.h - makes values that say whose they are, and checks that they still do.
+ *
+ * A value begins with one word: the record's id (40 bits) and a version (24 bits). The rest is
+ * a stretch of a fixed random pattern whose place follows from that word:
+ *
+ *     | id, 5 bytes | version, 3 bytes | pattern[place(id, version)] ... |
+ *
+ * so that bytes of another record, of another version, or shifted by one are found. Values
+ * shorter than a word hold its first bytes.
+ *
+ * Threads:   init by one; fill and check by any.
+ * Lifetime:  init allocates the pattern, fini gives it back.
+ * Units:     bytes.
+ * Ordering:  none.
+ * Errors:    init returns -1 without memory.
+ * Cost:      fill is a copy of the value; the quick check looks at 24 bytes, the full one at
+ *            all of them.
+ */
+#ifndef BENCH_VALUES_H
+#define BENCH_VALUES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#define BENCH_VALUE_ID_BITS      40u
+#define BENCH_VALUE_PLACES       2048u
+#define BENCH_VALUE_VERSION_MASK 0xffffffu
+
+struct bench_values {
+    uint8_t *pattern; /* BENCH_VALUE_PLACES + value_bytes */
+    size_t value_bytes;
+};
+
+int bench_values_init(struct bench_values *values, size_t value_bytes);
+void bench_values_fini(struct bench_values *values);
+
+static inline uint64_t bench_value_word(uint64_t id, uint32_t version)
+{
+    return id | ((uint64_t)version << BENCH_VALUE_ID_BITS);
+}
+
+static inline const uint8_t *bench_value_pattern(const struct bench_values *values,
+                                                 uint64_t word)
+{
+    return values->pattern + ((word * 0x9e3779b97f4a7c15u) >> 53);
+}
+
+static inline void bench_value_fill(const struct bench_values *values, uint8_t *out,
+                                    uint64_t id, uint32_t version)
+{
+    uint64_t word = bench_value_word(id, version);
+
+    if (values->value_bytes <= 8) {
+        memcpy(out, &word, values->value_bytes);
+        return;
+    }
+    memcpy(out, &word, 8);
+    memcpy(out + 8, bench_value_pattern(values, word), values->value_bytes - 8);
+}
+
+/* Whether `data` is some version of record `id`; *version gets which (0 for short values). */
+bool bench_value_check_full(const struct bench_values *values, const void *data, size_t bytes,
+                            uint64_t id, uint32_t *version);
+
+static inline bool bench_value_check(const struct bench_values *values, const void *data,
+                                     size_t bytes, uint64_t id, uint32_t *version)
+{
+    const uint8_t *at = data;
+    const uint8_t *pattern;
+    uint64_t word;
+    uint64_t seen;
+    uint64_t wanted;
+
+    if (bytes < 24) {
+        return bench_value_check_full(values, data, bytes, id, version);
+    }
+    memcpy(&word, at, 8);
+    if (bytes != values->value_bytes ||
+        (word & (((uint64_t)1 << BENCH_VALUE_ID_BITS) - 1u)) != id) {
+        return false;
+    }
+    *version = (uint32_t)(word >> BENCH_VALUE_ID_BITS);
+    pattern = bench_value_pattern(values, word);
+    memcpy(&seen, at + 8, 8);
+    memcpy(&wanted, pattern, 8);
+    if (seen != wanted) {
+        return false;
+    }
+    memcpy(&seen, at + bytes - 8, 8);
+    memcpy(&wanted, pattern + bytes - 16, 8);
+    return seen == wanted;
+}
+
+#endif
