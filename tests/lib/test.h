@@ -65,7 +65,13 @@ bool test_compare_bytes(const char *file, int line, const char *text, const void
 
 /* All checks are expressions: true when they held. */
 #define check(condition)                                                                       \
-    ((condition) ? true : (test_fail(__FILE__, __LINE__, "%s", #condition), false))
+    __extension__({                                                                            \
+        bool check_held_ = (condition);                                                        \
+        if (!check_held_) {                                                                    \
+            test_fail(__FILE__, __LINE__, "%s", #condition);                                   \
+        }                                                                                      \
+        check_held_;                                                                           \
+    })
 
 #define check_int(a, op, b)                                                                    \
     __extension__({                                                                            \
