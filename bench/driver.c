@@ -128,6 +128,7 @@ struct worker {
     uint64_t operations;
     uint64_t unissued;
     uint64_t again;
+    uint64_t reordered; /* requests of a session that had to be made a second time */
     uint64_t checked;
     uint64_t mismatched;
     uint64_t missing;
@@ -234,7 +235,7 @@ static void worker_fault(struct worker *worker, uint64_t *counter, uint64_t id,
     (*counter)++;
 }
 
-/* UINT32_MAX: nobody can say which version it must be. */
+/* Nobody can say which version it must be; versions have 24 bits. */
 #define VERSION_UNKNOWN UINT32_MAX
 
 static uint32_t worker_expects(const struct worker *worker, uint64_t id)
@@ -246,8 +247,10 @@ static uint32_t worker_expects(const struct worker *worker, uint64_t id)
 
 static void worker_wrote(struct worker *worker, uint64_t id, uint32_t version)
 {
-    if (worker->subject->expected != NULL && id < worker->config->records) {
-        worker->subject->expected[id] = version;
+    uint32_t *expected = worker->subject->expected;
+
+    if (expected != NULL && id < worker->config->records && expected[id] != VERSION_UNKNOWN) {
+        expected[id] = version;
     }
 }
 
@@ -738,6 +741,11 @@ static bool session_complete(struct worker *worker, struct flight *flight,
 {
     if (completion->result == BENCH_AGAIN) {
         worker->again++;
+        worker->reordered++;
+        if (worker->subject->expected != NULL && flight->id < worker->config->records) {
+            /* What was submitted after it on this key now comes before it. */
+            worker->subject->expected[flight->id] = VERSION_UNKNOWN;
+        }
         return false;
     }
     if (completion->result == BENCH_ABSENT) {
@@ -875,6 +883,14 @@ static void worker_loop_session(struct worker *worker)
         }
     }
     worker->end_ticks = now;
+    if (worker->reordered > 0 && worker->stale > 0) {
+        /* Not in the order of submission, so nobody can say which version was right. */
+        if (worker->mismatched + worker->missing == 0) {
+            worker->fault[0] = '\0';
+        }
+        worker->checked += worker->stale;
+        worker->stale = 0;
+    }
     if (open && issued < worker->operations_max && worker->rc == 0) {
         worker_count_unissued(worker, due, deadline);
     }

@@ -395,6 +395,9 @@ static void text_cell(const struct bench_report *report, uint32_t cell_index, FI
             fprintf(file, "note: %s has no asynchronous calls; it ran with blocking ones\n",
                     row->engine->name);
         }
+        if (config->rate > 0.0 && i == 0) {
+            fprintf(file, "note: CPU time has the driver's own waiting for the next due time in it\n");
+        }
         if (row->unissued > 0) {
             fprintf(file, "note: %s fell behind the rate: %s operations were never started\n",
                     row->engine->name, grouped(row->unissued, number));

@@ -308,7 +308,9 @@ static int bound_put(void *handle, struct bench_slice key, struct bench_slice va
         struct bound_record *record =
             (struct bound_record *)(uintptr_t)(word & BOUND_POINTER_MASK);
 
-        memcpy(record->bytes + key.bytes, value.data, value.bytes); /* all are of one size */
+        /* Never longer than the first one: the driver has one size. */
+        record->value_bytes = (uint32_t)value.bytes;
+        memcpy(record->bytes + key.bytes, value.data, value.bytes);
     } else {
         rc = bound_insert(thread, bound_tag(hash), key, value, free_entry, last);
     }

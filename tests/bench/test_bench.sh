@@ -1,0 +1,232 @@
+#!/bin/sh
+# Tests `warp bench`: tests/bench/test_bench.sh PATH-TO-WARP
+#
+# Tiny runs of every workload on every engine of the build, then that planted wrong data is
+# found, that the JSON is JSON and says the same as the table, and that bad flags are refused.
+set -u
+
+warp=${1:-${WARP:-build/warp}}
+case $warp in
+    /*) ;;
+    *) warp=$(pwd)/$warp ;;
+esac
+if [ ! -x "$warp" ]; then
+    echo "test_bench.sh: no program at $warp" >&2
+    exit 1
+fi
+scratch=$(mktemp -d) || exit 1
+trap 'rm -rf "$scratch"' EXIT INT TERM
+cd "$scratch" || exit 1
+
+passed=0
+failed=0
+
+pass() {
+    passed=$((passed + 1))
+}
+
+fail() {
+    failed=$((failed + 1))
+    echo "FAILED: $*"
+    tail -n 3 out.txt err.txt 2>/dev/null
+}
+
+# expect STATUS SENTENCE ARGUMENTS...: run `warp bench ARGUMENTS` and compare the exit status.
+expect() {
+    wanted=$1
+    sentence=$2
+    shift 2
+    timeout 120 "$warp" bench "$@" >out.txt 2>err.txt
+    got=$?
+    if [ "$got" -eq "$wanted" ]; then
+        pass
+    else
+        fail "$sentence: exit $got, not $wanted (bench $*)"
+        return 1
+    fi
+}
+
+holds() {
+    sentence=$1
+    shift
+    if "$@" >/dev/null 2>&1; then
+        pass
+    else
+        fail "$sentence"
+    fi
+}
+
+engines=$("$warp" bench --help | sed -n 's/.*Engines in this build: //p')
+for engine in $engines; do
+    list=${list:+$list,}$engine
+done
+workloads=$("$warp" bench --help | sed -n '/--workload/,/--records/p' |
+    sed -n 's/^      \([a-z][a-z-]*\) .*/\1/p')
+if [ -z "${list:-}" ] || [ -z "$workloads" ]; then
+    echo "FAILED: --help names no engines or no workloads"
+    echo "0 passed, 1 failed"
+    exit 1
+fi
+
+# Every workload on every engine, blocking, one and two threads, every byte checked.
+for workload in $workloads; do
+    for threads in 1 2; do
+        expect 0 "$workload runs on $list with $threads threads" --engine "$list" \
+            --workload "$workload" --threads $threads --records 2000 --operations 2000 \
+            --durability memory --verify full --lines lines.tsv &&
+            holds "$workload: every engine's row is right" \
+                test "$(tail -n "$(echo "$engines" | wc -w)" lines.tsv | cut -f8 | sort -u)" = ok
+    done
+done
+
+# The durability levels; few operations, for each may wait for the disk.
+for level in memory interval commit; do
+    expect 0 "$level runs" --engine "$list" --workload ycsb-a --records 500 --operations 200 \
+        --threads 2 --durability $level --verify full
+done
+
+# Sessions: warp with requests in flight, peers with blocking calls, said so.
+for workload in ycsb-a ycsb-d ycsb-f overwrite fillrandom deleterandom readrandom; do
+    expect 0 "$workload runs in a session" --workload $workload --records 2000 \
+        --operations 4000 --depth 64 --threads 2 --durability memory --verify full
+done
+expect 0 "a session of one thread knows each version" --workload ycsb-a --records 200 \
+    --operations 20000 --depth 256 --durability interval --verify full
+expect 0 "a deep session at commit runs" --workload put --records 2000 --operations 20000 \
+    --depth 1024 --durability commit --verify full
+expect 0 "peers without sessions run blocking" --engine "$list" --workload ycsb-b \
+    --records 500 --operations 500 --depth 8 --durability memory
+
+# Groups, odd sizes, distributions, key forms.
+for workload in fillseq fillrandom overwrite multiget; do
+    expect 0 "$workload in groups of 7" --engine "$list" --workload $workload --records 2000 \
+        --operations 2100 --batch 7 --threads 2 --durability memory --verify full
+done
+for bytes in 1 7 8 9 23 24 25 4096 1048576; do
+    expect 0 "values of $bytes bytes" --engine "$list" --workload ycsb-f --records 20 \
+        --operations 100 --value-bytes $bytes --durability memory --verify full
+done
+for bytes in 1 2 7 8 17 100 500; do
+    expect 0 "keys of $bytes bytes" --engine "$list" --workload ycsb-d --records 50 \
+        --operations 100 --key-bytes $bytes --durability memory --verify full
+done
+for distribution in uniform zipfian latest hotspot; do
+    expect 0 "$distribution runs" --workload ycsb-a --distribution $distribution \
+        --records 1000 --operations 3000 --durability memory --verify full
+done
+expect 0 "one record is enough" --engine "$list" --workload ycsb-a --records 1 \
+    --operations 100 --durability memory --verify full
+expect 0 "decimal keys run" --engine "$list" --workload ycsb-a --key-form decimal \
+    --records 1000 --operations 1000 --durability memory --verify full
+
+# Open loop.
+expect 0 "a fixed rate is kept" --workload readrandom --records 1000 --rate 2000 \
+    --duration-s 0.5 --durability memory --lines rate.tsv &&
+    holds "a fixed rate of 2000 gives about 2000" \
+        awk -F '\t' '{ exit !($9 > 1500 && $9 < 2500) }' rate.tsv
+expect 0 "a poisson rate runs with threads" --workload ycsb-a --records 1000 \
+    --rate poisson:2000 --threads 2 --duration-s 0.3 --durability memory
+expect 0 "a rate runs in a session" --workload ycsb-a --records 1000 --rate poisson:2000 \
+    --depth 16 --duration-s 0.3 --durability memory
+
+# What is planted must be found, by every engine's run.
+for engine in $engines; do
+    for corruption in owner edge length missing; do
+        expect 1 "$engine: $corruption is found" --engine "$engine" --workload readrandom \
+            --records 200 --operations 2000 --durability memory --corrupt-one $corruption
+        expect 1 "$engine: $corruption is found by multi-gets" --engine "$engine" \
+            --workload multiget --records 200 --operations 2000 --durability memory \
+            --corrupt-one $corruption
+    done
+    for corruption in middle stale; do
+        expect 1 "$engine: $corruption is found by the full check" --engine "$engine" \
+            --workload readrandom --records 200 --operations 2000 --durability memory \
+            --verify full --corrupt-one $corruption
+    done
+done
+for corruption in owner edge length missing; do
+    expect 1 "$corruption is found in a session" --workload readrandom --records 200 \
+        --operations 2000 --depth 32 --durability memory --corrupt-one $corruption
+done
+holds "the first fault is described" grep -q "wrong data: warp, record 0" err.txt
+
+# JSON, comparison, percentiles.
+expect 0 "JSON is written" --engine "$list" --workload ycsb-a,readrandom --threads 1,2 \
+    --records 1000 --operations 2000 --repeat 3 --durability memory --json a.json --hgrm a.hgrm
+rows=$(($(echo "$engines" | wc -w) * 4))
+if command -v python3 >/dev/null 2>&1; then
+    cat >check.py <<'END'
+import json, sys
+data = json.load(open("a.json"))
+assert data["version"] == 1 and data["tool"] == "warp bench"
+assert data["configuration"]["records"] == 1000
+assert data["environment"]["cpus"] >= 1
+assert len(data["results"]) == int(sys.argv[1]), len(data["results"])
+for row in data["results"]:
+    assert row["failed"] is False
+    assert len(row["operations_per_second_repeats"]) == 3
+    assert row["operations_per_second"] == sorted(row["operations_per_second_repeats"])[1]
+    assert row["operations"] == 6000
+    latency = row["latency_ns"]
+    order = [latency[name] for name in ("p50", "p90", "p99", "p99_9", "p99_99", "max")]
+    assert order == sorted(order), order
+    assert sum(kind["count"] for kind in row["latency_by_kind_ns"].values()) == 6000
+    assert row["key_value_bytes"] == 116000
+    assert row["verified"]["right"] > 0 and row["verified"]["mismatched"] == 0
+END
+    holds "the JSON says what was asked for" python3 check.py $rows
+fi
+expect 0 "two results compare" --compare a.json a.json
+holds "the comparison says there is no difference" grep -q "no clear difference" out.txt
+holds "percentile text ends with its summary" \
+    grep -q '^#\[Max     = ' a.hgrm.warp-ycsb-a-1
+holds "one percentile file per row" test "$(ls a.hgrm.* | wc -l)" -eq $rows
+expect 0 "JSON to standard output" --workload ycsb-c --records 100 --operations 100 \
+    --durability memory --json -
+holds "which is nothing but JSON" test "$(head -c 1 out.txt)" = "{"
+echo '{"results": [' >broken.json
+expect 3 "a broken result is refused" --compare a.json broken.json
+expect 3 "a missing result is refused" --compare a.json none.json
+echo '{"version": 99, "results": []}' >newer.json
+expect 3 "a newer result is refused" --compare a.json newer.json
+
+# Nothing stays behind.
+holds "the databases are gone" test ! -e warp-bench
+mkdir mine && touch mine/precious
+expect 0 "a directory of somebody else's is used" --path mine --workload ycsb-c --records 100 \
+    --operations 100 --durability memory
+holds "and left as it was" test "$(ls mine)" = precious
+expect 0 "--keep keeps" --path kept --keep --workload ycsb-c --records 100 --operations 100 \
+    --durability memory
+holds "the database" test -d "$(echo kept/run-*/warp-0)"
+if [ "$(id -u)" -ne 0 ]; then
+    mkdir closed && chmod 500 closed
+    expect 3 "a directory without permission is an error" --path closed --operations 10
+fi
+expect 3 "a path that is a file is an error" --path mine/precious --operations 10
+
+# Usage.
+expect 0 "help" --help
+expect 2 "an unknown flag" --bogus
+expect 2 "an unknown workload" --workload nonesuch
+expect 2 "scans are not there yet" --workload ycsb-e
+expect 2 "an unknown engine" --engine nonesuch
+expect 2 "an engine twice" --engine warp,warp
+expect 2 "an empty list" --engine warp,
+expect 2 "no records" --records 0
+expect 2 "a number with rubbish" --records 10x
+expect 2 "a negative number" --operations -5
+expect 2 "no threads" --threads 0
+expect 2 "theta of 1" --theta 1
+expect 2 "a bad rate" --rate poisson:
+expect 2 "an unknown level" --durability eventually
+expect 2 "an unknown distribution" --distribution normal
+expect 2 "a stray argument" ycsb-a
+expect 2 "reads in batches" --workload ycsb-a --batch 8
+expect 2 "a session of multi-gets" --workload multiget --depth 8
+expect 2 "keys too short for the records" --key-bytes 1 --records 1000
+expect 2 "one file to compare" --compare a.json
+expect 2 "an unknown check" --verify=perhaps
+
+echo "$passed passed, $failed failed"
+test "$failed" -eq 0
