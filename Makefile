@@ -6,7 +6,7 @@
 #   make check-asan      the tests under the address and undefined-behaviour sanitizers
 #   make check-ubsan     the undefined-behaviour sanitizer alone
 #   make check-tsan      the thread sanitizer
-#   make crash           kill -9 a writer, recover, compare    CYCLES=100 SEED=1
+#   make crash           kill -9 a writer, recover, compare    CYCLES=100 SEED=1 DURABILITY=commit
 #   make linear          histories of real threads, checked    HISTORIES=20 SEED=1
 #   make sim             the engine on one thread, with faults SEED=1 RUNS=200
 #   make planted         builds with a bug in them: each must be found
@@ -248,6 +248,7 @@ HISTORIES    ?= 20
 RUNS         ?= 200
 SEED         ?= 1
 FUZZ_SECONDS ?= 60
+DURABILITY   ?= commit
 run_checks = $(Q)OUT=$(OUT_$(1)) MODE=$(1) CC=$(CC) CXX=$(CXX) MAKE=$(MAKE) JOBS=$(JOBS) SEED=$(SEED) tools/check.sh
 
 .PHONY: packages check check-release check-debug check-asan check-ubsan check-tsan
@@ -266,9 +267,10 @@ check-asan check-ubsan check-tsan check-debug: check-%:
 
 # One searcher, as long as wanted. RUN_ARGS goes to it as it stands.
 .PHONY: crash linear sim model torture
-crash: RUN_ARGS ?= --cycles $(CYCLES) --seed $(SEED)
+crash: RUN_ARGS ?= --cycles $(CYCLES) --seed $(SEED) --durability $(DURABILITY)
 linear: RUN_ARGS ?= --histories $(HISTORIES) --seed $(SEED)
 sim: RUN_ARGS ?= --runs $(RUNS) --seed $(SEED)
+model torture: RUN_ARGS ?= --seed $(SEED)
 crash linear sim model torture:
 	$(SUBMAKE) all $(OUT)/tests/$@
 	$(Q)WARP=$(OUT)/warp BUILD=$(OUT) $(OUT)/tests/$@ $(RUN_ARGS)

@@ -53,7 +53,7 @@ trap finish EXIT
 count_step() {
     local line
     line=$(tail -n 1 "$1" 2>/dev/null)
-    if [[ $line =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed$ ]]; then
+    if [[ $line =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed(\ in\ .*)?$ ]]; then
         count_passed=${BASH_REMATCH[1]}
         count_failed=${BASH_REMATCH[2]}
     else
@@ -202,11 +202,14 @@ plan_fuzz_smoke() {
 
 # The programs that look for what nobody thought of: short here, long in .ci/run.
 plan_search() {
-    program model 120
-    program linear 120
-    program torture 120
-    program crash 120
-    program sim 120
+    program model 120 --seed "$SEED"
+    program linear 120 --seed "$SEED"
+    program torture 120 --seed "$SEED"
+    program crash 150 --seed "$SEED"
+    # One thread, so nothing for the thread sanitizer to see.
+    if [[ $MODE != tsan ]]; then
+        program sim 120 --runs "$((200 * SCALE))" --seed "$SEED"
+    fi
     if [[ -x $OUT/tests/idle ]]; then
         alone idle 60 "$OUT/tests/idle"
     fi
