@@ -1,0 +1,510 @@
+/*
+ * `warp verify`: checks every file of a closed database without opening it as one.
+ *
+ * It takes the directory's lock shared, so nobody can write meanwhile, reads the manifest and
+ * the header of every log file, and then every frame: header, place, epoch, checksum, and the
+ * entries inside. Where the scan finds damage it notes the range, and begins again at the next
+ * good frame header behind it, so one run finds all of it. Nothing is changed.
+ */
+#include "tools/commands.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/io.h"
+#include "base/memory.h"
+#include "tools/options.h"
+#include "tools/text.h"
+#include "wal/frame.h"
+#include "wal/manifest.h"
+#include "wal/scan.h"
+#include "wal/segment.h"
+
+static const char help[] =
+    "Usage: warp verify [OPTION]...\n"
+    "\n"
+    "Check every byte of a closed database: the manifest, the header of every log file, "
+    "and\n"
+    "every frame of the log. Changes nothing. Exit status 1 if anything is damaged; each\n"
+    "damaged range is printed with its file and offset.\n"
+    "\n"
+    "  --log                  print a line for every frame\n";
+
+enum { OPTION_LOG = 1 };
+
+#define VERIFY_CHUNK_BYTES 4194304u
+#define VERIFY_DAMAGES_MAX 1000u /* listed; more are counted */
+#define VERIFY_BAR_NS      100000000u
+#define VERIFY_KEY_SHOWN   40u
+
+struct verify_damage {
+    char file[WARP_SEGMENT_NAME_BYTES];
+    uint64_t offset;   /* in the file */
+    uint64_t position; /* in the log */
+    uint64_t end;      /* of the range in the log; UINT64_MAX: unknown */
+    const char *what;
+};
+
+struct verify {
+    struct warp_tool tool;
+    struct warp_memory memory;
+    struct warp_disk disk;
+    struct warp_manifest manifest;
+    struct warp_segments segments;
+    bool log; /* print frames */
+
+    uint64_t files, frames, batches, puts, deletes, bytes, bytes_cut, end;
+    uint32_t epoch;
+    bool clean;
+    struct verify_damage *damages;
+    uint32_t damage_count; /* may be greater than the number listed */
+    char message[512];     /* damage that is in no place of the log; empty: none */
+    uint64_t began_ns, bar_ns;
+    bool bar_shown;
+};
+
+/* ---- the progress bar ------------------------------------------------------------------ */
+
+static void verify_bar_clear(struct verify *v)
+{
+    if (v->bar_shown) {
+        fputs("\r\033[K", stderr);
+        v->bar_shown = false;
+    }
+}
+
+static void verify_bar(struct verify *v, uint64_t position)
+{
+    uint64_t now_ns = warp_clock_ns(warp_clock_system());
+    uint64_t begin = v->manifest.head_position;
+    uint64_t total = warp_segments_end(&v->segments) - begin;
+    uint32_t filled, i;
+
+    if (v->log || total == 0 || now_ns - v->bar_ns < VERIFY_BAR_NS ||
+        !isatty(STDERR_FILENO)) {
+        return;
+    }
+    v->bar_ns = now_ns;
+    v->bar_shown = true;
+    filled = (uint32_t)((double)(position - begin) / (double)total * 40.0);
+    fputs("\r[", stderr);
+    for (i = 0; i < 40; i++) {
+        fputc(i < filled ? '#' : '.', stderr);
+    }
+    fprintf(stderr, "] %3u %%",
+            (unsigned)((double)(position - begin) * 100.0 / (double)total));
+    fflush(stderr);
+}
+
+/* ---- frames ---------------------------------------------------------------------------- */
+
+static const char *verify_kind_name(uint8_t kind)
+{
+    static const char *const names[] = {"?",    "RECORD", "BATCH", "OPEN",
+                                        "MARK", "PAD",    "CLOSE"};
+
+    return kind < sizeof(names) / sizeof(names[0]) ? names[kind] : names[0];
+}
+
+static void verify_damaged(struct verify *v, uint64_t position, uint64_t end,
+                           const char *what)
+{
+    struct verify_damage *damage;
+
+    if (v->damage_count++ >= VERIFY_DAMAGES_MAX) {
+        return;
+    }
+    damage = &v->damages[v->damage_count - 1];
+    warp_segment_name(position / v->manifest.segment_bytes, damage->file);
+    damage->offset = WARP_SEGMENT_HEADER_BYTES + position % v->manifest.segment_bytes;
+    damage->position = position;
+    damage->end = end;
+    damage->what = what;
+    if (!v->tool.json) {
+        verify_bar_clear(v);
+        printf("damaged: %s, offset %" PRIu64 ": %s; log positions %" PRIu64 " to ",
+               damage->file, damage->offset, what, position);
+        if (end == UINT64_MAX) {
+            puts("the end");
+        } else {
+            printf("%" PRIu64 " (%" PRIu64 " bytes)\n", end, end - position);
+        }
+    }
+}
+
+/* A key as far as it fits a line; what is not printable ASCII becomes a dot. */
+static void verify_print_key(const struct warp_entry *entry)
+{
+    const uint8_t *key = entry->key;
+    uint32_t i;
+
+    for (i = 0; i < entry->key_bytes && i < VERIFY_KEY_SHOWN; i++) {
+        putchar(key[i] >= 0x20 && key[i] < 0x7f ? key[i] : '.');
+    }
+    if (entry->key_bytes > VERIFY_KEY_SHOWN) {
+        fputs("...", stdout);
+    }
+}
+
+static void verify_print_text(const struct warp_frame *frame, uint32_t entries,
+                              const struct warp_entry *first, const uint8_t *body)
+{
+    printf("%" PRIu64 " %s epoch %" PRIu32 " bytes %" PRIu64, frame->position,
+           verify_kind_name(frame->kind), frame->epoch,
+           warp_frame_bytes(frame->body_bytes));
+    if (frame->has_mark) {
+        printf(" mark %" PRIu64, frame->mark);
+    }
+    switch ((enum warp_frame_kind)frame->kind) {
+    case WARP_FRAME_RECORD:
+        if (entries == 1) {
+            printf(" %s key ", first->kind == WARP_ENTRY_PUT ? "put" : "delete");
+            verify_print_key(first);
+            printf(" value %" PRIu32 " bytes", first->value_bytes);
+            if ((first->flags & WARP_ENTRY_HAS_EXPIRY) != 0) {
+                printf(" expires %" PRIu64 " ms", first->expires_at_ms);
+            }
+        }
+        break;
+    case WARP_FRAME_BATCH:
+        printf(" entries %" PRIu32, entries);
+        break;
+    case WARP_FRAME_OPEN:
+    case WARP_FRAME_CLOSE: {
+        time_t seconds = (time_t)(warp_load_u64le(body) / 1000);
+        char text[32] = "";
+        struct tm utc;
+
+        if (gmtime_r(&seconds, &utc) != NULL) {
+            strftime(text, sizeof(text), " %Y-%m-%dT%H:%M:%SZ", &utc);
+        }
+        fputs(text, stdout);
+        break;
+    }
+    case WARP_FRAME_MARK:
+    case WARP_FRAME_PAD:
+        break;
+    }
+    putchar('\n');
+}
+
+static void verify_print_json(const struct warp_frame *frame, uint32_t entries,
+                              const struct warp_entry *first)
+{
+    printf("{\"position\":%" PRIu64 ",\"kind\":\"%s\",\"epoch\":%" PRIu32
+           ",\"bytes\":%" PRIu64,
+           frame->position, verify_kind_name(frame->kind), frame->epoch,
+           warp_frame_bytes(frame->body_bytes));
+    if (frame->has_mark) {
+        printf(",\"mark\":%" PRIu64, frame->mark);
+    }
+    if (frame->kind == WARP_FRAME_RECORD && entries == 1) {
+        printf(",\"operation\":\"%s\",", first->kind == WARP_ENTRY_PUT ? "put" : "delete");
+        warp_text_write_json_member(stdout, "key", first->key, first->key_bytes);
+        printf(",\"value_bytes\":%" PRIu32, first->value_bytes);
+        if ((first->flags & WARP_ENTRY_HAS_EXPIRY) != 0) {
+            printf(",\"expires_at_ms\":%" PRIu64, first->expires_at_ms);
+        }
+    } else if (frame->kind == WARP_FRAME_BATCH) {
+        printf(",\"entries\":%" PRIu32, entries);
+    }
+    puts("}");
+}
+
+static void verify_frame(struct verify *v, const struct warp_frame *frame,
+                         const uint8_t *body)
+{
+    struct warp_frame_cursor cursor;
+    struct warp_entry entry, first = {0};
+    uint64_t sequence;
+    uint32_t entries = 0;
+    int rc;
+
+    rc = warp_frame_cursor_init(&cursor, frame, body);
+    while (rc == 0 && (rc = warp_frame_cursor_next(&cursor, &entry, &sequence)) == 1) {
+        first = entries++ == 0 ? entry : first;
+        v->puts += entry.kind == WARP_ENTRY_PUT;
+        v->deletes += entry.kind == WARP_ENTRY_DELETE;
+        rc = 0;
+    }
+    v->frames++;
+    v->batches += frame->kind == WARP_FRAME_BATCH;
+    v->bytes += warp_frame_bytes(frame->body_bytes);
+    if (rc < 0) {
+        verify_damaged(v, frame->position,
+                       frame->position + warp_frame_bytes(frame->body_bytes),
+                       "the checksum is right, but the entries make no sense");
+    }
+    if (v->log && v->tool.json) {
+        verify_print_json(frame, entries, &first);
+    } else if (v->log) {
+        verify_print_text(frame, entries, &first, body);
+    }
+}
+
+/*
+ * Read from `begin` to the end of the log or to damage. 0: the end was reached; 1: *begin is
+ * where to go on behind the damage; < 0: a WARP_E... that ends the run.
+ */
+static int verify_stretch(struct verify *v, uint64_t *begin)
+{
+    struct warp_scan_options options = {.begin = *begin, .chunk_bytes = VERIFY_CHUNK_BYTES};
+    const struct warp_scan_result *result;
+    struct warp_scan *scan = NULL;
+    struct warp_scan_chunk chunk;
+    uint32_t i;
+    int rc;
+
+    rc =
+        warp_scan_create(&scan, &v->disk, &v->memory, &v->segments, &v->manifest, &options);
+    if (rc < 0) {
+        return rc;
+    }
+    result = warp_scan_result(scan);
+    while ((rc = warp_scan_next(scan, &chunk)) == 1) {
+        for (i = 0; i < chunk.frame_count; i++) {
+            verify_frame(v, &chunk.frames[i], chunk.bodies[i]);
+        }
+        verify_bar(v, result->end);
+    }
+    if (result->frames > 0) {
+        v->epoch = result->epoch_last;
+    }
+    v->end = result->end;
+    if (rc == 0) {
+        v->clean = result->clean;
+        v->bytes_cut = result->bytes_cut;
+    } else if (rc == WARP_EDAMAGED && result->what != NULL) {
+        verify_damaged(v, result->damaged_position, result->resume, result->what);
+        v->clean = false;
+        if (result->resume != UINT64_MAX && result->resume > result->damaged_position) {
+            *begin = result->resume;
+            rc = 1;
+        } else {
+            rc = 0; /* nothing behind it can be read */
+        }
+    } else if (result->file[0] != 0) {
+        snprintf(v->message, sizeof(v->message), "%s, offset %" PRIu64 ": %s", result->file,
+                 result->file_offset, result->what);
+    }
+    warp_scan_destroy(&scan);
+    return rc;
+}
+
+/* ---- the report ------------------------------------------------------------------------ */
+
+static void verify_report_json(const struct verify *v, uint64_t duration_ns)
+{
+    bool damaged = v->damage_count > 0 || v->message[0] != 0;
+    uint32_t i;
+
+    fputs("{\"path\":", stdout);
+    if (warp_text_utf8_valid(v->tool.path, strlen(v->tool.path))) {
+        warp_text_write_json_string(stdout, v->tool.path, strlen(v->tool.path));
+    } else {
+        fputs("null", stdout);
+    }
+    printf(",\"ok\":%s,\"files\":%" PRIu64 ",\"frames\":%" PRIu64 ",\"batches\":%" PRIu64
+           ",\"puts\":%" PRIu64 ",\"deletes\":%" PRIu64 ",\"bytes\":%" PRIu64
+           ",\"begin\":%" PRIu64 ",\"end\":%" PRIu64 ",\"bytes_cut\":%" PRIu64
+           ",\"clean\":%s,\"fencing_epoch\":%" PRIu32 ",\"duration_ns\":%" PRIu64,
+           damaged ? "false" : "true", v->files, v->frames, v->batches, v->puts, v->deletes,
+           v->bytes, v->manifest.head_position, v->end, v->bytes_cut,
+           v->clean ? "true" : "false", v->epoch, duration_ns);
+    if (v->message[0] != 0) {
+        fputs(",\"message\":", stdout);
+        warp_text_write_json_string(stdout, v->message, strlen(v->message));
+    }
+    printf(",\"damage_count\":%" PRIu32 ",\"damage\":[", v->damage_count);
+    for (i = 0; i < v->damage_count && i < VERIFY_DAMAGES_MAX; i++) {
+        const struct verify_damage *damage = &v->damages[i];
+
+        printf("%s{\"file\":\"%s\",\"offset\":%" PRIu64 ",\"position\":%" PRIu64,
+               i > 0 ? "," : "", damage->file, damage->offset, damage->position);
+        if (damage->end != UINT64_MAX) {
+            printf(",\"bytes\":%" PRIu64, damage->end - damage->position);
+        }
+        printf(",\"what\":\"%s\"}", damage->what);
+    }
+    puts("]}");
+}
+
+static void verify_report_text(const struct verify *v, uint64_t duration_ns)
+{
+    char a[WARP_TEXT_SHORT_BYTES], b[WARP_TEXT_SHORT_BYTES], c[WARP_TEXT_SHORT_BYTES];
+
+    if (v->message[0] != 0) {
+        printf("damaged: %s\n", v->message);
+    }
+    if (v->damage_count > VERIFY_DAMAGES_MAX) {
+        printf("... and %" PRIu32 " more\n", v->damage_count - VERIFY_DAMAGES_MAX);
+    }
+    printf("%s: %s log files, %s frames, %s of log", v->tool.path,
+           warp_text_count(a, v->files), warp_text_count(b, v->frames),
+           warp_text_size(c, v->bytes));
+    printf(" in %s\n", warp_text_duration(a, duration_ns));
+    printf("  %s puts, %s deletes, %s of the frames are batches\n",
+           warp_text_count(a, v->puts), warp_text_count(b, v->deletes),
+           warp_text_count(c, v->batches));
+    printf("  opened for writing %" PRIu32 " times, %s\n", v->epoch,
+           v->clean ? "closed properly the last time"
+                    : "not closed properly the last time");
+    if (v->bytes_cut > 0) {
+        printf("  %s of unfinished tail at position %" PRIu64
+               ": no write that was known to be durable is in it\n",
+               warp_text_size(a, v->bytes_cut), v->end);
+    }
+    if (v->damage_count > 0 || v->message[0] != 0) {
+        printf("DAMAGED: %" PRIu32 " places\n",
+               v->damage_count + (uint32_t)(v->message[0] != 0));
+    } else {
+        puts("OK: no damage");
+    }
+}
+
+/* An answer of the lower rooms as an exit status, with the sentence printed. */
+static int verify_failed(struct verify *v, int rc, const char *message)
+{
+    verify_bar_clear(v);
+    if (rc == WARP_EDAMAGED) {
+        snprintf(v->message, sizeof(v->message), "%s", message);
+        return WARP_TOOL_DONE; /* the report says it */
+    }
+    if (message[0] != 0) {
+        return warp_tool_error(&v->tool, "%s: %s", v->tool.path, message);
+    }
+    return warp_tool_error(&v->tool, "%s: %s", v->tool.path, warp_error_text(rc));
+}
+
+/* Everything behind the lock. 0 (the counts and damages are filled in) or an exit status. */
+static int verify_files(struct verify *v)
+{
+    char message[512] = "";
+    uint64_t begin;
+    int rc;
+
+    rc = warp_manifest_read(&v->disk, &v->manifest, message, sizeof(message));
+    if (rc != 0) {
+        return verify_failed(v, rc, message);
+    }
+    v->epoch = v->manifest.epoch;
+    rc = warp_segments_init(&v->segments, &v->disk, &v->memory, &v->manifest, true, true);
+    if (rc < 0) {
+        return verify_failed(v, rc, v->segments.message);
+    }
+    v->files = (warp_segments_end(&v->segments) - warp_segments_begin(&v->segments)) /
+               v->manifest.segment_bytes;
+    begin = v->manifest.head_position;
+    do {
+        rc = verify_stretch(v, &begin);
+    } while (rc == 1);
+    warp_segments_fini(&v->segments);
+    if (rc < 0) {
+        snprintf(message, sizeof(message), "%s", v->message);
+        v->message[0] = 0;
+        return verify_failed(v, rc, message);
+    }
+    return 0;
+}
+
+static int verify_run(struct verify *v)
+{
+    char message[512] = "", holder[256] = "";
+    struct warp_manifest manifest;
+    int rc, exit_code;
+
+    rc = warp_disk_open_directory(v->tool.path, &v->memory, WARP_IO_BACKEND_AUTO, false,
+                                  &v->disk, message, sizeof(message));
+    if (rc < 0) {
+        return warp_tool_error(&v->tool, "%s", message[0] != 0 ? message : strerror(-rc));
+    }
+    /* Look before locking: the lock makes a file, and not in a directory that is not ours. */
+    if (warp_manifest_read(&v->disk, &manifest, message, sizeof(message)) == WARP_ABSENT) {
+        exit_code = warp_tool_error(&v->tool, "%s: there is no database", v->tool.path);
+        goto out;
+    }
+    rc = v->disk.ops->lock(v->disk.context, WARP_LOCK_NAME, true, holder, sizeof(holder));
+    if (rc == -EWOULDBLOCK) {
+        exit_code = warp_tool_error(&v->tool, "%s is open already, by %s", v->tool.path,
+                                    holder[0] != 0 ? holder : "somebody");
+        goto out;
+    }
+    if (rc < 0 && rc != -EROFS) { /* where nobody can write, nobody need be kept out */
+        exit_code = warp_tool_error(&v->tool, "%s: it cannot be locked: %s", v->tool.path,
+                                    strerror(-rc));
+        goto out;
+    }
+    exit_code = verify_files(v);
+    if (rc == 0) {
+        v->disk.ops->unlock(v->disk.context);
+    }
+out:
+    warp_disk_close(&v->disk);
+    return exit_code;
+}
+
+int warp_tool_verify(int argc, char **argv)
+{
+    static const struct option own[] = {
+        {"log", no_argument, NULL, OPTION_LOG},
+        {NULL, 0, NULL, 0},
+    };
+    struct verify *v;
+    uint64_t duration_ns;
+    int code, exit_code;
+
+    v = calloc(1, sizeof(*v));
+    if (v == NULL) {
+        fputs("warp verify: there is no memory left\n", stderr);
+        return WARP_TOOL_ERROR;
+    }
+    warp_tool_init(&v->tool, "verify", help);
+    while ((code = warp_tool_next(&v->tool, argc, argv, own)) > 0) {
+        v->log = v->log || code == OPTION_LOG;
+    }
+    if (code < 0) {
+        exit_code = v->tool.exit_code;
+        free(v);
+        return exit_code;
+    }
+    if (argc > optind) {
+        exit_code =
+            warp_tool_usage(&v->tool, "'%s' is one argument too many", argv[optind]);
+        free(v);
+        return exit_code;
+    }
+    v->damages = calloc(VERIFY_DAMAGES_MAX, sizeof(*v->damages));
+    if (v->damages == NULL || warp_memory_init(&v->memory, NULL) < 0) {
+        exit_code = warp_tool_error(&v->tool, "there is no memory left");
+        free(v->damages);
+        free(v);
+        return exit_code;
+    }
+    v->began_ns = v->bar_ns = warp_clock_ns(warp_clock_system());
+    exit_code = verify_run(v);
+    verify_bar_clear(v);
+    if (exit_code == WARP_TOOL_DONE) {
+        duration_ns = warp_clock_ns(warp_clock_system()) - v->began_ns;
+        if (v->tool.json) {
+            verify_report_json(v, duration_ns);
+        } else {
+            verify_report_text(v, duration_ns);
+        }
+        if (v->damage_count > 0 || v->message[0] != 0) {
+            exit_code = WARP_TOOL_ABSENT; /* 1: the check failed */
+        }
+        if (fflush(stdout) != 0 || ferror(stdout)) {
+            exit_code = warp_tool_error(&v->tool, "standard output: %s", strerror(errno));
+        }
+    }
+    warp_memory_fini(&v->memory);
+    free(v->damages);
+    free(v);
+    return exit_code;
+}
