@@ -1,0 +1,86 @@
+#include "tools/metrics.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int warp_tool_metrics_text(struct warp *db, char **text)
+{
+    size_t capacity = 64 * 1024;
+
+    for (;;) {
+        char *buffer = malloc(capacity);
+        size_t bytes = 0;
+        int rc;
+
+        if (buffer == NULL) {
+            return WARP_ENOMEM;
+        }
+        rc = warp_metrics_render(db, buffer, capacity, &bytes);
+        if (rc == 0) {
+            *text = buffer;
+            return 0;
+        }
+        free(buffer);
+        if (rc != WARP_TRUNCATED) {
+            return rc;
+        }
+        capacity = bytes > capacity ? bytes + 4096 : capacity * 2;
+    }
+}
+
+bool warp_tool_metrics_next(const char **at, struct warp_tool_sample *sample)
+{
+    while (**at != '\0') {
+        const char *line = *at;
+        const char *end = line + strcspn(line, "\n");
+        size_t name_bytes = strcspn(line, "{ \n");
+        const char *rest = line + name_bytes;
+
+        *at = *end == '\n' ? end + 1 : end;
+        if (*line == '#' || name_bytes == 0) {
+            continue;
+        }
+        sample->name = (struct warp_slice){line, name_bytes};
+        sample->labels = (struct warp_slice){rest, 0};
+        if (*rest == '{') {
+            bool quoted = false;
+
+            rest++;
+            sample->labels.data = rest;
+            while (rest < end && (quoted || *rest != '}')) {
+                if (*rest == '\\' && quoted && rest + 1 < end) {
+                    rest++;
+                } else if (*rest == '"') {
+                    quoted = !quoted;
+                }
+                rest++;
+            }
+            if (rest == end) {
+                continue;
+            }
+            sample->labels.bytes = (size_t)(rest - (const char *)sample->labels.data);
+            rest++;
+        }
+        rest += strspn(rest, " ");
+        sample->value = (struct warp_slice){rest, strcspn(rest, " \n")};
+        if (sample->value.bytes > 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool warp_tool_metrics_is_number(const struct warp_tool_sample *sample)
+{
+    const char *text = sample->value.data;
+    size_t digits = 0;
+
+    for (size_t i = 0; i < sample->value.bytes; i++) {
+        if (text[i] >= '0' && text[i] <= '9') {
+            digits++;
+        } else if (strchr("+-.eE", text[i]) == NULL || (i == 0 && text[i] != '-')) {
+            return false;
+        }
+    }
+    return digits > 0;
+}

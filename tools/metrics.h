@@ -1,0 +1,33 @@
+/*
+ * tools/metrics.h - reads the metrics text of an open database, sample by sample.
+ *
+ * The text is the Prometheus exposition format, version 0.0.4: lines "name value" or
+ * "name{labels} value", and lines that begin with '#'.
+ *
+ * Threads:   any.
+ * Lifetime:  warp_tool_metrics_text() answers memory from malloc that the caller frees;
+ *            samples point into the text.
+ * Units:     each metric's own.
+ * Ordering:  as in the text.
+ * Errors:    a line that is no sample is passed over.
+ * Cost:      linear in the text.
+ */
+#ifndef WARP_TOOLS_METRICS_H
+#define WARP_TOOLS_METRICS_H
+
+#include <stdbool.h>
+
+#include "warp/warp.h"
+
+struct warp_tool_sample {
+    struct warp_slice name, labels, value; /* labels without their braces */
+};
+
+/* 0, or < 0 as warp_metrics_render(). *text is closed with a zero. */
+int warp_tool_metrics_text(struct warp *db, char **text);
+/* The next sample at *at, which moves on. False at the end. */
+bool warp_tool_metrics_next(const char **at, struct warp_tool_sample *sample);
+/* Is the value a number that JSON knows (no NaN, no Inf)? */
+bool warp_tool_metrics_is_number(const struct warp_tool_sample *sample);
+
+#endif
