@@ -1,5 +1,6 @@
 /*
- * One function, kept away from its callers so that an assertion costs them a branch and no more.
+ * One function, kept away from its callers so that an assertion costs them a branch and no
+ * more.
  */
 #include "base/assert.h"
 

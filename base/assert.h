@@ -9,7 +9,8 @@
  * Units:     none.
  * Ordering:  none.
  * Errors:    a broken assertion writes one line to standard error and calls abort().
- * Cost:      warp_assert one predictable branch; warp_assert_slow nothing in release builds.
+ * Cost:      warp_assert one predictable branch; warp_assert_slow nothing in release
+ *            builds.
  */
 #ifndef BASE_ASSERT_H
 #define BASE_ASSERT_H
@@ -25,26 +26,27 @@ _Noreturn void warp_assert_broken(const char *file, int line, const char *text)
     __attribute__((cold));
 
 /* Always on. One condition, no side effect. */
-#define warp_assert(condition)                                                                 \
-    do {                                                                                       \
-        if (WARP_UNLIKELY(!(condition))) {                                                     \
-            warp_assert_broken(__FILE__, __LINE__, #condition);                                \
-        }                                                                                      \
+#define warp_assert(condition)                                                             \
+    do {                                                                                   \
+        if (WARP_UNLIKELY(!(condition))) {                                                 \
+            warp_assert_broken(__FILE__, __LINE__, #condition);                            \
+        }                                                                                  \
     } while (0)
 
 /* For what costs time: on with -DWARP_SLOW_ASSERTS. Compiled in every build, run in few. */
 #ifdef WARP_SLOW_ASSERTS
 #define warp_assert_slow(condition) warp_assert(condition)
 #else
-#define warp_assert_slow(condition)                                                            \
-    do {                                                                                       \
-        (void)sizeof((condition) ? 1 : 0);                                                     \
+#define warp_assert_slow(condition)                                                        \
+    do {                                                                                   \
+        (void)sizeof((condition) ? 1 : 0);                                                 \
     } while (0)
 #endif
 
 /*
- * Planted bugs: a build with -DWARP_PLANT_<NAME>=1 contains the named bug, and the tests must
- * find it. `if (WARP_PLANTED(SKIP_CRC))` is a constant, so other builds carry none of it.
+ * Planted bugs: a build with -DWARP_PLANT_<NAME>=1 contains the named bug, and the tests
+ * must find it. `if (WARP_PLANTED(SKIP_CRC))` is a constant, so other builds carry none of
+ * it.
  */
 #ifndef WARP_PLANT_ACK_BEFORE_SYNC
 #define WARP_PLANT_ACK_BEFORE_SYNC 0

@@ -74,7 +74,8 @@ static inline bool warp_is_power_of_two(uint64_t value)
     return value != 0 && (value & (value - 1)) == 0;
 }
 
-/* The next multiple of alignment, a power of two. The caller knows that it does not overflow. */
+/* The next multiple of alignment, a power of two. The caller knows that it does not
+ * overflow. */
 static inline uint64_t warp_align_up(uint64_t value, uint64_t alignment)
 {
     warp_assert_slow(warp_is_power_of_two(alignment));

@@ -1,16 +1,17 @@
 /*
  * base/ck.h - Concurrency Kit as the thread sanitizer can see it.
  *
- * libck's primitives are inline assembly, which the sanitizer does not understand: it reports
- * races that are none. In a sanitized build this header takes the place of ck_pr.h and says the
- * same in compiler builtins, a little too strictly: every load acquires, every store releases,
- * every read-modify-write is sequentially consistent. In all other builds it adds nothing.
+ * libck's primitives are inline assembly, which the sanitizer does not understand: it
+ * reports races that are none. In a sanitized build this header takes the place of ck_pr.h
+ * and says the same in compiler builtins, a little too strictly: every load acquires, every
+ * store releases, every read-modify-write is sequentially consistent. In all other builds
+ * it adds nothing.
  *
  * Threads:   as libck.
  * Lifetime:  none.
  * Units:     none.
- * Ordering:  at least libck's own. A fence is for the compiler only here: the sanitizer judges
- *            synchronisation, not fences, and runs on the machine's own (x86) order.
+ * Ordering:  at least libck's own. A fence is for the compiler only here: the sanitizer
+ *            judges synchronisation, not fences, and runs on the machine's own (x86) order.
  * Errors:    none.
  * Cost:      none in release builds.
  *
@@ -40,10 +41,10 @@
 #include <ck_stdbool.h>
 #include <ck_stdint.h>
 
-#define CK_BUILTIN_FENCE(name)                                                                 \
-    static inline void ck_pr_fence_##name(void)                                                \
-    {                                                                                          \
-        __atomic_signal_fence(__ATOMIC_SEQ_CST);                                               \
+#define CK_BUILTIN_FENCE(name)                                                             \
+    static inline void ck_pr_fence_##name(void)                                            \
+    {                                                                                      \
+        __atomic_signal_fence(__ATOMIC_SEQ_CST);                                           \
     }
 CK_BUILTIN_FENCE(load)
 CK_BUILTIN_FENCE(store)
@@ -79,7 +80,8 @@ static inline void ck_pr_inc_uint(unsigned int *to)
     __atomic_fetch_add(to, 1u, __ATOMIC_SEQ_CST);
 }
 
-static inline bool ck_pr_cas_uint(unsigned int *to, unsigned int expected, unsigned int value)
+static inline bool ck_pr_cas_uint(unsigned int *to, unsigned int expected,
+                                  unsigned int value)
 {
     return __atomic_compare_exchange_n(to, &expected, value, false, __ATOMIC_SEQ_CST,
                                        __ATOMIC_SEQ_CST);
@@ -112,8 +114,8 @@ static inline void *ck_pr_fas_ptr(void *to, void *value)
 
 static inline bool ck_pr_cas_ptr(void *to, void *expected, void *value)
 {
-    return __atomic_compare_exchange_n((void **)to, &expected, value, false, __ATOMIC_SEQ_CST,
-                                       __ATOMIC_SEQ_CST);
+    return __atomic_compare_exchange_n((void **)to, &expected, value, false,
+                                       __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 }
 
 static inline bool ck_pr_cas_ptr_value(void *to, void *expected, void *value, void *seen)

@@ -30,12 +30,13 @@ static uint64_t clock_wall_ms(void *context)
 
 const struct warp_clock *warp_clock_system(void)
 {
-    static const struct warp_clock system_clock = { clock_monotonic_ns, clock_wall_ms, NULL };
+    static const struct warp_clock system_clock = {clock_monotonic_ns, clock_wall_ms, NULL};
 
     return &system_clock;
 }
 
-/* Relaxed everywhere below: who needs an order between a time and a deed makes it elsewhere. */
+/* Relaxed everywhere below: who needs an order between a time and a deed makes it
+ * elsewhere. */
 
 static uint64_t clock_fake_monotonic_ns(void *context)
 {

@@ -2,10 +2,10 @@
  * base/clock.h - time as an argument.
  *
  * Threads:   the system clock by any; a fake clock is moved by any thread, read by any.
- * Lifetime:  the table and its context are the caller's and outlive their users; the system's
- *            is constant.
- * Units:     monotonic_ns in nanoseconds from an arbitrary start, never backward; wall_ms in
- *            milliseconds of Unix time, which may jump.
+ * Lifetime:  the table and its context are the caller's and outlive their users; the
+ *            system's is constant.
+ * Units:     monotonic_ns in nanoseconds from an arbitrary start, never backward; wall_ms
+ *            in milliseconds of Unix time, which may jump.
  * Ordering:  none: a time orders nothing between threads. A fake clock is relaxed.
  * Errors:    none; a system without CLOCK_MONOTONIC asserts.
  * Cost:      about 20 ns (vDSO) and an indirect call.

@@ -2,8 +2,8 @@
  * base/counter.h - a number one thread counts and others read.
  *
  * A plain load, add and store, each atomic for the sake of readers, costs no locked
- * instruction; two writers would lose counts, so there is one. A room lists its counters once,
- * in its metrics.h:
+ * instruction; two writers would lose counts, so there is one. A room lists its counters
+ * once, in its metrics.h:
  *
  *     #define WARP_CACHE_METRICS(X)                                                     \
  *         X(hits_total, COUNTER, "operations", "Reads answered from memory.")           \
@@ -37,7 +37,7 @@ struct warp_metric {
 };
 
 #define WARP_METRIC_FIELD(name, kind, unit, help) _Atomic uint64_t name;
-#define WARP_METRIC_ENTRY(name, kind, unit, help) { #name, unit, help, WARP_METRIC_##kind },
+#define WARP_METRIC_ENTRY(name, kind, unit, help) {#name, unit, help, WARP_METRIC_##kind},
 
 static inline void warp_counter_add(_Atomic uint64_t *counter, uint64_t n)
 {

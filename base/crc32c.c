@@ -1,14 +1,14 @@
 /*
- * The instruction takes 8 bytes every cycle, but has its result only after three: one stream
- * leaves two thirds of it idle. So an input is cut into three parts of equal length n (and a
- * rest), each gets a stream, and the three are joined:
+ * The instruction takes 8 bytes every cycle, but has its result only after three: one
+ * stream leaves two thirds of it idle. So an input is cut into three parts of equal length
+ * n (and a rest), each gets a stream, and the three are joined:
  *
  *     crc(ABC) = crc(A) * x^(8 * 2n)  +  crc(B) * x^(8 * n)  +  crc(C)      modulo P
  *
- * A product with a constant is one carry-less multiplication; the instruction itself reduces
- * the 64-bit product modulo P. In the reflected representation used throughout, the product of
- * two 32-bit numbers comes out multiplied by x, and the reduction multiplies by x^32; hence the
- * constants are x^(8n - 33).
+ * A product with a constant is one carry-less multiplication; the instruction itself
+ * reduces the 64-bit product modulo P. In the reflected representation used throughout, the
+ * product of two 32-bit numbers comes out multiplied by x, and the reduction multiplies by
+ * x^32; hence the constants are x^(8n - 33).
  *
  * The processor is asked on every call, which is a load and a branch: no state of ours.
  */
@@ -27,20 +27,22 @@
 #endif
 
 /*
- * The table way, a byte at a time: for processors without the instruction and for the tests.
- * Entry b is linear in the bits of b, so the table is made of eight constants.
+ * The table way, a byte at a time: for processors without the instruction and for the
+ * tests. Entry b is linear in the bits of b, so the table is made of eight constants.
  */
-#define CRC_BIT(b, n, c) (((b) >> (n) & 1u) != 0 ? UINT32_C(c) : UINT32_C(0))
-#define CRC_ENTRY(b)                                                                           \
-    (CRC_BIT(b, 0, 0xf26b8303) ^ CRC_BIT(b, 1, 0xe13b70f7) ^ CRC_BIT(b, 2, 0xc79a971f) ^       \
-     CRC_BIT(b, 3, 0x8ad958cf) ^ CRC_BIT(b, 4, 0x105ec76f) ^ CRC_BIT(b, 5, 0x20bd8ede) ^       \
+#define CRC_BIT(b, n, c) ((((b) >> (n)) & 1u) != 0 ? UINT32_C(c) : UINT32_C(0))
+#define CRC_ENTRY(b)                                                                       \
+    (CRC_BIT(b, 0, 0xf26b8303) ^ CRC_BIT(b, 1, 0xe13b70f7) ^ CRC_BIT(b, 2, 0xc79a971f) ^   \
+     CRC_BIT(b, 3, 0x8ad958cf) ^ CRC_BIT(b, 4, 0x105ec76f) ^ CRC_BIT(b, 5, 0x20bd8ede) ^   \
      CRC_BIT(b, 6, 0x417b1dbc) ^ CRC_BIT(b, 7, 0x82f63b78))
-#define CRC_ROW4(b)  CRC_ENTRY(b), CRC_ENTRY((b) + 1), CRC_ENTRY((b) + 2), CRC_ENTRY((b) + 3)
+#define CRC_ROW2(b)  CRC_ENTRY(b), CRC_ENTRY((b) + 1)
+#define CRC_ROW4(b)  CRC_ROW2(b), CRC_ROW2((b) + 2)
 #define CRC_ROW16(b) CRC_ROW4(b), CRC_ROW4((b) + 4), CRC_ROW4((b) + 8), CRC_ROW4((b) + 12)
-#define CRC_ROW64(b) CRC_ROW16(b), CRC_ROW16((b) + 16), CRC_ROW16((b) + 32), CRC_ROW16((b) + 48)
+#define CRC_ROW64(b)                                                                       \
+    CRC_ROW16(b), CRC_ROW16((b) + 16), CRC_ROW16((b) + 32), CRC_ROW16((b) + 48)
 
-static const uint32_t crc_table[256] = { CRC_ROW64(0u), CRC_ROW64(64u), CRC_ROW64(128u),
-                                         CRC_ROW64(192u) };
+static const uint32_t crc_table[256] = {CRC_ROW64(0u), CRC_ROW64(64u), CRC_ROW64(128u),
+                                        CRC_ROW64(192u)};
 
 uint32_t warp_crc32c_table(uint32_t crc, const void *data, size_t bytes)
 {
@@ -62,7 +64,8 @@ uint32_t warp_crc32c_table(uint32_t crc, const void *data, size_t bytes)
 /* Length of a part, at most. */
 #define CRC_PART_BYTES_MAX 1024u
 
-/* Entry i is x^(64 * (i + 1) - 33) modulo P, reflected: it moves a CRC over 8 * (i + 1) bytes. */
+/* Entry i is x^(64 * (i + 1) - 33) modulo P, reflected: it moves a CRC over 8 * (i + 1)
+ * bytes. */
 static const uint32_t crc_move[2 * CRC_PART_BYTES_MAX / 8] = {
     0x00000001, 0x493c7d27, 0xf20c0dfe, 0xba4fc28e, 0x3da6d0cb, 0xddc0152b, 0x1c291d04,
     0x9e4addf8, 0x740eef02, 0x39d3b296, 0x083a6eec, 0x0715ce53, 0xc49f4f67, 0x47db8317,
@@ -103,9 +106,8 @@ static const uint32_t crc_move[2 * CRC_PART_BYTES_MAX / 8] = {
     0x6bde1ac7, 0xacfa3103, 0xae1175c2, 0xa51b6135,
 };
 
-__attribute__((target("sse4.2"))) static uint32_t crc_one_stream(uint32_t crc,
-                                                                 const unsigned char *at,
-                                                                 size_t bytes)
+__attribute__((target("sse4.2"))) static uint32_t
+crc_one_stream(uint32_t crc, const unsigned char *at, size_t bytes)
 {
     uint64_t stream = crc;
 
@@ -190,9 +192,8 @@ const char *warp_crc32c_name(void)
 
 #elif defined(__aarch64__)
 
-__attribute__((target("+crc"))) static uint32_t crc_one_stream(uint32_t crc,
-                                                               const unsigned char *at,
-                                                               size_t bytes)
+__attribute__((target("+crc"))) static uint32_t
+crc_one_stream(uint32_t crc, const unsigned char *at, size_t bytes)
 {
     while (bytes >= 8) {
         crc = __crc32cd(crc, warp_load_u64le(at));

@@ -1,22 +1,22 @@
 /*
  * A retired entry waits in two places. First in the record's own list, for the price of two
- * stores. The next poll makes one full fence for all of them, so that every unlinking store is
- * visible before the global epoch is read, and hands them to ck_epoch, which counts how far the
- * readers have come. ck_epoch_call alone leaves that fence out: a store still in the writer's
- * buffer could be missed by a reader who enters in the next epoch already, and a reader of the
- * next epoch does not hold the entry back.
+ * stores. The next poll makes one full fence for all of them, so that every unlinking store
+ * is visible before the global epoch is read, and hands them to ck_epoch, which counts how
+ * far the readers have come. ck_epoch_call alone leaves that fence out: a store still in
+ * the writer's buffer could be missed by a reader who enters in the next epoch already, and
+ * a reader of the next epoch does not hold the entry back.
  *
  * Life of an entry:
  *
- *   RETIRED    unlinked by its owner, in the record's own list       warp_epoch_retire()
- *   PENDING    in ck_epoch's list of the epoch it was seen in        epoch_hand_over()
- *   RIPE       every reader inside has entered since                 ck_epoch_poll_deferred()
- *   RECLAIMED  its function has been called                          epoch_reclaim()
+ *   RETIRED    unlinked by its owner, in the record's own list   warp_epoch_retire()
+ *   PENDING    in ck_epoch's list of the epoch it was seen in    epoch_hand_over()
+ *   RIPE       every reader inside has entered since             ck_epoch_poll_deferred()
+ *   RECLAIMED  its function has been called                      epoch_reclaim()
  *
- * The part of ck_epoch that lives in libck.so is machine code the thread sanitizer cannot look
- * into. Two notes tell it what that code guarantees: what was read before a leave happened
- * before the reclaims of every later poll. They say nothing of a reader still inside, so memory
- * that is reclaimed too early is still reported.
+ * The part of ck_epoch that lives in libck.so is machine code the thread sanitizer cannot
+ * look into. Two notes tell it what that code guarantees: what was read before a leave
+ * happened before the reclaims of every later poll. They say nothing of a reader still
+ * inside, so memory that is reclaimed too early is still reported.
  */
 #include "base/epoch.h"
 
@@ -33,15 +33,15 @@
 #if WARP_CK_SANITIZED
 void __tsan_acquire(void *address);
 void __tsan_release(void *address);
-#define EPOCH_NOTE_LEFT(epoch)      __tsan_release(epoch)
-#define EPOCH_NOTE_RECLAIM(epoch)   __tsan_acquire(epoch)
-#define EPOCH_FENCE_FULL()          __atomic_signal_fence(__ATOMIC_SEQ_CST)
-#define EPOCH_FENCE_ACQUIRE()       __atomic_signal_fence(__ATOMIC_SEQ_CST)
+#define EPOCH_NOTE_LEFT(epoch)    __tsan_release(epoch)
+#define EPOCH_NOTE_RECLAIM(epoch) __tsan_acquire(epoch)
+#define EPOCH_FENCE_FULL()        __atomic_signal_fence(__ATOMIC_SEQ_CST)
+#define EPOCH_FENCE_ACQUIRE()     __atomic_signal_fence(__ATOMIC_SEQ_CST)
 #else
-#define EPOCH_NOTE_LEFT(epoch)      ((void)0)
-#define EPOCH_NOTE_RECLAIM(epoch)   ((void)0)
-#define EPOCH_FENCE_FULL()          atomic_thread_fence(memory_order_seq_cst)
-#define EPOCH_FENCE_ACQUIRE()       atomic_thread_fence(memory_order_acquire)
+#define EPOCH_NOTE_LEFT(epoch)    ((void)0)
+#define EPOCH_NOTE_RECLAIM(epoch) ((void)0)
+#define EPOCH_FENCE_FULL()        atomic_thread_fence(memory_order_seq_cst)
+#define EPOCH_FENCE_ACQUIRE()     atomic_thread_fence(memory_order_acquire)
 #endif
 
 typedef void (*epoch_function)(struct warp_epoch_entry *entry, void *context);
@@ -67,7 +67,7 @@ struct warp_epoch_record {
 struct warp_epoch {
     ck_epoch_t ck;
     struct warp_memory *memory;
-    pthread_mutex_t lock;             /* guards the lists of records */
+    pthread_mutex_t lock; /* guards the lists of records */
     struct warp_epoch_record *all;
     struct warp_epoch_record *unused;
 };
@@ -79,9 +79,11 @@ struct warp_epoch {
  *   words[2]                          context             context
  * libck's "function" is never called through libck, which would pass one argument only.
  */
-static_assert(sizeof(struct ck_epoch_entry) == 2 * sizeof(void *), "libck's part is two words");
+static_assert(sizeof(struct ck_epoch_entry) == 2 * sizeof(void *),
+              "libck's part is two words");
 static_assert(offsetof(struct ck_epoch_entry, function) == 0, "word 0 is the function");
-static_assert(offsetof(struct ck_epoch_entry, stack_entry) == sizeof(void *), "word 1 links");
+static_assert(offsetof(struct ck_epoch_entry, stack_entry) == sizeof(void *),
+              "word 1 links");
 static_assert(sizeof(epoch_function) == sizeof(void *), "a function fits a word");
 
 int warp_epoch_create(struct warp_memory *memory, struct warp_epoch **out)

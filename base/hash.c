@@ -1,7 +1,8 @@
 /*
- * CRC16 is linear: the effect of a byte, seven more bytes behind it, is a table entry, and the
- * effect of eight bytes is the sum of eight entries that do not wait for each other. Table k is
- * for a byte with k bytes behind it; each entry is made of eight constants, one per bit.
+ * CRC16 is linear: the effect of a byte, seven more bytes behind it, is a table entry, and
+ * the effect of eight bytes is the sum of eight entries that do not wait for each other.
+ * Table k is for a byte with k bytes behind it; each entry is made of eight constants, one
+ * per bit.
  */
 #include "base/hash.h"
 
@@ -15,24 +16,24 @@
 
 #define HASH_SLOT_MASK 16383u
 
-#define HASH_BIT(b, n, c) (((b) >> (n) & 1u) != 0 ? (c) : 0u)
-#define HASH_ENTRY(b, c0, c1, c2, c3, c4, c5, c6, c7)                                          \
-    (uint16_t)(HASH_BIT(b, 0, c0) ^ HASH_BIT(b, 1, c1) ^ HASH_BIT(b, 2, c2) ^                  \
-               HASH_BIT(b, 3, c3) ^ HASH_BIT(b, 4, c4) ^ HASH_BIT(b, 5, c5) ^                  \
+#define HASH_BIT(b, n, c) ((((b) >> (n)) & 1u) != 0 ? (c) : 0u)
+#define HASH_ENTRY(b, c0, c1, c2, c3, c4, c5, c6, c7)                                      \
+    (uint16_t)(HASH_BIT(b, 0, c0) ^ HASH_BIT(b, 1, c1) ^ HASH_BIT(b, 2, c2) ^              \
+               HASH_BIT(b, 3, c3) ^ HASH_BIT(b, 4, c4) ^ HASH_BIT(b, 5, c5) ^              \
                HASH_BIT(b, 6, c6) ^ HASH_BIT(b, 7, c7))
-#define HASH_ROW4(b, ...)                                                                      \
-    HASH_ENTRY(b, __VA_ARGS__), HASH_ENTRY((b) + 1, __VA_ARGS__),                              \
+#define HASH_ROW4(b, ...)                                                                  \
+    HASH_ENTRY(b, __VA_ARGS__), HASH_ENTRY((b) + 1, __VA_ARGS__),                          \
         HASH_ENTRY((b) + 2, __VA_ARGS__), HASH_ENTRY((b) + 3, __VA_ARGS__)
-#define HASH_ROW16(b, ...)                                                                     \
-    HASH_ROW4(b, __VA_ARGS__), HASH_ROW4((b) + 4, __VA_ARGS__),                                \
+#define HASH_ROW16(b, ...)                                                                 \
+    HASH_ROW4(b, __VA_ARGS__), HASH_ROW4((b) + 4, __VA_ARGS__),                            \
         HASH_ROW4((b) + 8, __VA_ARGS__), HASH_ROW4((b) + 12, __VA_ARGS__)
-#define HASH_ROW64(b, ...)                                                                     \
-    HASH_ROW16(b, __VA_ARGS__), HASH_ROW16((b) + 16, __VA_ARGS__),                             \
+#define HASH_ROW64(b, ...)                                                                 \
+    HASH_ROW16(b, __VA_ARGS__), HASH_ROW16((b) + 16, __VA_ARGS__),                         \
         HASH_ROW16((b) + 32, __VA_ARGS__), HASH_ROW16((b) + 48, __VA_ARGS__)
-#define HASH_ROW256(...)                                                                       \
-    {                                                                                          \
-        HASH_ROW64(0u, __VA_ARGS__), HASH_ROW64(64u, __VA_ARGS__),                             \
-            HASH_ROW64(128u, __VA_ARGS__), HASH_ROW64(192u, __VA_ARGS__)                       \
+#define HASH_ROW256(...)                                                                   \
+    {                                                                                      \
+        HASH_ROW64(0u, __VA_ARGS__), HASH_ROW64(64u, __VA_ARGS__),                         \
+            HASH_ROW64(128u, __VA_ARGS__), HASH_ROW64(192u, __VA_ARGS__)                   \
     }
 
 static const uint16_t hash_table[8][256] = {
@@ -102,13 +103,14 @@ static inline bool hash_has_brace(const unsigned char *key, size_t bytes)
 
         for (; at + 16 <= bytes; at += 16) {
             found = _mm_or_si128(
-                found, _mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *)(const void *)(key + at)),
-                                      brace));
+                found,
+                _mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *)(const void *)(key + at)),
+                               brace));
         }
         found = _mm_or_si128(
             found,
-            _mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *)(const void *)(key + bytes - 16)),
-                           brace));
+            _mm_cmpeq_epi8(
+                _mm_loadu_si128((const __m128i *)(const void *)(key + bytes - 16)), brace));
         return _mm_movemask_epi8(found) != 0;
     }
 #endif

@@ -4,9 +4,9 @@
 #include "base/counter.h"
 
 /*
- * Values below 64 have a bucket each. Above, the highest bit that is set chooses a row of 64
- * buckets and the six bits below it choose the bucket: [64, 128) has steps of 1, [128, 256)
- * of 2, and so on.
+ * Values below 64 have a bucket each. Above, the highest bit that is set chooses a row of
+ * 64 buckets and the six bits below it choose the bucket: [64, 128) has steps of 1, [128,
+ * 256) of 2, and so on.
  */
 static inline uint32_t histogram_bucket(uint64_t ns)
 {
@@ -17,7 +17,8 @@ static inline uint32_t histogram_bucket(uint64_t ns)
     }
     power = 63 - (uint32_t)__builtin_clzll(ns);
     return (power - WARP_HISTOGRAM_STEP_BITS + 1) * WARP_HISTOGRAM_STEPS +
-           (uint32_t)((ns >> (power - WARP_HISTOGRAM_STEP_BITS)) & (WARP_HISTOGRAM_STEPS - 1));
+           (uint32_t)((ns >> (power - WARP_HISTOGRAM_STEP_BITS)) &
+                      (WARP_HISTOGRAM_STEPS - 1));
 }
 
 uint64_t warp_histogram_bucket_ns(uint32_t index)
@@ -97,7 +98,8 @@ uint64_t warp_histogram_percentile(const struct warp_histogram *histogram, doubl
     if (count == 0) {
         return 0;
     }
-    /* The smallest value such that at least p percent are not above it: rank ceil(p% of n). */
+    /* The smallest value such that at least p percent are not above it: rank ceil(p% of
+     * n). */
     rank = (uint64_t)((double)count * p / 100.0);
     if ((double)rank * 100.0 < (double)count * p) {
         rank++;

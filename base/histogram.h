@@ -7,12 +7,13 @@
  * Threads:   add and reset by one writer at a time; all others by any thread meanwhile.
  * Lifetime:  embedded; init before use.
  * Units:     nanoseconds, 0 to 2^42 - 1 (73 minutes); what is longer counts as the longest.
- * Ordering:  relaxed everywhere: a reader sees some recent state, exact when the writer rests.
+ * Ordering:  relaxed everywhere: a reader sees some recent state, exact when the writer
+ *            rests.
  * Errors:    none. A percentile of nothing is 0.
  * Cost:      about 2 ns an add; 19 KiB.
  *
- * A percentile is the upper end of its bucket (never above the largest value added), hence at
- * least the true one and at most 1/64 (1.6 %) above it.
+ * A percentile is the upper end of its bucket (never above the largest value added), hence
+ * at least the true one and at most 1/64 (1.6 %) above it.
  */
 #ifndef BASE_HISTOGRAM_H
 #define BASE_HISTOGRAM_H
@@ -20,11 +21,11 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#define WARP_HISTOGRAM_STEP_BITS   6u
-#define WARP_HISTOGRAM_STEPS       64u /* 1 << STEP_BITS buckets per power of two */
-#define WARP_HISTOGRAM_BITS        42u
-#define WARP_HISTOGRAM_NS_MAX      ((UINT64_C(1) << WARP_HISTOGRAM_BITS) - 1)
-#define WARP_HISTOGRAM_BUCKETS                                                                 \
+#define WARP_HISTOGRAM_STEP_BITS 6u
+#define WARP_HISTOGRAM_STEPS     64u /* 1 << STEP_BITS buckets per power of two */
+#define WARP_HISTOGRAM_BITS      42u
+#define WARP_HISTOGRAM_NS_MAX    ((UINT64_C(1) << WARP_HISTOGRAM_BITS) - 1)
+#define WARP_HISTOGRAM_BUCKETS                                                             \
     ((WARP_HISTOGRAM_BITS - WARP_HISTOGRAM_STEP_BITS + 1u) * WARP_HISTOGRAM_STEPS)
 
 /* Visible because it is embedded by the dozen. */
@@ -52,6 +53,7 @@ double warp_histogram_mean(const struct warp_histogram *histogram);
 
 /* For exporters: the upper end of bucket index, and how many fell into it. */
 uint64_t warp_histogram_bucket_ns(uint32_t index);
-uint64_t warp_histogram_bucket_count(const struct warp_histogram *histogram, uint32_t index);
+uint64_t warp_histogram_bucket_count(const struct warp_histogram *histogram,
+                                     uint32_t index);
 
 #endif

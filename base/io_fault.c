@@ -1,7 +1,7 @@
 /*
- * Every call asks fault_refuses() first. A refused request of a queue is kept by the proxy and
- * reaped from it; all others go below. Who waits for a queue while a refused request is ready
- * gets that at once.
+ * Every call asks fault_refuses() first. A refused request of a queue is kept by the proxy
+ * and reaped from it; all others go below. Who waits for a queue while a refused request is
+ * ready gets that at once.
  */
 #include "base/io_fault.h"
 
@@ -26,13 +26,14 @@ static int fault_refuses(struct warp_fault_disk *fault, enum warp_fault_kind kin
     uint64_t fail_at, number;
 
     atomic_fetch_add_explicit(&fault->counts[kind], 1, memory_order_relaxed);
-    if ((atomic_load_explicit(&fault->kinds, memory_order_relaxed) & 1u << kind) == 0) {
+    if ((atomic_load_explicit(&fault->kinds, memory_order_relaxed) & (1u << kind)) == 0) {
         return 0;
     }
     number = atomic_fetch_add_explicit(&fault->selected, 1, memory_order_relaxed);
     fail_at = atomic_load_explicit(&fault->fail_at, memory_order_relaxed);
     if (number == fail_at ||
-        (number > fail_at && atomic_load_explicit(&fault->persistent, memory_order_relaxed))) {
+        (number > fail_at &&
+         atomic_load_explicit(&fault->persistent, memory_order_relaxed))) {
         atomic_fetch_add_explicit(&fault->failed, 1, memory_order_relaxed);
         return atomic_load_explicit(&fault->error, memory_order_relaxed);
     }
@@ -45,7 +46,8 @@ static void fault_tear(struct warp_fault_disk *fault, int32_t file, const void *
     size_t half = bytes / 2 / FAULT_SECTOR_BYTES * FAULT_SECTOR_BYTES;
 
     if (half > 0 && atomic_load_explicit(&fault->half, memory_order_relaxed)) {
-        (void)fault->below.ops->write(fault->below.context, file, buffer, half, offset, false);
+        (void)fault->below.ops->write(fault->below.context, file, buffer, half, offset,
+                                      false);
     }
 }
 
@@ -94,7 +96,9 @@ static int64_t fault_read(void *context, int32_t file, void *buffer, size_t byte
     struct warp_fault_disk *fault = context;
     int rc = fault_refuses(fault, WARP_FAULT_READ);
 
-    return rc < 0 ? rc : fault->below.ops->read(fault->below.context, file, buffer, bytes, offset);
+    return rc < 0
+               ? rc
+               : fault->below.ops->read(fault->below.context, file, buffer, bytes, offset);
 }
 
 static int64_t fault_write(void *context, int32_t file, const void *buffer, size_t bytes,
@@ -107,7 +111,8 @@ static int64_t fault_write(void *context, int32_t file, const void *buffer, size
         fault_tear(fault, file, buffer, bytes, offset);
         return rc;
     }
-    return fault->below.ops->write(fault->below.context, file, buffer, bytes, offset, durable);
+    return fault->below.ops->write(fault->below.context, file, buffer, bytes, offset,
+                                   durable);
 }
 
 static int fault_sync(void *context, int32_t file)
@@ -232,7 +237,8 @@ static void fault_queue_destroy(void *context, void **out)
     }
 }
 
-static int fault_refuses_request(struct warp_fault_disk *fault, struct warp_io_request *request)
+static int fault_refuses_request(struct warp_fault_disk *fault,
+                                 struct warp_io_request *request)
 {
     int rc = 0;
 
@@ -243,7 +249,8 @@ static int fault_refuses_request(struct warp_fault_disk *fault, struct warp_io_r
     case WARP_IO_WRITE_DURABLE:
         rc = fault_refuses(fault, WARP_FAULT_WRITE);
         if (rc < 0) {
-            fault_tear(fault, request->file, request->buffer, request->bytes, request->offset);
+            fault_tear(fault, request->file, request->buffer, request->bytes,
+                       request->offset);
         }
         return rc;
     case WARP_IO_SYNC:
@@ -252,8 +259,8 @@ static int fault_refuses_request(struct warp_fault_disk *fault, struct warp_io_r
     return -EINVAL;
 }
 
-static uint32_t fault_submit(void *context, void *queue_, struct warp_io_request *const *requests,
-                             uint32_t count)
+static uint32_t fault_submit(void *context, void *queue_,
+                             struct warp_io_request *const *requests, uint32_t count)
 {
     struct warp_fault_disk *fault = context;
     struct fault_queue *queue = queue_;
@@ -267,7 +274,8 @@ static uint32_t fault_submit(void *context, void *queue_, struct warp_io_request
             request->result = rc;
             queue->failed[(queue->first + queue->count) % queue->depth] = request;
             queue->count++;
-        } else if (fault->below.ops->submit(fault->below.context, queue->below, &request, 1) == 1) {
+        } else if (fault->below.ops->submit(fault->below.context, queue->below, &request,
+                                            1) == 1) {
             queue->in_flight++;
         } else {
             break;
@@ -277,8 +285,8 @@ static uint32_t fault_submit(void *context, void *queue_, struct warp_io_request
     return taken;
 }
 
-static uint32_t fault_reap(void *context, void *queue_, struct warp_io_request **out, uint32_t max,
-                           uint64_t wait_ns)
+static uint32_t fault_reap(void *context, void *queue_, struct warp_io_request **out,
+                           uint32_t max, uint64_t wait_ns)
 {
     struct warp_fault_disk *fault = context;
     struct fault_queue *queue = queue_;
@@ -294,8 +302,8 @@ static uint32_t fault_reap(void *context, void *queue_, struct warp_io_request *
     if (count == max) {
         return count;
     }
-    below = fault->below.ops->reap(fault->below.context, queue->below, out + count, max - count,
-                                   count > 0 ? 0 : wait_ns);
+    below = fault->below.ops->reap(fault->below.context, queue->below, out + count,
+                                   max - count, count > 0 ? 0 : wait_ns);
     queue->in_flight -= below;
     return count + below;
 }

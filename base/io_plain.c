@@ -3,8 +3,8 @@
  * the directory's path under our feet leads nowhere else.
  *
  * What can go wrong beyond an honest errno: a file system without O_DIRECT refuses at open,
- * and we open again without; one without fallocate gets zeros written; one without RWF_DSYNC
- * gets a write followed by fdatasync.
+ * and we open again without; one without fallocate gets zeros written; one without
+ * RWF_DSYNC gets a write followed by fdatasync.
  */
 #include "base/io_plain.h"
 
@@ -39,7 +39,8 @@ struct warp_io_plain {
     bool lock_is_ours_to_clear;
 };
 
-/* Requests that are done and wait to be reaped; done in submit, so there is nothing else. */
+/* Requests that are done and wait to be reaped; done in submit, so there is nothing
+ * else. */
 struct plain_queue {
     _Atomic uint32_t interrupted;
     uint32_t depth;
@@ -60,7 +61,7 @@ static void plain_assert_name(const char *name)
     warp_assert(strchr(name, '/') == NULL);
 }
 
-/* ---- files ---------------------------------------------------------------------------- */
+/* ---- files --------------------------------------------------------------------------- */
 
 int32_t warp_io_plain_open(void *context, const char *name, uint32_t flags)
 {
@@ -112,7 +113,8 @@ void warp_io_plain_close(void *context, int32_t file)
 {
     (void)context;
     warp_assert(file >= 0);
-    /* What close could report was reported by sync before, or nobody cared. EINTR closes too. */
+    /* What close could report was reported by sync before, or nobody cared. EINTR closes
+     * too. */
     close(file);
 }
 
@@ -161,7 +163,8 @@ int64_t warp_io_plain_read(void *context, int32_t file, void *buffer, size_t byt
 
     (void)context;
     while (done < bytes) {
-        ssize_t got = pread(file, (char *)buffer + done, bytes - done, (off_t)(offset + done));
+        ssize_t got =
+            pread(file, (char *)buffer + done, bytes - done, (off_t)(offset + done));
 
         if (got > 0) {
             done += (size_t)got;
@@ -185,7 +188,7 @@ int64_t warp_io_plain_read(void *context, int32_t file, void *buffer, size_t byt
 static ssize_t plain_write_some(int file, const void *buffer, size_t bytes, uint64_t offset,
                                 bool durable, bool *must_sync)
 {
-    struct iovec piece = { (void *)(uintptr_t)buffer, bytes };
+    struct iovec piece = {(void *)(uintptr_t)buffer, bytes};
     ssize_t put;
 
     if (durable && !*must_sync) {
@@ -210,7 +213,7 @@ int warp_io_plain_sync(void *context, int32_t file)
 }
 
 int64_t warp_io_plain_write(void *context, int32_t file, const void *buffer, size_t bytes,
-                           uint64_t offset, bool durable)
+                            uint64_t offset, bool durable)
 {
     bool must_sync = false;
     uint32_t tries = 0;
@@ -223,7 +226,7 @@ int64_t warp_io_plain_write(void *context, int32_t file, const void *buffer, siz
         if (put > 0) {
             done += (size_t)put;
         } else if (put == 0) {
-            return -EIO; /* neither progress nor a reason: more of the same would never end */
+            return -EIO; /* neither progress nor a reason: trying on might never end */
         } else if (errno == EINTR) {
             continue;
         } else if (errno == EAGAIN && tries < PLAIN_TRIES_MAX) {
@@ -244,7 +247,8 @@ int64_t warp_io_plain_write(void *context, int32_t file, const void *buffer, siz
 }
 
 /* For file systems without fallocate: write zeros from the end of the file on. */
-static int plain_allocate_by_zeros(struct warp_io_plain *plain, int32_t file, uint64_t bytes)
+static int plain_allocate_by_zeros(struct warp_io_plain *plain, int32_t file,
+                                   uint64_t bytes)
 {
     char path[64];
     int64_t size = warp_io_plain_size(plain, file);
@@ -258,7 +262,8 @@ static int plain_allocate_by_zeros(struct warp_io_plain *plain, int32_t file, ui
     if ((uint64_t)size >= bytes) {
         return 0;
     }
-    /* The file may be direct and its end may not be aligned: a descriptor of our own is not. */
+    /* The file may be direct and its end may not be aligned: a descriptor of our own is
+     * not. */
     snprintf(path, sizeof(path), "/proc/self/fd/%d", (int)file);
     twin = open(path, O_WRONLY | O_CLOEXEC);
     if (twin < 0) {
@@ -315,7 +320,7 @@ int warp_io_plain_truncate(void *context, int32_t file, uint64_t bytes)
     return 0;
 }
 
-/* ---- names ---------------------------------------------------------------------------- */
+/* ---- names --------------------------------------------------------------------------- */
 
 int warp_io_plain_rename(void *context, const char *from, const char *to)
 {
@@ -347,8 +352,8 @@ int warp_io_plain_sync_directory(void *context)
 }
 
 int warp_io_plain_list(void *context,
-                      int (*visit)(void *visit_context, const char *name, uint64_t bytes),
-                      void *visit_context)
+                       int (*visit)(void *visit_context, const char *name, uint64_t bytes),
+                       void *visit_context)
 {
     struct warp_io_plain *plain = context;
     int directory = openat(plain->directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -401,9 +406,10 @@ int64_t warp_io_plain_free_bytes(void *context)
     return (int64_t)(about.f_bavail * about.f_frsize);
 }
 
-/* ---- the lock ------------------------------------------------------------------------- */
+/* ---- the lock ------------------------------------------------------------------------ */
 
-/* "pid 17 (redis) since 2026-01-31T12:00:00Z", what the next one will read who is refused. */
+/* "pid 17 (redis) since 2026-01-31T12:00:00Z", what the next one will read who is
+ * refused. */
 static size_t plain_describe_self(char *text, size_t bytes)
 {
     char program[64] = "unknown";
@@ -462,20 +468,21 @@ static void plain_describe_holder(int file, const struct flock *wanted, char *ho
 }
 
 int warp_io_plain_lock(void *context, const char *name, bool shared, char *holder,
-                      size_t holder_bytes)
+                       size_t holder_bytes)
 {
     struct warp_io_plain *plain = context;
-    struct flock wanted = { .l_type = shared ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET };
+    struct flock wanted = {.l_type = shared ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET};
     char text[PLAIN_HOLDER_BYTES];
     size_t text_bytes;
     int file, rc;
 
     plain_assert_name(name);
     warp_assert(plain->lock < 0);
-    file = openat(plain->directory, name, (shared ? O_RDONLY : O_RDWR | O_CREAT) | O_CLOEXEC |
-                                              O_NOFOLLOW, 0644);
+    file = openat(plain->directory, name,
+                  (shared ? O_RDONLY : O_RDWR | O_CREAT) | O_CLOEXEC | O_NOFOLLOW, 0644);
     if (file < 0 && shared && errno == ENOENT) {
-        file = openat(plain->directory, name, O_RDONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+        file = openat(plain->directory, name, O_RDONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW,
+                      0644);
     }
     if (file < 0) {
         return -errno;
@@ -495,7 +502,8 @@ int warp_io_plain_lock(void *context, const char *name, bool shared, char *holde
     if (!shared) {
         /* For the eyes of others only: a failure here (a full disk) costs a name. */
         text_bytes = plain_describe_self(text, sizeof(text));
-        if (ftruncate(file, 0) == 0 && warp_io_plain_write(plain, file, text, text_bytes, 0, false) < 0) {
+        if (ftruncate(file, 0) == 0 &&
+            warp_io_plain_write(plain, file, text, text_bytes, 0, false) < 0) {
             rc = ftruncate(file, 0);
             (void)rc;
         }
@@ -523,7 +531,7 @@ void warp_io_plain_unlock(void *context)
     plain->lock = -1;
 }
 
-/* ---- the queue ------------------------------------------------------------------------ */
+/* ---- the queue ----------------------------------------------------------------------- */
 
 static size_t plain_queue_bytes(uint32_t depth)
 {
@@ -565,18 +573,18 @@ static int64_t plain_execute(void *context, const struct warp_io_request *reques
                                   request->offset);
     case WARP_IO_WRITE:
         return warp_io_plain_write(context, request->file, request->buffer, request->bytes,
-                           request->offset, false);
+                                   request->offset, false);
     case WARP_IO_WRITE_DURABLE:
         return warp_io_plain_write(context, request->file, request->buffer, request->bytes,
-                           request->offset, true);
+                                   request->offset, true);
     case WARP_IO_SYNC:
         return warp_io_plain_sync(context, request->file);
     }
     return -EINVAL;
 }
 
-static uint32_t plain_submit(void *context, void *queue_, struct warp_io_request *const *requests,
-                             uint32_t count)
+static uint32_t plain_submit(void *context, void *queue_,
+                             struct warp_io_request *const *requests, uint32_t count)
 {
     struct plain_queue *queue = queue_;
     uint32_t taken = 0;
@@ -592,8 +600,8 @@ static uint32_t plain_submit(void *context, void *queue_, struct warp_io_request
     return taken;
 }
 
-static uint32_t plain_reap(void *context, void *queue_, struct warp_io_request **out, uint32_t max,
-                           uint64_t wait_ns)
+static uint32_t plain_reap(void *context, void *queue_, struct warp_io_request **out,
+                           uint32_t max, uint64_t wait_ns)
 {
     struct plain_queue *queue = queue_;
     uint32_t count = 0;
@@ -609,7 +617,8 @@ static uint32_t plain_reap(void *context, void *queue_, struct warp_io_request *
         return count;
     }
     /* Nothing is on its way here: only an interrupt or the time can end this. The exchange
-     * pairs with the release in plain_queue_interrupt: what its caller did before is seen. */
+     * pairs with the release in plain_queue_interrupt: what its caller did before is
+     * seen. */
     (void)warp_park(&queue->interrupted, 0, wait_ns, UINT32_MAX);
     (void)atomic_exchange_explicit(&queue->interrupted, 0, memory_order_acquire);
     return 0;
@@ -642,10 +651,10 @@ const struct warp_disk_ops warp_io_plain_ops = {
     .name = plain_name,
 };
 
-/* ---- opening the directory ------------------------------------------------------------ */
+/* ---- opening the directory ----------------------------------------------------------- */
 
-__attribute__((format(printf, 3, 4))) static void plain_say(char *message, size_t message_bytes,
-                                                            const char *format, ...)
+__attribute__((format(printf, 3, 4))) static void
+plain_say(char *message, size_t message_bytes, const char *format, ...)
 {
     va_list arguments;
 
@@ -724,15 +733,16 @@ int warp_disk_open_directory(const char *path, struct warp_memory *memory, uint3
         }
         rc = plain_sync_parent(path);
         if (rc < 0) {
-            plain_say(message, message_bytes, "cannot sync the directory above %s: %s", path,
-                      strerror(-rc));
+            plain_say(message, message_bytes, "cannot sync the directory above %s: %s",
+                      path, strerror(-rc));
             goto fail;
         }
         plain->directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     }
     if (plain->directory < 0) {
         rc = -errno;
-        plain_say(message, message_bytes, "cannot open directory %s: %s", path, strerror(-rc));
+        plain_say(message, message_bytes, "cannot open directory %s: %s", path,
+                  strerror(-rc));
         goto fail;
     }
     out->ops = ops;

@@ -1,16 +1,16 @@
 /*
- * Happy path: submit fills one submission entry per request and enters the kernel once; reap
- * takes completions out of shared memory and enters the kernel only to wait.
+ * Happy path: submit fills one submission entry per request and enters the kernel once;
+ * reap takes completions out of shared memory and enters the kernel only to wait.
  *
  * What can go wrong:
  *  - A transfer comes back short, or with EINTR or EAGAIN: the rest is submitted again, and
  *    the request is reported when it is whole. Its result field counts the bytes meanwhile.
- *  - The completion ring cannot overflow: at most `depth` requests and one poll are in flight,
- *    and it has twice as many places as the submission ring, which has depth + 2.
+ *  - The completion ring cannot overflow: at most `depth` requests and one read of the
+ *    eventfd are in flight, and it has at least twice depth + 2 places.
  *  - A thread may only be woken out of a wait from within the ring: a read of an eventfd is
  *    always in flight, and queue_interrupt writes to it.
- *  - Requests of a thread that ends are cancelled by the kernel. A cancelled one did not run,
- *    so it is submitted again by whoever uses the queue next.
+ *  - Requests of a thread that ends are cancelled by the kernel. A cancelled one did not
+ *    run, so it is submitted again by whoever uses the queue next.
  */
 #include "base/io_uring.h"
 
@@ -28,7 +28,8 @@
 
 #define URING_TRIES_MAX 1000u
 #define URING_NS_PER_S  UINT64_C(1000000000)
-#define URING_SLACK     2u /* entries beside the requests: the read of the eventfd, and one spare */
+#define URING_SLACK                                                                        \
+    2u /* entries beside the requests: the read of the eventfd, and one spare */
 
 struct uring_queue {
     struct io_uring ring;
@@ -37,7 +38,7 @@ struct uring_queue {
     bool event_armed;     /* its read is in flight */
     bool interrupted;     /* an interrupt came that no waiting reap has answered */
     uint32_t depth;
-    uint32_t in_flight;   /* taken and not yet reaped */
+    uint32_t in_flight; /* taken and not yet reaped */
     uint32_t again_count;
     struct warp_io_request *again[]; /* their rest must be submitted */
 };
@@ -49,7 +50,7 @@ static size_t uring_queue_bytes(uint32_t depth)
 
 int warp_io_uring_probe(void)
 {
-    struct io_uring_params params = { 0 };
+    struct io_uring_params params = {0};
     struct io_uring_probe *probe;
     struct io_uring ring;
     int rc = io_uring_queue_init_params(4, &ring, &params);
@@ -98,7 +99,8 @@ static void uring_arm_event(struct uring_queue *queue)
     if (entry == NULL) {
         return; /* tried again by the next reap */
     }
-    io_uring_prep_read(entry, queue->event, &queue->event_value, sizeof(queue->event_value), 0);
+    io_uring_prep_read(entry, queue->event, &queue->event_value, sizeof(queue->event_value),
+                       0);
     io_uring_sqe_set_data(entry, queue);
     queue->event_armed = true;
 }
@@ -146,8 +148,9 @@ static void uring_enter(struct uring_queue *queue)
         if (rc >= 0 || rc == -EINTR) {
             continue;
         }
-        /* EAGAIN: no memory for a request; EBUSY: completions wait to be reaped. The entries
-         * stay in the ring, and reap enters again. Anything else is a misuse of the ring. */
+        /* EAGAIN: no memory for a request; EBUSY: completions wait to be reaped. The
+         * entries stay in the ring, and reap enters again. Anything else is a misuse of the
+         * ring. */
         warp_assert(rc == -EAGAIN || rc == -EBUSY || rc == -ENOMEM);
         tries++;
         if (tries >= URING_TRIES_MAX) {
@@ -173,7 +176,8 @@ static bool uring_complete(struct warp_io_request *request, int32_t result)
         return true;
     }
     if (result < 0) {
-        /* A direct read that met the end of the file inside a block cannot go on from there. */
+        /* A direct read that met the end of the file inside a block cannot go on from
+         * there. */
         if (!(result == -EINVAL && request->op == WARP_IO_READ && request->result > 0)) {
             request->result = result;
         }
@@ -236,7 +240,7 @@ static uint32_t uring_harvest(struct uring_queue *queue, struct warp_io_request 
 static int uring_queue_create(void *context, uint32_t depth, void **out)
 {
     struct warp_memory *memory = warp_io_plain_memory(context);
-    struct io_uring_params params = { 0 };
+    struct io_uring_params params = {0};
     struct uring_queue *queue;
     int rc;
 
@@ -275,8 +279,8 @@ fail_event:
     return rc;
 }
 
-static uint32_t uring_submit(void *context, void *queue_, struct warp_io_request *const *requests,
-                             uint32_t count)
+static uint32_t uring_submit(void *context, void *queue_,
+                             struct warp_io_request *const *requests, uint32_t count)
 {
     struct uring_queue *queue = queue_;
     uint32_t taken = 0;
@@ -297,8 +301,8 @@ static uint32_t uring_submit(void *context, void *queue_, struct warp_io_request
     return taken;
 }
 
-static uint32_t uring_reap(void *context, void *queue_, struct warp_io_request **out, uint32_t max,
-                           uint64_t wait_ns)
+static uint32_t uring_reap(void *context, void *queue_, struct warp_io_request **out,
+                           uint32_t max, uint64_t wait_ns)
 {
     const struct warp_clock *clock = warp_clock_system();
     struct uring_queue *queue = queue_;
@@ -311,7 +315,7 @@ static uint32_t uring_reap(void *context, void *queue_, struct warp_io_request *
         end_ns = now_ns + wait_ns < now_ns ? UINT64_MAX : now_ns + wait_ns;
     }
     for (;;) {
-        struct __kernel_timespec left = { 0, 0 };
+        struct __kernel_timespec left = {0, 0};
         struct io_uring_cqe *ignored = NULL;
         uint32_t count = uring_harvest(queue, out, max);
         int rc;
@@ -336,11 +340,12 @@ static uint32_t uring_reap(void *context, void *queue_, struct warp_io_request *
             left.tv_nsec = (int64_t)((end_ns - now_ns) % URING_NS_PER_S);
         }
         if (io_uring_sq_ready(&queue->ring) > 0) {
-            warp_thread_yield(); /* the kernel would not take them: do not wait for what it has not */
+            /* The kernel would not take them: a wait for what it has not got has no end. */
+            warp_thread_yield();
             continue;
         }
-        rc = io_uring_wait_cqes(&queue->ring, &ignored, 1, end_ns != UINT64_MAX ? &left : NULL,
-                                NULL);
+        rc = io_uring_wait_cqes(&queue->ring, &ignored, 1,
+                                end_ns != UINT64_MAX ? &left : NULL, NULL);
         if (rc == -ETIME || rc == -EINTR) {
             /* The time is up, or a signal came; what arrived at the last moment counts. */
             return uring_harvest(queue, out, max);

@@ -1,6 +1,7 @@
 /*
- * Every call gets a number; a number at or past fail_after is refused before anybody is asked.
- * Then the bytes are counted as asked for, not as rounded, so that what goes back is what came.
+ * Every call gets a number; a number at or past fail_after is refused before anybody is
+ * asked. Then the bytes are counted as asked for, not as rounded, so that what goes back is
+ * what came.
  */
 #include "base/memory.h"
 
@@ -14,9 +15,10 @@
 #define MEMORY_PAGE_BYTES        4096u
 #define MEMORY_ALIGNMENT_DEFAULT 16u
 
-int warp_memory_init(struct warp_memory *memory, const struct warp_allocator *allocator_or_null)
+int warp_memory_init(struct warp_memory *memory,
+                     const struct warp_allocator *allocator_or_null)
 {
-    struct warp_allocator allocator = { NULL, NULL, NULL };
+    struct warp_allocator allocator = {NULL, NULL, NULL};
 
     if (allocator_or_null != NULL) {
         allocator = *allocator_or_null;
@@ -34,7 +36,7 @@ int warp_memory_init(struct warp_memory *memory, const struct warp_allocator *al
 void warp_memory_fini(struct warp_memory *memory)
 {
     warp_assert_slow(warp_memory_bytes(memory) == 0);
-    memory->allocator = (struct warp_allocator){ NULL, NULL, NULL };
+    memory->allocator = (struct warp_allocator){NULL, NULL, NULL};
 }
 
 /* Takes a number and counts the bytes; false if this call is to be refused. */
@@ -43,7 +45,8 @@ static bool memory_count(struct warp_memory *memory, size_t bytes)
     /* Relaxed: the number decides only about this call. */
     uint64_t call = atomic_fetch_add_explicit(&memory->calls, 1, memory_order_relaxed);
 
-    if (WARP_UNLIKELY(call >= atomic_load_explicit(&memory->fail_after, memory_order_relaxed))) {
+    if (WARP_UNLIKELY(call >=
+                      atomic_load_explicit(&memory->fail_after, memory_order_relaxed))) {
         return false;
     }
     atomic_fetch_add_explicit(&memory->bytes, bytes, memory_order_relaxed);
@@ -52,7 +55,8 @@ static bool memory_count(struct warp_memory *memory, size_t bytes)
 
 static void memory_uncount(struct warp_memory *memory, size_t bytes)
 {
-    uint64_t before = atomic_fetch_sub_explicit(&memory->bytes, bytes, memory_order_relaxed);
+    uint64_t before =
+        atomic_fetch_sub_explicit(&memory->bytes, bytes, memory_order_relaxed);
 
     warp_assert(before >= bytes);
 }
@@ -113,7 +117,8 @@ static void *memory_map_pages(size_t bytes, size_t alignment, bool huge)
     if (length < bytes || length + slack < length) {
         return NULL;
     }
-    p = mmap(NULL, length + slack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    p = mmap(NULL, length + slack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+             0);
     if (p == MAP_FAILED) {
         return NULL;
     }
@@ -125,8 +130,8 @@ static void *memory_map_pages(size_t bytes, size_t alignment, bool huge)
     if (aligned + length < start + length + slack) {
         munmap((void *)(aligned + length), start + slack - aligned);
     }
-    /* Advice, no more: a system without huge pages gives small ones. Where it gives huge ones
-     * unasked, small regions that will be mostly empty say no. */
+    /* Advice, no more: a system without huge pages gives small ones. Where it gives huge
+     * ones unasked, small regions that will be mostly empty say no. */
     if (huge) {
         madvise((void *)aligned, length, MADV_HUGEPAGE);
     } else {
@@ -195,6 +200,7 @@ void warp_memory_fail_after(struct warp_memory *memory, uint64_t calls)
 {
     uint64_t now = warp_memory_calls(memory);
 
-    atomic_store_explicit(&memory->fail_after, calls > UINT64_MAX - now ? UINT64_MAX : now + calls,
+    atomic_store_explicit(&memory->fail_after,
+                          calls > UINT64_MAX - now ? UINT64_MAX : now + calls,
                           memory_order_relaxed);
 }

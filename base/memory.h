@@ -1,8 +1,8 @@
 /*
  * base/memory.h - every byte the engine takes from the system, counted.
  *
- * A thin table over the C library or the caller's allocator: it knows how many bytes are out
- * and can refuse from the nth call on, so that a test can walk n upward through every
+ * A thin table over the C library or the caller's allocator: it knows how many bytes are
+ * out and can refuse from the nth call on, so that a test can walk n upward through every
  * allocation of a path.
  *
  * Threads:   init and fini by the owner alone; all others by any thread at any time.
@@ -12,7 +12,8 @@
  * Ordering:  counters are relaxed: they carry no data.
  * Errors:    NULL when the system or the test says no; -EINVAL from init for a half-filled
  *            table. A wrong size or alignment asserts.
- * Cost:      that of the allocator plus three contended atomic adds: nothing for a hot path.
+ * Cost:      that of the allocator plus three contended atomic adds: nothing for a hot
+ *            path.
  */
 #ifndef BASE_MEMORY_H
 #define BASE_MEMORY_H
@@ -38,7 +39,8 @@ struct warp_memory {
     _Atomic uint64_t fail_after; /* calls that still succeed are those numbered below it */
 };
 
-int warp_memory_init(struct warp_memory *memory, const struct warp_allocator *allocator_or_null);
+int warp_memory_init(struct warp_memory *memory,
+                     const struct warp_allocator *allocator_or_null);
 
 /* Asserts in slow builds that everything was given back. */
 void warp_memory_fini(struct warp_memory *memory);
@@ -50,11 +52,12 @@ void *warp_memory_reserve(struct warp_memory *memory, size_t bytes, size_t align
 void warp_memory_release(struct warp_memory *memory, void *p, size_t bytes);
 
 /*
- * The same for big regions: whole pages from the system when the allocator is the C library's,
- * backed by huge pages if asked and if there are any. alignment is a power of two, 0 means a
- * page; bytes need not be a multiple of anything.
+ * The same for big regions: whole pages from the system when the allocator is the C
+ * library's, backed by huge pages if asked and if there are any. alignment is a power of
+ * two, 0 means a page; bytes need not be a multiple of anything.
  */
-void *warp_memory_map(struct warp_memory *memory, size_t bytes, size_t alignment, bool huge);
+void *warp_memory_map(struct warp_memory *memory, size_t bytes, size_t alignment,
+                      bool huge);
 void warp_memory_unmap(struct warp_memory *memory, void *p, size_t bytes);
 
 /* In use now, and how often reserve and map were called so far, refused calls included. */

@@ -29,9 +29,9 @@ void warp_notice_say(struct warp_notice *notice, const char *format, ...)
 
     /* Relaxed: the exchange only decides which of several threads speaks. */
     if (notice->sink == NULL || now_ns < next_ns ||
-        !atomic_compare_exchange_strong_explicit(&notice->next_ns, &next_ns,
-                                                 now_ns + notice->interval_ns,
-                                                 memory_order_relaxed, memory_order_relaxed)) {
+        !atomic_compare_exchange_strong_explicit(
+            &notice->next_ns, &next_ns, now_ns + notice->interval_ns, memory_order_relaxed,
+            memory_order_relaxed)) {
         atomic_fetch_add_explicit(&notice->left_out, 1, memory_order_relaxed);
         return;
     }
@@ -40,8 +40,8 @@ void warp_notice_say(struct warp_notice *notice, const char *format, ...)
     va_end(arguments);
     left_out = atomic_exchange_explicit(&notice->left_out, 0, memory_order_relaxed);
     if (left_out > 0 && wrote >= 0 && (size_t)wrote < sizeof(text)) {
-        snprintf(text + wrote, sizeof(text) - (size_t)wrote, " (%llu more were left out before)",
-                 (unsigned long long)left_out);
+        snprintf(text + wrote, sizeof(text) - (size_t)wrote,
+                 " (%llu more were left out before)", (unsigned long long)left_out);
     }
     notice->sink(notice->context, text);
 }

@@ -6,7 +6,8 @@
 
 #include "base/assert.h"
 
-/* splitmix64 (Steele, Lea, Flood, OOPSLA 2014): turns any seed, 0 included, into good states. */
+/* splitmix64 (Steele, Lea, Flood, OOPSLA 2014): turns any seed, 0 included, into good
+ * states. */
 static uint64_t random_split(uint64_t *state)
 {
     uint64_t z;
@@ -30,8 +31,9 @@ uint64_t warp_random_below(struct warp_random *random, uint64_t n)
     uint64_t number, low;
 
     warp_assert(n > 0);
-    /* Lemire, "Fast Random Integer Generation in an Interval", ACM TOMACS 29(1), 2019: the high
-     * half of a product, and another number in the few cases that would make it uneven. */
+    /* Lemire, "Fast Random Integer Generation in an Interval", ACM TOMACS 29(1), 2019: the
+     * high half of a product, and another number in the few cases that would make it
+     * uneven. */
     for (;;) {
         unsigned __int128 product;
 

@@ -1,8 +1,9 @@
 /*
  * base/random.h - dice that fall the same way twice.
  *
- * xoshiro256** by Blackman and Vigna ("Scrambled Linear Pseudorandom Number Generators", ACM
- * TOMS 47(4), 2021), seeded with splitmix64. Not for secrets: those come from the system.
+ * xoshiro256** by Blackman and Vigna ("Scrambled Linear Pseudorandom Number Generators",
+ * ACM TOMS 47(4), 2021), seeded with splitmix64. Not for secrets: those come from the
+ * system.
  *
  * Threads:   a generator belongs to one thread at a time; warp_random_seed by any.
  * Lifetime:  embedded, nothing is allocated.

@@ -1,7 +1,7 @@
 /*
- * libck tells a full ring from an empty one by leaving one place free. A ring of capacity N is
- * a ck_ring of 2N places that is held to N by its sender, so that what the rest of the engine
- * calls its capacity is what fits.
+ * libck tells a full ring from an empty one by leaving one place free. A ring of capacity N
+ * is a ck_ring of 2N places that is held to N by its sender, so that what the rest of the
+ * engine calls its capacity is what fits.
  */
 #include "base/ring.h"
 

@@ -11,10 +11,10 @@
  * Lifetime:  created and destroyed; pointers still inside at destroy are the caller's loss.
  * Units:     pointers. A ring of capacity N holds exactly N, though libck's own ring of the
  *            same size would hold N - 1.
- * Ordering:  send is a release, the receive that gets its pointer an acquire: what the sender
- *            wrote before is seen. Order of sending is kept.
- * Errors:    create: -ENOMEM. A full ring refuses to send, the caller still owns the pointer;
- *            an empty one has nothing to receive.
+ * Ordering:  send is a release, the receive that gets its pointer an acquire: what the
+ *            sender wrote before is seen. Order of sending is kept.
+ * Errors:    create: -ENOMEM. A full ring refuses to send, the caller still owns the
+ *            pointer; an empty one has nothing to receive.
  * Cost:      about 2 ns each side while the other's index is in cache; one line moves per
  *            message when both are busy.
  */
@@ -29,10 +29,12 @@
 struct warp_ring;
 
 /* capacity is a power of two, 1 to 2^30. *ring must be NULL. */
-int warp_ring_create(struct warp_memory *memory, uint32_t capacity, struct warp_ring **ring);
+int warp_ring_create(struct warp_memory *memory, uint32_t capacity,
+                     struct warp_ring **ring);
 void warp_ring_destroy(struct warp_memory *memory, struct warp_ring **ring);
 
-/* By the producer. pointer is not NULL; it moves with the call, or not at all when false. */
+/* By the producer. pointer is not NULL; it moves with the call, or not at all when
+ * false. */
 bool warp_ring_send(struct warp_ring *ring, void *pointer);
 
 /* By the consumer. *pointer is untouched when there was nothing. */

@@ -1,21 +1,21 @@
 /*
- * Reserve takes the first free object of the class's current slab: two loads and two stores.
- * Release finds the slab's header by masking the address down to its block, 2 MiB, and
- * indexing; it puts the object back in front of its slab's list.
+ * Reserve takes the first free object of the class's current slab: two loads and two
+ * stores. Release finds the slab's header by masking the address down to its block, 2 MiB,
+ * and indexing; it puts the object back in front of its slab's list.
  *
  * Life of a slab:
  *
- *   FREE      a bit in its block's mask                            block_take(), block_give()
- *   PARTIAL   of a class, in that class's list, with room          slab_create()
- *   FULL      of a class, in no list                               reserve of its last object
- *   KEPT      PARTIAL without objects, the only one of its pool    slab_emptied()
+ *   FREE      a bit in its block's mask                    block_take(), block_give()
+ *   PARTIAL   of a class, in its class's list, with room   slab_create()
+ *   FULL      of a class, in no list                       reserve of its last object
+ *   KEPT      PARTIAL with nothing out, one in the pool    slab_emptied()
  *
- * A slab that becomes empty is KEPT and whoever was before is FREE again: a program that takes
- * and gives one object by turns does not make and break a slab each time, and no more than one
- * slab is held for it. Objects that were never used are not on a list; `carved` says where
- * they begin, so a new slab costs the same whatever its class.
+ * A slab that becomes empty is KEPT and whoever was before is FREE again: a program that
+ * takes and gives one object by turns does not make and break a slab each time, and no more
+ * than one slab is held for it. Objects that were never used are not on a list; `carved`
+ * says where they begin, so a new slab costs the same whatever its class.
  *
- * Classes above 8 KiB use four slabs in a row, else the end of a slab would be a large part.
+ * Classes above 8 KiB use four slabs in a row, else a slab's end would be a large part.
  */
 #include "base/slab.h"
 
@@ -63,11 +63,11 @@ struct warp_slab {
     struct warp_slab_pool *pool;
     struct warp_slab *next; /* in the class's list */
     struct warp_slab *previous;
-    uint32_t size;          /* of an object */
-    uint32_t carved;        /* offset in the block of the first object never used */
-    uint32_t end;           /* offset in the block behind the last object */
-    uint32_t used;          /* objects out */
-    uint16_t class_index;   /* SLAB_CLASS_NONE: the slab is free */
+    uint32_t size;        /* of an object */
+    uint32_t carved;      /* offset in the block of the first object never used */
+    uint32_t end;         /* offset in the block behind the last object */
+    uint32_t used;        /* objects out */
+    uint16_t class_index; /* SLAB_CLASS_NONE: the slab is free */
     bool listed;
 };
 static_assert(sizeof(struct warp_slab) <= WARP_CACHELINE, "a slab's header is one line");
@@ -83,7 +83,8 @@ struct warp_slab_block {
     struct warp_slab_block *available_next;
     struct warp_slab_block *available_previous;
 };
-static_assert(sizeof(struct warp_slab_block) <= SLAB_HEADER_BYTES, "the header fits its page");
+static_assert(sizeof(struct warp_slab_block) <= SLAB_HEADER_BYTES,
+              "the header fits its page");
 
 struct warp_slab_large {
     struct warp_slab_large *next;
@@ -93,11 +94,11 @@ struct warp_slab_large {
 };
 static_assert(sizeof(struct warp_slab_large) <= SLAB_LARGE_HEADER, "and this one its line");
 
-/* ---- classes -------------------------------------------------------------------------- */
+/* ---- classes ------------------------------------------------------------------------- */
 
 /*
  *   0 - 31   steps of 8 to 256
- *   32 ...   eight per doubling: (256, 512] by 32, (512, 1024] by 64, ... (16384, 32768] by 2048
+ *   32 ...   eight per doubling: (256, 512] by 32, ... (16384, 32768] by 2048
  */
 static inline uint32_t slab_class_of(size_t bytes)
 {
@@ -132,7 +133,7 @@ size_t warp_slab_round(size_t bytes)
     return warp_align_up(bytes + SLAB_LARGE_HEADER, SLAB_PAGE_BYTES) - SLAB_LARGE_HEADER;
 }
 
-/* ---- blocks --------------------------------------------------------------------------- */
+/* ---- blocks -------------------------------------------------------------------------- */
 
 static inline struct warp_slab_block *slab_block_of(const void *p)
 {
@@ -206,7 +207,8 @@ static void block_destroy(struct warp_slab_pool *pool, struct warp_slab_block *b
     pool->bytes_held -= SLAB_BLOCK_BYTES;
 }
 
-/* Where there are `width` free slabs in a row, aligned to width: a bit for each such place. */
+/* Where there are `width` free slabs in a row, aligned to width: a bit for each such
+ * place. */
 static inline uint32_t block_places(uint32_t free_mask, uint32_t width)
 {
     if (width == 1) {
@@ -233,9 +235,9 @@ static struct warp_slab *block_take(struct warp_slab_pool *pool, uint32_t width)
     struct warp_slab_block *block = pool->available;
     uint32_t places, index;
 
-    /* Blocks with single free slabs only are passed by when four are wanted; the walk is paid
-     * once per slab of at least eight objects. The empty block is the last resort but one, so
-     * that it may go back to the system some day. */
+    /* Blocks with single free slabs only are passed by when four are wanted; the walk is
+     * paid once per slab of at least eight objects. The empty block is the last resort but
+     * one, so that it may go back to the system some day. */
     while (block != NULL &&
            (block == pool->spare || block_places(block->free_mask, width) == 0)) {
         block = block->available_next;
@@ -247,10 +249,11 @@ static struct warp_slab *block_take(struct warp_slab_pool *pool, uint32_t width)
     if (block == NULL) {
         return NULL;
     }
-    /* From the top for single slabs, from the bottom for rows: the two keep apart. Slab 0, which
-     * is a page short, comes last of the single ones; a row at 0 is as short. */
+    /* From the top for single slabs, from the bottom for rows: the two keep apart. Slab 0,
+     * which is a page short, comes last of the single ones; a row at 0 is as short. */
     places = block_places(block->free_mask, width);
-    index = width == 1 ? 31 - (uint32_t)__builtin_clz(places) : (uint32_t)__builtin_ctz(places);
+    index =
+        width == 1 ? 31 - (uint32_t)__builtin_clz(places) : (uint32_t)__builtin_ctz(places);
     block->free_mask &= ~block_bits(index, width);
     if (block->free_mask == 0) {
         block_unlist(pool, block);
@@ -258,8 +261,8 @@ static struct warp_slab *block_take(struct warp_slab_pool *pool, uint32_t width)
     return &block->slabs[index].slab;
 }
 
-static void block_give(struct warp_slab_pool *pool, struct warp_slab_block *block, uint32_t index,
-                       uint32_t width)
+static void block_give(struct warp_slab_pool *pool, struct warp_slab_block *block,
+                       uint32_t index, uint32_t width)
 {
     uint32_t bits = block_bits(index, width);
 
@@ -279,12 +282,13 @@ static void block_give(struct warp_slab_pool *pool, struct warp_slab_block *bloc
     block_destroy(pool, block);
 }
 
-/* ---- slabs ---------------------------------------------------------------------------- */
+/* ---- slabs --------------------------------------------------------------------------- */
 
 static inline uint32_t slab_index(const struct warp_slab_block *block,
                                   const struct warp_slab *slab)
 {
-    return (uint32_t)(((uintptr_t)slab - (uintptr_t)block->slabs) / sizeof(block->slabs[0]));
+    return (uint32_t)(((uintptr_t)slab - (uintptr_t)block->slabs) /
+                      sizeof(block->slabs[0]));
 }
 
 static void slab_unlist(struct warp_slab_pool *pool, struct warp_slab *slab)
@@ -377,7 +381,7 @@ static void slab_emptied(struct warp_slab_pool *pool, struct warp_slab *slab)
     pool->kept = slab;
 }
 
-/* ---- large things --------------------------------------------------------------------- */
+/* ---- large things -------------------------------------------------------------------- */
 
 static void *large_reserve(struct warp_slab_pool *pool, size_t bytes)
 {
@@ -435,7 +439,7 @@ static void large_release(struct warp_slab_pool *pool, void *p, size_t bytes)
     large_destroy(pool, large);
 }
 
-/* ---- the pool ------------------------------------------------------------------------- */
+/* ---- the pool ------------------------------------------------------------------------ */
 
 int warp_slab_pool_init(struct warp_slab_pool *pool, struct warp_memory *memory, bool huge)
 {

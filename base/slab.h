@@ -1,30 +1,31 @@
 /*
  * base/slab.h - memory for many small things of many sizes, by size class.
  *
- * A pool takes blocks of 2 MiB from the system, cuts them into slabs of 64 KiB, and a slab into
- * objects of one class; free objects of a slab form a list through themselves. Bonwick, "The
- * Slab Allocator", USENIX Summer 1994; the list per slab is that of Leijen, Zorn, de Moura,
- * "Mimalloc", MSR-TR-2019-18.
+ * A pool takes blocks of 2 MiB from the system, cuts them into slabs of 64 KiB, and a slab
+ * into objects of one class; free objects of a slab form a list through themselves.
+ * Bonwick, "The Slab Allocator", USENIX Summer 1994; the list per slab is that of Leijen,
+ * Zorn, de Moura, "Mimalloc", MSR-TR-2019-18.
  *
  *     block, 2 MiB, aligned        slab 0            slab 1          slab 31
  *     +----------------------------+-----------------+---------------+----+
  *     | header: 32 slab headers    | objects, 60 KiB | 64 KiB        | .. |
  *     +----------------------------+-----------------+---------------+----+
  *
- * Threads:   a pool belongs to one thread at a time; there are no atomics. The two byte counts
- *            may be read by others only through a copy the owner made.
- * Lifetime:  the pool is embedded; memory goes back with release, or all at once with fini. An
- *            empty slab goes back to its block (one per pool is kept), an empty block to the
- *            system (one per pool is kept).
+ * Threads:   a pool belongs to one thread at a time; there are no atomics. The two byte
+ *            counts may be read by others only through a copy the owner made.
+ * Lifetime:  the pool is embedded; memory goes back with release, or all at once with fini.
+ *            An empty slab goes back to its block (one per pool is kept), an empty block to
+ *            the system (one per pool is kept).
  * Units:     bytes. Classes: steps of 8 to 256, of 32 to 512, then eight per doubling to
- *            32 KiB, every multiple of 64 up to 1024 being one. Larger ones have a mapping of
- *            their own, in steps of 4 KiB.
+ *            32 KiB, every multiple of 64 up to 1024 being one. Larger ones have a mapping
+ *            of their own, in steps of 4 KiB.
  * Ordering:  none.
  * Errors:    NULL when there is no memory. A wrong size or a foreign pointer asserts.
- * Cost:      reserve and release about 3 ns each; 100 times that when a slab, 1000 times when
- *            a block must be had. Lost inside: at most 7 bytes to 256, at most 12.5 % above it;
- *            in headers and ends of slabs at most 9 % (slabs of classes above 8 KiB are 256
- *            KiB long for that reason), 0.2 % per block.
+ * Cost:      reserve and release about 5 ns together, 8 among many objects; some 100 ns
+ *            when a slab, some microseconds when a block must be had. Lost inside: at most
+ *            7 bytes to 256, at most 12.5 % above it; in the ends of slabs at most 9 %
+ *            (those of classes above 8 KiB are 256 KiB long for that reason); 0.2 % of a
+ *            block for its header.
  *
  * Alignment is 8; if bytes is a multiple of 64 it is 64. Free memory is poisoned for the
  * address sanitizer.
@@ -47,7 +48,8 @@ struct warp_slab_large; /* header of a mapping of its own */
 
 /* Visible because it is embedded in a shard. All fields belong to the pool. */
 struct warp_slab_pool {
-    struct warp_slab *partial[WARP_SLAB_CLASS_COUNT]; /* slabs with room, the current one first */
+    struct warp_slab
+        *partial[WARP_SLAB_CLASS_COUNT]; /* slabs with room, the current one first */
     uint64_t bytes_used;
     uint64_t bytes_held;
     struct warp_slab_block *blocks;    /* all */

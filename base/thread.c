@@ -241,8 +241,9 @@ static void *thread_main(void *argument)
     return NULL;
 }
 
-int warp_thread_start(struct warp_thread **out, struct warp_memory *memory, const char *name,
-                      int cpu_or_minus_1, void (*main)(void *), void *context)
+int warp_thread_start(struct warp_thread **out, struct warp_memory *memory,
+                      const char *name, int cpu_or_minus_1, void (*main)(void *),
+                      void *context)
 {
     struct warp_thread *thread;
     sigset_t all, before;
@@ -310,8 +311,8 @@ int warp_park(_Atomic uint32_t *word, uint32_t expected, uint64_t timeout_ns, ui
         end.tv_nsec = (long)(end_ns % THREAD_NS_PER_S);
         end_or_null = &end;
     }
-    rc = syscall(SYS_futex, word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, expected, end_or_null,
-                 NULL, bits);
+    rc = syscall(SYS_futex, word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, expected,
+                 end_or_null, NULL, bits);
     if (rc == 0) {
         return 0;
     }
@@ -330,8 +331,8 @@ uint32_t warp_wake(_Atomic uint32_t *word, uint32_t count, uint32_t bits)
     if (count > INT_MAX) {
         count = INT_MAX;
     }
-    woken = syscall(SYS_futex, word, FUTEX_WAKE_BITSET | FUTEX_PRIVATE_FLAG, count, NULL, NULL,
-                    bits);
+    woken = syscall(SYS_futex, word, FUTEX_WAKE_BITSET | FUTEX_PRIVATE_FLAG, count, NULL,
+                    NULL, bits);
     warp_assert(woken >= 0);
     return (uint32_t)woken;
 }
@@ -373,7 +374,7 @@ void warp_spin_result(struct warp_spin *spin, bool paid)
 
     if (paid) {
         spin->budget_ns = spin->budget_ns > spin->budget_ns_max / 2 ? spin->budget_ns_max
-                                                                     : spin->budget_ns * 2;
+                                                                    : spin->budget_ns * 2;
     } else {
         spin->budget_ns /= 2;
         if (spin->budget_ns < least) {

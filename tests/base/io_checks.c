@@ -1,9 +1,11 @@
 #include "tests/base/io_checks.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -28,8 +30,8 @@ static bool fixture_init(struct fixture *fixture, uint32_t backend)
     memset(fixture, 0, sizeof(*fixture));
     fixture->path = test_directory();
     check_int(warp_memory_init(&fixture->memory, NULL), ==, 0);
-    rc = warp_disk_open_directory(fixture->path, &fixture->memory, backend, false, &fixture->disk,
-                                  message, sizeof(message));
+    rc = warp_disk_open_directory(fixture->path, &fixture->memory, backend, false,
+                                  &fixture->disk, message, sizeof(message));
     if (rc < 0 && backend == WARP_IO_BACKEND_URING && (rc == -EPERM || rc == -ENOSYS)) {
         test_skip("%s", message);
         return false;
@@ -45,7 +47,7 @@ static void fixture_fini(struct fixture *fixture)
     warp_memory_fini(&fixture->memory);
 }
 
-#define CALL(fixture, function, ...)                                                           \
+#define CALL(fixture, function, ...)                                                       \
     ((fixture)->disk.ops->function((fixture)->disk.context, ##__VA_ARGS__))
 
 void io_check_write_and_read_back(uint32_t backend)
@@ -125,9 +127,9 @@ static int see(void *context, const char *name, uint64_t bytes)
 
 void io_check_names(uint32_t backend)
 {
-    struct seen seen = { 0, 0, false };
+    struct seen seen = {0, 0, false};
     char path[512], message[256] = "";
-    struct warp_disk other = { NULL, NULL };
+    struct warp_disk other = {NULL, NULL};
     struct fixture f;
     int32_t file;
 
@@ -159,7 +161,7 @@ void io_check_names(uint32_t backend)
     check_int(CALL(&f, rename, "a", "c"), ==, -ENOENT);
     check_int(CALL(&f, unlink, "b"), ==, 0);
     check_int(CALL(&f, unlink, "b"), ==, -ENOENT);
-    seen = (struct seen){ 0, 0, false };
+    seen = (struct seen){0, 0, false};
     check_int(CALL(&f, list, see, &seen), ==, 0);
     check_u64(seen.count, ==, 0);
 
@@ -170,7 +172,8 @@ void io_check_names(uint32_t backend)
               ==, -ENOENT);
     check(strstr(message, path) != NULL);
     check(other.ops == NULL);
-    check_int(warp_disk_open_directory(path, &f.memory, backend, true, &other, NULL, 0), ==, 0);
+    check_int(warp_disk_open_directory(path, &f.memory, backend, true, &other, NULL, 0), ==,
+              0);
     warp_disk_close(&other);
     file = CALL(&f, open, "plain-file", WARP_FILE_CREATE);
     CALL(&f, close, file);
@@ -178,13 +181,14 @@ void io_check_names(uint32_t backend)
     check_int(warp_disk_open_directory(path, &f.memory, backend, true, &other, message,
                                        sizeof(message)),
               ==, -ENOTDIR);
-    check_int(warp_disk_open_directory(path, &f.memory, 3, true, &other, NULL, 0), ==, -EINVAL);
+    check_int(warp_disk_open_directory(path, &f.memory, 3, true, &other, NULL, 0), ==,
+              -EINVAL);
     fixture_fini(&f);
 }
 
 void io_check_lock(uint32_t backend)
 {
-    struct warp_disk second = { NULL, NULL };
+    struct warp_disk second = {NULL, NULL};
     char holder[200] = "";
     char expected[64];
     struct fixture f;
@@ -194,7 +198,8 @@ void io_check_lock(uint32_t backend)
     if (!fixture_init(&f, backend)) {
         return;
     }
-    check_int(warp_disk_open_directory(f.path, &f.memory, backend, false, &second, NULL, 0), ==, 0);
+    check_int(warp_disk_open_directory(f.path, &f.memory, backend, false, &second, NULL, 0),
+              ==, 0);
     check_int(CALL(&f, lock, "LOCK", false, holder, sizeof(holder)), ==, 0);
     check_str(holder, "");
 
@@ -214,8 +219,8 @@ void io_check_lock(uint32_t backend)
         struct warp_disk disk;
 
         warp_memory_init(&memory, NULL);
-        if (warp_disk_open_directory(f.path, &memory, WARP_IO_BACKEND_PLAIN, false, &disk, NULL,
-                                     0) != 0) {
+        if (warp_disk_open_directory(f.path, &memory, WARP_IO_BACKEND_PLAIN, false, &disk,
+                                     NULL, 0) != 0) {
             _exit(2);
         }
         _exit(disk.ops->lock(disk.context, "LOCK", false, NULL, 0) == -EWOULDBLOCK ? 0 : 1);
@@ -226,7 +231,8 @@ void io_check_lock(uint32_t backend)
     /* Readers share, and keep a writer out. */
     CALL(&f, unlock);
     check_int(CALL(&f, lock, "LOCK", true, holder, sizeof(holder)), ==, 0);
-    check_int(second.ops->lock(second.context, "LOCK", true, holder, sizeof(holder)), ==, 0);
+    check_int(second.ops->lock(second.context, "LOCK", true, holder, sizeof(holder)), ==,
+              0);
     second.ops->unlock(second.context);
     check_int(second.ops->lock(second.context, "LOCK", false, holder, sizeof(holder)), ==,
               -EWOULDBLOCK);
@@ -235,7 +241,8 @@ void io_check_lock(uint32_t backend)
     CALL(&f, unlock); /* twice is nothing */
 
     /* Closing the disk gives the lock up. */
-    check_int(second.ops->lock(second.context, "LOCK", false, holder, sizeof(holder)), ==, 0);
+    check_int(second.ops->lock(second.context, "LOCK", false, holder, sizeof(holder)), ==,
+              0);
     warp_disk_close(&second);
     check_int(CALL(&f, lock, "LOCK", false, holder, sizeof(holder)), ==, 0);
     fixture_fini(&f);
@@ -302,10 +309,8 @@ void io_check_queue_keeps_many_in_flight(uint32_t backend)
             .user = &requests[index],
         };
     }
-    requests[BLOCKS] = (struct warp_io_request){ .op = WARP_IO_SYNC,
-                                                 .file = file,
-                                                 .result = -1,
-                                                 .user = &requests[BLOCKS] };
+    requests[BLOCKS] = (struct warp_io_request){
+        .op = WARP_IO_SYNC, .file = file, .result = -1, .user = &requests[BLOCKS]};
     run_all(&f, queue, requests, BLOCKS + 1);
     for (uint32_t index = 0; index < BLOCKS; index++) {
         check_int(requests[index].result, ==, BLOCK);
@@ -350,8 +355,8 @@ void io_check_queue_keeps_many_in_flight(uint32_t backend)
 void io_check_queue_errors(uint32_t backend)
 {
     char buffer[16] = "";
-    struct warp_io_request request = { .op = WARP_IO_READ, .file = 12345, .buffer = buffer,
-                                       .bytes = 16 };
+    struct warp_io_request request = {
+        .op = WARP_IO_READ, .file = 12345, .buffer = buffer, .bytes = 16};
     struct warp_io_request *one = &request;
     struct warp_io_request *done[2];
     struct fixture f;
@@ -368,14 +373,97 @@ void io_check_queue_errors(uint32_t backend)
     file = CALL(&f, open, "a", WARP_FILE_CREATE);
     CALL(&f, close, file);
     file = CALL(&f, open, "a", WARP_FILE_READ_ONLY);
-    request = (struct warp_io_request){ .op = WARP_IO_WRITE, .file = file, .buffer = buffer,
-                                        .bytes = 16 };
+    request = (struct warp_io_request){
+        .op = WARP_IO_WRITE, .file = file, .buffer = buffer, .bytes = 16};
     check_u64(CALL(&f, submit, queue, &one, 1), ==, 1);
     check_u64(CALL(&f, reap, queue, done, 2, UINT64_MAX), ==, 1);
     check_int(request.result, ==, -EBADF);
     CALL(&f, close, file);
     CALL(&f, queue_destroy, &queue);
     fixture_fini(&f);
+}
+
+/* With a limit on the size of files the kernel writes up to it and says how much that was;
+ * the rest is refused. That is an error, never a short result. */
+static int write_into_the_limit(const char *path, uint32_t backend)
+{
+    static char data[65536];
+    struct rlimit limit = {10000, 10000};
+    struct warp_io_request request = {
+        .op = WARP_IO_WRITE, .buffer = data, .bytes = sizeof(data)};
+    struct warp_io_request *one = &request;
+    struct warp_io_request *done[1];
+    struct warp_memory memory;
+    struct warp_disk disk;
+    void *queue = NULL;
+
+    signal(SIGXFSZ, SIG_IGN);
+    warp_memory_init(&memory, NULL);
+    if (setrlimit(RLIMIT_FSIZE, &limit) != 0 ||
+        warp_disk_open_directory(path, &memory, backend, false, &disk, NULL, 0) != 0 ||
+        disk.ops->queue_create(disk.context, 4, &queue) != 0) {
+        return 2;
+    }
+    request.file = disk.ops->open(disk.context, "a", WARP_FILE_CREATE);
+    if (request.file < 0) {
+        return 3;
+    }
+    if (disk.ops->write(disk.context, request.file, data, sizeof(data), 0, false) !=
+            -EFBIG ||
+        disk.ops->size(disk.context, request.file) != 10000) {
+        return 4;
+    }
+    if (disk.ops->truncate(disk.context, request.file, 0) != 0 ||
+        disk.ops->submit(disk.context, queue, &one, 1) != 1) {
+        return 5;
+    }
+    while (disk.ops->reap(disk.context, queue, done, 1, UINT64_MAX) == 0) {
+    }
+    if (request.result != -EFBIG || disk.ops->size(disk.context, request.file) != 10000) {
+        return 6;
+    }
+    disk.ops->queue_destroy(disk.context, &queue);
+    disk.ops->close(disk.context, request.file);
+    warp_disk_close(&disk);
+    return 0;
+}
+
+void io_check_no_short_results(uint32_t backend)
+{
+    struct fixture f;
+    int status = 0;
+    pid_t child;
+
+    if (!fixture_init(&f, backend)) {
+        return;
+    }
+    child = fork();
+    if (child == 0) {
+        _exit(write_into_the_limit(f.path, backend));
+    }
+    check_int(waitpid(child, &status, 0), ==, child);
+    check(WIFEXITED(status));
+    check_int(WEXITSTATUS(status), ==, 0);
+    fixture_fini(&f);
+}
+
+struct hands {
+    struct fixture *fixture;
+    void *queue;
+    struct warp_io_request requests[4];
+    char text[4];
+};
+
+static void hands_main(void *context)
+{
+    struct hands *hands = context;
+
+    check_int(CALL(hands->fixture, queue_create, 8, &hands->queue), ==, 0);
+    for (int index = 0; index < 4; index++) {
+        struct warp_io_request *one = &hands->requests[index];
+
+        check_u64(CALL(hands->fixture, submit, hands->queue, &one, 1), ==, 1);
+    }
 }
 
 struct interrupter {
@@ -391,6 +479,56 @@ static void interrupter_main(void *context)
     check_int(CALL(interrupter->fixture, queue_interrupt, interrupter->queue), ==, 0);
 }
 
+/* The thread that made a queue and submitted to it ends; another one goes on. */
+void io_check_queue_changes_hands(uint32_t backend)
+{
+    struct warp_thread *thread = NULL;
+    struct interrupter interrupter;
+    struct warp_io_request *done[4];
+    struct hands hands;
+    struct fixture f;
+    uint32_t reaped = 0;
+    int32_t file;
+
+    if (!fixture_init(&f, backend)) {
+        return;
+    }
+    file = CALL(&f, open, "a", WARP_FILE_CREATE);
+    memcpy(hands.text, "abcd", 4);
+    hands.fixture = &f;
+    hands.queue = NULL;
+    for (int index = 0; index < 4; index++) {
+        hands.requests[index] = (struct warp_io_request){.op = WARP_IO_WRITE_DURABLE,
+                                                         .file = file,
+                                                         .buffer = hands.text + index,
+                                                         .bytes = 1,
+                                                         .offset = (uint64_t)index};
+    }
+    check_int(warp_thread_start(&thread, &f.memory, "first", -1, hands_main, &hands), ==,
+              0);
+    warp_thread_join(&thread);
+    while (reaped < 4) {
+        uint32_t got = CALL(&f, reap, hands.queue, done, 4, UINT64_MAX);
+
+        for (uint32_t index = 0; index < got; index++) {
+            check_int(done[index]->result, ==, 1);
+        }
+        reaped += got;
+    }
+    check_int(CALL(&f, size, file), ==, 4);
+    for (int round = 0; round < 3; round++) {
+        interrupter = (struct interrupter){&f, hands.queue};
+        check_int(warp_thread_start(&thread, &f.memory, "interrupter", -1, interrupter_main,
+                                    &interrupter),
+                  ==, 0);
+        check_u64(CALL(&f, reap, hands.queue, done, 1, UINT64_MAX), ==, 0);
+        warp_thread_join(&thread);
+    }
+    CALL(&f, queue_destroy, &hands.queue);
+    CALL(&f, close, file);
+    fixture_fini(&f);
+}
+
 void io_check_interrupt(uint32_t backend)
 {
     const struct warp_clock *clock = warp_clock_system();
@@ -398,7 +536,7 @@ void io_check_interrupt(uint32_t backend)
     struct interrupter interrupter;
     struct warp_io_request *done[1];
     char text[] = "hello";
-    struct warp_io_request request = { .op = WARP_IO_WRITE, .buffer = text, .bytes = 5 };
+    struct warp_io_request request = {.op = WARP_IO_WRITE, .buffer = text, .bytes = 5};
     struct warp_io_request *one = &request;
     struct fixture f;
     void *queue = NULL;
@@ -417,7 +555,7 @@ void io_check_interrupt(uint32_t backend)
 
     /* An interrupt from another thread does. */
     for (int round = 0; round < 20; round++) {
-        interrupter = (struct interrupter){ &f, queue };
+        interrupter = (struct interrupter){&f, queue};
         check_int(warp_thread_start(&thread, &f.memory, "interrupter", -1, interrupter_main,
                                     &interrupter),
                   ==, 0);
@@ -474,8 +612,11 @@ void io_check_direct(uint32_t backend)
 
     check_int(CALL(&f, queue_create, 4, &queue), ==, 0);
     memset(data, 'e', 65536);
-    request = (struct warp_io_request){ .op = WARP_IO_WRITE_DURABLE, .file = file, .buffer = data,
-                                        .bytes = 65536, .offset = 0 };
+    request = (struct warp_io_request){.op = WARP_IO_WRITE_DURABLE,
+                                       .file = file,
+                                       .buffer = data,
+                                       .bytes = 65536,
+                                       .offset = 0};
     check_u64(CALL(&f, submit, queue, &one, 1), ==, 1);
     check_u64(CALL(&f, reap, queue, done, 1, UINT64_MAX), ==, 1);
     check_int(request.result, ==, 65536);
@@ -486,8 +627,8 @@ void io_check_direct(uint32_t backend)
     check_int(CALL(&f, read, file, back, 65536, 0), ==, 10000);
     check_bytes(back, 10000, data, 10000);
     memset(back, 0, 65536);
-    request = (struct warp_io_request){ .op = WARP_IO_READ, .file = file, .buffer = back,
-                                        .bytes = 65536, .offset = 4096 };
+    request = (struct warp_io_request){
+        .op = WARP_IO_READ, .file = file, .buffer = back, .bytes = 65536, .offset = 4096};
     check_u64(CALL(&f, submit, queue, &one, 1), ==, 1);
     check_u64(CALL(&f, reap, queue, done, 1, UINT64_MAX), ==, 1);
     check_int(request.result, ==, 10000 - 4096);
@@ -507,7 +648,7 @@ void io_check_memory_failures(uint32_t backend)
 
     check_int(warp_memory_init(&memory, NULL), ==, 0);
     for (uint64_t calls = 0; calls < 20 && !done; calls++) {
-        struct warp_disk disk = { NULL, NULL };
+        struct warp_disk disk = {NULL, NULL};
         void *queue = NULL;
         int rc;
 

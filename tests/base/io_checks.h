@@ -18,6 +18,8 @@ void io_check_names(uint32_t backend);
 void io_check_lock(uint32_t backend);
 void io_check_queue_keeps_many_in_flight(uint32_t backend);
 void io_check_queue_errors(uint32_t backend);
+void io_check_no_short_results(uint32_t backend);
+void io_check_queue_changes_hands(uint32_t backend);
 void io_check_interrupt(uint32_t backend);
 void io_check_direct(uint32_t backend);
 void io_check_memory_failures(uint32_t backend);

@@ -33,7 +33,8 @@ WARP_TEST(assert, a_broken_assertion_names_its_line_and_aborts)
     got = read(channel[0], text, sizeof(text) - 1);
     close(channel[0]);
     check_int(got, >, 0);
-    snprintf(expected, sizeof(expected), "%s:%d: assertion failed: 1 + 1 == 3\n", __FILE__, line);
+    snprintf(expected, sizeof(expected), "%s:%d: assertion failed: 1 + 1 == 3\n", __FILE__,
+             line);
     check_str(text, expected);
 }
 

@@ -4,7 +4,7 @@
 
 WARP_TEST(bytes, numbers_are_little_endian_at_any_address)
 {
-    unsigned char data[16] = { 0 };
+    unsigned char data[16] = {0};
 
     for (unsigned at = 0; at < 8; at++) {
         warp_store_u64le(data + at, UINT64_C(0x0123456789abcdef));

@@ -2,19 +2,19 @@
 
 #include "tests/lib/test.h"
 
-#define TEST_METRICS(X)                                                                        \
-    X(hits_total, COUNTER, "operations", "Reads answered from memory.")                        \
+#define TEST_METRICS(X)                                                                    \
+    X(hits_total, COUNTER, "operations", "Reads answered from memory.")                    \
     X(value_bytes, GAUGE, "bytes", "Values in memory now.")
 
 struct test_metrics {
     TEST_METRICS(WARP_METRIC_FIELD)
 };
 
-static const struct warp_metric test_table[] = { TEST_METRICS(WARP_METRIC_ENTRY) };
+static const struct warp_metric test_table[] = {TEST_METRICS(WARP_METRIC_ENTRY)};
 
 WARP_TEST(counter, a_table_makes_fields_and_their_descriptions)
 {
-    struct test_metrics metrics = { 0 };
+    struct test_metrics metrics = {0};
 
     warp_counter_add(&metrics.hits_total, 2);
     warp_counter_add(&metrics.hits_total, 3);

@@ -77,7 +77,9 @@ WARP_TEST(crc32c, parts_chain_to_the_whole)
         size_t cut = warp_random_below(&random, bytes + 1);
         uint32_t whole = warp_crc32c(0, data, bytes);
 
-        check_u64(warp_crc32c(warp_crc32c(0, data, cut), data + cut, bytes - cut), ==, whole);
-        check_u64(warp_crc32c_table(warp_crc32c(0, data, cut), data + cut, bytes - cut), ==, whole);
+        check_u64(warp_crc32c(warp_crc32c(0, data, cut), data + cut, bytes - cut), ==,
+                  whole);
+        check_u64(warp_crc32c_table(warp_crc32c(0, data, cut), data + cut, bytes - cut), ==,
+                  whole);
     }
 }

@@ -106,7 +106,7 @@ WARP_TEST(epoch, barrier_reclaims_all_and_what_that_retires)
     struct warp_epoch *epoch = NULL;
     struct warp_memory memory;
     struct thing things[2];
-    struct chain chain = { NULL, &things[1], 0 };
+    struct chain chain = {NULL, &things[1], 0};
 
     check_int(warp_memory_init(&memory, NULL), ==, 0);
     check_int(warp_epoch_create(&memory, &epoch), ==, 0);
@@ -158,6 +158,7 @@ WARP_TEST(epoch, records_are_used_again)
 struct epoch_stage {
     struct warp_epoch *epoch;
     _Atomic(struct thing *) cells[EPOCH_CELLS];
+    _Atomic uint32_t ready;
     _Atomic uint32_t done;
     _Atomic uint64_t looked;
 };
@@ -179,6 +180,7 @@ static void epoch_reader(void *context)
     uint64_t looked = 0;
 
     check_int(warp_epoch_register(stage->epoch, &record), ==, 0);
+    atomic_fetch_add_explicit(&stage->ready, 1, memory_order_relaxed);
     while (atomic_load_explicit(&stage->done, memory_order_relaxed) == 0) {
         for (int cell = 0; cell < EPOCH_CELLS; cell++) {
             struct thing *thing;
@@ -186,6 +188,9 @@ static void epoch_reader(void *context)
             warp_epoch_enter(record);
             /* Acquire: pairs with the exchange of the writer. */
             thing = atomic_load_explicit(&stage->cells[cell], memory_order_acquire);
+            for (uint64_t dwell = looked % 64; dwell > 56; dwell--) {
+                warp_cpu_relax(); /* long enough for the writer to do harm */
+            }
             if (thing->value == 0 || thing->check != ~thing->value) {
                 test_fail(__FILE__, __LINE__, "a reader saw a reclaimed thing");
             }
@@ -214,7 +219,7 @@ static struct thing *thing_new(uint64_t value)
 
 WARP_TEST(epoch, readers_never_see_what_was_reclaimed)
 {
-    struct warp_thread *threads[2] = { NULL, NULL };
+    struct warp_thread *threads[2] = {NULL, NULL};
     struct warp_epoch_record *record = NULL;
     struct warp_memory memory;
     struct warp_random random;
@@ -222,6 +227,7 @@ WARP_TEST(epoch, readers_never_see_what_was_reclaimed)
 
     warp_random_init(&random, test_seed());
     stage.epoch = NULL;
+    atomic_store(&stage.ready, 0);
     atomic_store(&stage.done, 0);
     check_int(warp_memory_init(&memory, NULL), ==, 0);
     check_int(warp_epoch_create(&memory, &stage.epoch), ==, 0);
@@ -230,16 +236,20 @@ WARP_TEST(epoch, readers_never_see_what_was_reclaimed)
         atomic_init(&stage.cells[cell], thing_new(1));
     }
     for (int index = 0; index < 2; index++) {
-        check_int(warp_thread_start(&threads[index], &memory, "reader", -1, epoch_reader, &stage),
-                  ==, 0);
+        check_int(
+            warp_thread_start(&threads[index], &memory, "reader", -1, epoch_reader, &stage),
+            ==, 0);
+    }
+    while (atomic_load_explicit(&stage.ready, memory_order_relaxed) < 2) {
+        warp_thread_yield();
     }
     for (uint64_t round = 1; round <= EPOCH_ROUNDS; round++) {
         uint64_t cell = warp_random_below(&random, EPOCH_CELLS);
         struct thing *fresh = thing_new(round);
         struct thing *old = atomic_load_explicit(&stage.cells[cell], memory_order_relaxed);
 
-        /* A plain release store, as the engine publishes: no fence of its own. Pairs with the
-         * acquire of the readers. */
+        /* A plain release store, as the engine publishes: no fence of its own. Pairs with
+         * the acquire of the readers. */
         atomic_store_explicit(&stage.cells[cell], fresh, memory_order_release);
         warp_epoch_retire(record, &old->entry, thing_free, NULL);
         if (warp_random_chance(&random, 3)) {

@@ -56,7 +56,8 @@ WARP_TEST(hash, a_tag_decides_alone)
     check_u64(slot("foo{bar}{zap}"), ==, slot("bar"));
     check_u64(slot("foo{{bar}}zap"), ==, slot("{bar"));
     /* An empty or unfinished tag is none. */
-    check_u64(slot("foo{}{bar}"), ==, crc_slow((const unsigned char *)"foo{}{bar}", 10) & 16383);
+    check_u64(slot("foo{}{bar}"), ==,
+              crc_slow((const unsigned char *)"foo{}{bar}", 10) & 16383);
     check_u64(slot("foo{bar"), ==, crc_slow((const unsigned char *)"foo{bar", 7) & 16383);
     check_u64(slot("foo}bar{"), ==, crc_slow((const unsigned char *)"foo}bar{", 8) & 16383);
     check_u64(slot("{}"), ==, crc_slow((const unsigned char *)"{}", 2) & 16383);

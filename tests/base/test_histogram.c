@@ -28,7 +28,7 @@ WARP_TEST(histogram, percentiles_are_at_most_a_64th_too_high)
 {
     enum { COUNT = 20001 };
     static uint64_t values[COUNT];
-    static const double points[] = { 0, 0.1, 1, 10, 25, 50, 75, 90, 99, 99.9, 99.99, 100 };
+    static const double points[] = {0, 0.1, 1, 10, 25, 50, 75, 90, 99, 99.9, 99.99, 100};
     struct warp_histogram *histogram = histogram_new();
     struct warp_random random;
     uint64_t sum = 0;
@@ -36,7 +36,8 @@ WARP_TEST(histogram, percentiles_are_at_most_a_64th_too_high)
     warp_random_init(&random, test_seed());
     for (int index = 0; index < COUNT; index++) {
         /* every order of magnitude up to an hour */
-        values[index] = warp_random_below(&random, UINT64_C(1) << (1 + warp_random_below(&random, 42)));
+        values[index] =
+            warp_random_below(&random, UINT64_C(1) << (1 + warp_random_below(&random, 42)));
         warp_histogram_add(histogram, values[index]);
         sum += values[index];
     }

@@ -14,8 +14,8 @@ struct fixture {
 static void fixture_init(struct fixture *f)
 {
     check_int(warp_memory_init(&f->memory, NULL), ==, 0);
-    check_int(warp_disk_open_directory(test_directory(), &f->memory, WARP_IO_BACKEND_PLAIN, false,
-                                       &f->real, NULL, 0),
+    check_int(warp_disk_open_directory(test_directory(), &f->memory, WARP_IO_BACKEND_PLAIN,
+                                       false, &f->real, NULL, 0),
               ==, 0);
     warp_fault_init(&f->fault, &f->real, &f->memory);
 }
@@ -27,7 +27,7 @@ static void fixture_fini(struct fixture *f)
     warp_memory_fini(&f->memory);
 }
 
-#define CALL(fixture, function, ...)                                                           \
+#define CALL(fixture, function, ...)                                                       \
     ((fixture)->fault.disk.ops->function((fixture)->fault.disk.context, ##__VA_ARGS__))
 
 /* A small program; its first error, or 0. */
@@ -85,8 +85,8 @@ WARP_TEST(io_fault, a_full_disk_stays_full_until_told_otherwise)
 
     fixture_init(&f);
     file = CALL(&f, open, "a", WARP_FILE_CREATE);
-    warp_fault_plan(&f.fault, 1u << WARP_FAULT_WRITE | 1u << WARP_FAULT_ALLOCATE, 1, -ENOSPC,
-                    true);
+    warp_fault_plan(&f.fault, 1u << WARP_FAULT_WRITE | 1u << WARP_FAULT_ALLOCATE, 1,
+                    -ENOSPC, true);
     check_int(CALL(&f, write, file, "x", 1, 0, false), ==, 1);
     check_int(CALL(&f, write, file, "x", 1, 0, true), ==, -ENOSPC);
     check_int(CALL(&f, allocate, file, 4096), ==, -ENOSPC);
@@ -119,11 +119,11 @@ WARP_TEST(io_fault, requests_of_a_queue_fail_and_tear)
     file = CALL(&f, open, "a", WARP_FILE_CREATE);
     check_int(CALL(&f, queue_create, 3, &queue), ==, 0);
     for (uint32_t index = 0; index < 3; index++) {
-        requests[index] = (struct warp_io_request){ .op = WARP_IO_WRITE_DURABLE,
-                                                    .file = file,
-                                                    .buffer = data,
-                                                    .bytes = sizeof(data),
-                                                    .offset = index * sizeof(data) };
+        requests[index] = (struct warp_io_request){.op = WARP_IO_WRITE_DURABLE,
+                                                   .file = file,
+                                                   .buffer = data,
+                                                   .bytes = sizeof(data),
+                                                   .offset = index * sizeof(data)};
         pointers[index] = &requests[index];
     }
     warp_fault_plan(&f.fault, 1u << WARP_FAULT_WRITE, 2, -EIO, false);

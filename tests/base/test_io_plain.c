@@ -28,6 +28,16 @@ WARP_TEST(io_plain, a_queue_reports_errors)
     io_check_queue_errors(WARP_IO_BACKEND_PLAIN);
 }
 
+WARP_TEST(io_plain, a_short_write_goes_on_or_is_an_error)
+{
+    io_check_no_short_results(WARP_IO_BACKEND_PLAIN);
+}
+
+WARP_TEST(io_plain, a_queue_outlives_the_thread_that_made_it)
+{
+    io_check_queue_changes_hands(WARP_IO_BACKEND_PLAIN);
+}
+
 WARP_TEST(io_plain, an_interrupt_ends_a_wait)
 {
     io_check_interrupt(WARP_IO_BACKEND_PLAIN);

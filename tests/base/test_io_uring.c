@@ -28,6 +28,16 @@ WARP_TEST(io_uring, a_queue_reports_errors)
     io_check_queue_errors(WARP_IO_BACKEND_URING);
 }
 
+WARP_TEST(io_uring, a_short_write_goes_on_or_is_an_error)
+{
+    io_check_no_short_results(WARP_IO_BACKEND_URING);
+}
+
+WARP_TEST(io_uring, a_queue_outlives_the_thread_that_made_it)
+{
+    io_check_queue_changes_hands(WARP_IO_BACKEND_URING);
+}
+
 WARP_TEST(io_uring, an_interrupt_ends_a_wait)
 {
     io_check_interrupt(WARP_IO_BACKEND_URING);
@@ -49,10 +59,11 @@ WARP_TEST(io_uring, auto_takes_it_when_the_system_allows)
     struct warp_disk disk;
 
     check_int(warp_memory_init(&memory, NULL), ==, 0);
-    check_int(warp_disk_open_directory(test_directory(), &memory, WARP_IO_BACKEND_AUTO, false,
-                                       &disk, NULL, 0),
+    check_int(warp_disk_open_directory(test_directory(), &memory, WARP_IO_BACKEND_AUTO,
+                                       false, &disk, NULL, 0),
               ==, 0);
-    check_str(disk.ops->name(disk.context), warp_io_uring_probe() == 0 ? "io_uring" : "plain");
+    check_str(disk.ops->name(disk.context),
+              warp_io_uring_probe() == 0 ? "io_uring" : "plain");
     warp_disk_close(&disk);
     warp_memory_fini(&memory);
 }

@@ -63,7 +63,7 @@ WARP_TEST(memory, mapped_regions_are_zero_and_aligned)
 WARP_TEST(memory, calls_fail_from_the_one_that_was_named)
 {
     struct warp_memory memory;
-    void *p[4] = { NULL };
+    void *p[4] = {NULL};
 
     check_int(warp_memory_init(&memory, NULL), ==, 0);
     warp_memory_fail_after(&memory, 2);
@@ -116,8 +116,8 @@ static void tally_release(void *context, void *p, size_t bytes)
 
 WARP_TEST(memory, a_table_of_the_caller_gets_every_call)
 {
-    struct tally tally = { 0, 0, false };
-    struct warp_allocator table = { tally_allocate, tally_release, &tally };
+    struct tally tally = {0, 0, false};
+    struct warp_allocator table = {tally_allocate, tally_release, &tally};
     struct warp_memory memory;
     void *p, *q;
 

@@ -22,7 +22,7 @@ WARP_TEST(notice, says_one_sentence_per_interval_and_counts_the_rest)
 {
     struct warp_clock_fake fake;
     struct warp_notice notice;
-    struct heard heard = { 0, "" };
+    struct heard heard = {0, ""};
 
     warp_clock_fake_init(&fake, 1000, 0);
     warp_notice_init(&notice, &fake.clock, 100, hear, &heard);
@@ -43,7 +43,7 @@ WARP_TEST(notice, long_sentences_are_cut_and_no_sink_is_silence)
 {
     struct warp_clock_fake fake;
     struct warp_notice notice;
-    struct heard heard = { 0, "" };
+    struct heard heard = {0, ""};
     char text[1000];
 
     memset(text, 'x', sizeof(text) - 1);

@@ -22,7 +22,7 @@ WARP_TEST(random, the_same_seed_gives_the_same_numbers)
 WARP_TEST(random, first_numbers_are_those_of_the_published_generator)
 {
     /* xoshiro256** from the state 1, 2, 3, 4, by its definition. */
-    struct warp_random random = { { 1, 2, 3, 4 } };
+    struct warp_random random = {{1, 2, 3, 4}};
 
     check_u64(warp_random_next(&random), ==, 11520);
     check_u64(warp_random_next(&random), ==, 0);
@@ -32,7 +32,7 @@ WARP_TEST(random, first_numbers_are_those_of_the_published_generator)
 
 WARP_TEST(random, below_is_below_and_even)
 {
-    unsigned counts[10] = { 0 };
+    unsigned counts[10] = {0};
     struct warp_random random;
     unsigned hits = 0;
 
@@ -57,8 +57,8 @@ WARP_TEST(random, below_is_below_and_even)
 
 WARP_TEST(random, the_systems_dice_differ_each_time)
 {
-    unsigned char a[64] = { 0 };
-    unsigned char b[64] = { 0 };
+    unsigned char a[64] = {0};
+    unsigned char b[64] = {0};
 
     check_int(warp_random_seed(a, sizeof(a)), ==, 0);
     check_int(warp_random_seed(b, sizeof(b)), ==, 0);

@@ -105,7 +105,8 @@ WARP_TEST(ring, two_threads_keep_order_and_content)
     for (int index = 0; index < 32; index++) {
         check(warp_ring_send(stage.back, &stage.messages[index]));
     }
-    check_int(warp_thread_start(&thread, &memory, "sender", -1, ring_sender, &stage), ==, 0);
+    check_int(warp_thread_start(&thread, &memory, "sender", -1, ring_sender, &stage), ==,
+              0);
     for (uint64_t number = 1; number <= RING_MESSAGES; number++) {
         struct ring_message *message;
         void *pointer = NULL;
@@ -114,7 +115,8 @@ WARP_TEST(ring, two_threads_keep_order_and_content)
             warp_thread_yield();
         }
         message = pointer;
-        if (!check_u64(message->number, ==, number) || !check_u64(message->twice, ==, 2 * number)) {
+        if (!check_u64(message->number, ==, number) ||
+            !check_u64(message->twice, ==, 2 * number)) {
             break;
         }
         message->number = 0;

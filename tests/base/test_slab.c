@@ -144,7 +144,8 @@ WARP_TEST(slab, every_class_fills_its_slabs_and_gives_them_back)
         }
         for (unsigned index = 0; index < count; index++) {
             /* every other one first, so that slabs are half empty for a while */
-            unsigned at = index < (count + 1) / 2 ? 2 * index : 2 * (index - (count + 1) / 2) + 1;
+            unsigned at =
+                index < (count + 1) / 2 ? 2 * index : 2 * (index - (count + 1) / 2) + 1;
 
             check_int(*(unsigned char *)objects[at], ==, (unsigned char)at);
             warp_slab_release(&pool, objects[at], bytes);

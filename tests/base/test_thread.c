@@ -1,8 +1,8 @@
 #include "base/thread.h"
 
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
-#include <pthread.h>
 
 #include "base/clock.h"
 #include "tests/lib/test.h"
@@ -29,13 +29,13 @@ static void sleeper_main(void *context)
 
 WARP_TEST(thread, a_parked_thread_wakes_when_its_word_changes)
 {
-    struct sleeper sleeper = { 0, 0, UINT32_MAX, 0, 0 };
+    struct sleeper sleeper = {0, 0, UINT32_MAX, 0, 0};
     struct warp_thread *thread = NULL;
     struct warp_memory memory;
 
     check_int(warp_memory_init(&memory, NULL), ==, 0);
-    check_int(warp_thread_start(&thread, &memory, "sleeper-with-a-long-name", -1, sleeper_main,
-                                &sleeper),
+    check_int(warp_thread_start(&thread, &memory, "sleeper-with-a-long-name", -1,
+                                sleeper_main, &sleeper),
               ==, 0);
     sleeper.answer = 42;
     atomic_store_explicit(&sleeper.word, 1, memory_order_release);
@@ -72,15 +72,17 @@ WARP_TEST(thread, parking_ends_when_the_time_is_up)
 
 WARP_TEST(thread, only_sleepers_with_a_common_bit_wake)
 {
-    struct sleeper sleepers[2] = { { 0, 0, 1, 0, 0 }, { 0, 0, 2, 0, 0 } };
-    struct warp_thread *threads[2] = { NULL, NULL };
+    struct sleeper sleepers[2] = {{0, 0, 1, 0, 0}, {0, 0, 2, 0, 0}};
+    struct warp_thread *threads[2] = {NULL, NULL};
     struct warp_memory memory;
     uint32_t woken = 0;
 
     check_int(warp_memory_init(&memory, NULL), ==, 0);
-    check_int(warp_thread_start(&threads[0], &memory, "bit-0", 0, sleeper_main, &sleepers[0]), ==,
-              0);
-    /* It sleeps when a wake with its bit finds it; its word has not changed, so it sleeps on. */
+    check_int(
+        warp_thread_start(&threads[0], &memory, "bit-0", 0, sleeper_main, &sleepers[0]), ==,
+        0);
+    /* It sleeps when a wake with its bit finds it; its word has not changed, so it sleeps
+     * on. */
     while (woken == 0) {
         check_u64(warp_wake(&sleepers[0].word, 1, 2), ==, 0);
         woken = warp_wake(&sleepers[0].word, 1, 1);

@@ -3,9 +3,10 @@
  *
  *     test_base [pattern] [--list] [--fork] [--verbose]
  *
- * pattern is a part of "module.sentence". One line per failed check on standard error; the last
- * line on standard output is exactly "N passed, N failed"; the exit status is 1 when any failed.
- * With --fork every test has a process of its own, so that a crash fails one test only.
+ * pattern is a part of "module.sentence". One line per failed check on standard error; the
+ * last line on standard output is exactly "N passed, N failed"; the exit status is 1 when
+ * any failed. With --fork every test has a process of its own, so that a crash fails one
+ * test only.
  */
 #include "tests/lib/test.h"
 
@@ -96,7 +97,8 @@ const char *test_directory(void)
     char *path;
 
     if (runner_directory_count == RUNNER_DIRECTORIES_MAX) {
-        fprintf(stderr, "a test asks for more than %u directories\n", RUNNER_DIRECTORIES_MAX);
+        fprintf(stderr, "a test asks for more than %u directories\n",
+                RUNNER_DIRECTORIES_MAX);
         abort();
     }
     path = runner_directories[runner_directory_count];
@@ -148,7 +150,8 @@ static void runner_remove_directories(void)
     }
 }
 
-bool test_compare_str(const char *file, int line, const char *text, const char *a, const char *b)
+bool test_compare_str(const char *file, int line, const char *text, const char *a,
+                      const char *b)
 {
     if (a == b || (a != NULL && b != NULL && strcmp(a, b) == 0)) {
         return true;
@@ -260,7 +263,8 @@ int main(int argument_count, char **arguments)
         } else if (arguments[index][0] != '-' && pattern == NULL) {
             pattern = arguments[index];
         } else {
-            fprintf(stderr, "usage: %s [pattern] [--list] [--fork] [--verbose]\n", arguments[0]);
+            fprintf(stderr, "usage: %s [pattern] [--list] [--fork] [--verbose]\n",
+                    arguments[0]);
             return 2;
         }
     }
