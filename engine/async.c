@@ -1,0 +1,672 @@
+#include "engine/async.h"
+
+#include <stddef.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/counter.h"
+#include "engine/call.h"
+#include "engine/options.h"
+#include "shards/get.h"
+#include "shards/put.h"
+
+#define SESSION_GROUP       16u
+#define SESSION_NONE        UINT32_MAX
+#define SESSION_LEASE_SPINS 32u
+#define SESSION_ROOM_NS     100000000u
+
+struct session_request {
+    struct warp_message message;
+    uint64_t cookie;
+    uint32_t next; /* in the one list it is in */
+    bool sent;
+};
+
+struct session_list {
+    uint32_t first, last;
+    uint32_t count;
+};
+
+struct warp_session {
+    struct warp *db;
+    struct warp_epoch_record *record;
+    struct warp_waker waker;
+    struct warp_writer_watch watch;
+    struct warp_spin spin;
+    uint32_t sender;
+    uint32_t depth;
+    uint32_t in_flight;
+    struct session_request *requests;
+    struct session_list free, marked, ready; /* marked: waits for the mark */
+    struct session_list waiting[WARP_SHARD_COUNT_MAX];
+    uint32_t sent[WARP_SHARD_COUNT_MAX]; /* of waiting: that many are in the ring, at its head */
+    uint64_t waiting_shards;             /* bit per list that is not empty */
+    uint64_t mailed_shards;              /* bit per shard that ever got a message from us */
+
+    alignas(WARP_CACHELINE) _Atomic uint32_t word; /* 1: poll sleeps on it */
+    _Atomic int fd;                                /* -1 until asked for */
+};
+
+/* ---- lists ----------------------------------------------------------------------------- */
+
+static void session_append(struct warp_session *session, struct session_list *list,
+                           uint32_t index)
+{
+    session->requests[index].next = SESSION_NONE;
+    if (list->count == 0) {
+        list->first = index;
+    } else {
+        session->requests[list->last].next = index;
+    }
+    list->last = index;
+    list->count++;
+}
+
+static uint32_t session_take(struct warp_session *session, struct session_list *list)
+{
+    uint32_t index = list->first;
+
+    warp_assert(list->count > 0);
+    list->first = session->requests[index].next;
+    list->count--;
+    return index;
+}
+
+/* ---- being told ------------------------------------------------------------------------ */
+
+static void session_ring_fd(struct warp_session *session)
+{
+    /* Acquire: pairs with the release in warp_async_fd. */
+    int fd = atomic_load_explicit(&session->fd, memory_order_acquire);
+    uint64_t one = 1;
+
+    if (fd >= 0) {
+        /* It is full only after 2^64 - 2 of them; then it is readable anyway. */
+        ssize_t ignored = write(fd, &one, sizeof(one));
+
+        (void)ignored;
+    }
+}
+
+static void session_notify(struct warp_waker *waker)
+{
+    struct warp_session *session =
+        (struct warp_session *)((char *)waker - offsetof(struct warp_session, waker));
+
+    /* seq_cst, with the sleeper's store and look at its messages: one sees the other. */
+    if (atomic_exchange_explicit(&session->word, 0, memory_order_seq_cst) == 1) {
+        warp_wake(&session->word, 1, UINT32_MAX);
+    }
+    session_ring_fd(session);
+}
+
+static void session_fire(struct warp_writer_watch *watch)
+{
+    session_ring_fd((struct warp_session *)((char *)watch -
+                                            offsetof(struct warp_session, watch)));
+}
+
+/* See that the descriptor becomes readable once there is something to poll. */
+static void session_arm(struct warp_session *session)
+{
+    struct warp_writer *writer;
+    const struct session_request *oldest;
+
+    if (atomic_load_explicit(&session->fd, memory_order_relaxed) < 0) {
+        return;
+    }
+    if (session->ready.count > 0) {
+        session_ring_fd(session);
+        return;
+    }
+    if (session->waiting_shards != 0) {
+        uint64_t shards = session->waiting_shards;
+
+        while (shards != 0) {
+            uint32_t shard = (uint32_t)__builtin_ctzll(shards);
+
+            shards &= shards - 1;
+            if (session->sent[shard] == 0) {
+                session_ring_fd(session); /* only poll gets it going again */
+                return;
+            }
+        }
+    }
+    if (session->marked.count > 0) {
+        writer = &session->db->wal->writer;
+        oldest = &session->requests[session->marked.first];
+        warp_writer_unwatch(writer, &session->watch);
+        session->watch.target = oldest->message.wait_for;
+        warp_writer_watch(writer, &session->watch);
+        warp_writer_want(writer,
+                         session->requests[session->marked.last].message.wait_for);
+    }
+}
+
+/* ---- executing ------------------------------------------------------------------------- */
+
+/* A request has its result: to those that wait for the mark, or ready. */
+static void session_route(struct warp_session *session, uint32_t index)
+{
+    struct warp_message *message = &session->requests[index].message;
+    uint64_t target = warp_call_wait_for(session->db, message);
+
+    if (target != 0 && session->db->wal != NULL &&
+        warp_writer_durable(&session->db->wal->writer) < target) {
+        message->wait_for = target;
+        session_append(session, &session->marked, index);
+    } else {
+        session_append(session, &session->ready, index);
+    }
+}
+
+static void session_wait_in_list(struct warp_session *session, uint32_t shard, uint32_t index)
+{
+    session->requests[index].sent = false;
+    session_append(session, &session->waiting[shard], index);
+    session->waiting_shards |= UINT64_C(1) << shard;
+}
+
+static void session_leave_list(struct warp_session *session, uint32_t shard)
+{
+    uint32_t index = session_take(session, &session->waiting[shard]);
+
+    if (session->requests[index].sent) {
+        session->sent[shard]--;
+    }
+    if (session->waiting[shard].count == 0) {
+        session->waiting_shards &= ~(UINT64_C(1) << shard);
+    }
+    session_route(session, index);
+}
+
+/* Run one request under the lease we hold; false if it has to wait for room in the log. */
+static bool session_execute(struct warp_session *session, struct warp_shard *shard,
+                            struct warp_message *message)
+{
+    warp_put_execute(shard, message);
+    if (message->result != WARP_MESSAGE_NEEDS_ROOM) {
+        return true;
+    }
+    if (warp_writer_is_full(&session->db->wal->writer, warp_frame_bytes(message->body_bytes),
+                            message->opcode == WARP_OP_DELETE)) {
+        message->result = WARP_ENOSPC;
+        return true;
+    }
+    return false;
+}
+
+static bool session_try_enter(struct warp_session *session, struct warp_shard *shard)
+{
+    uint32_t spins;
+
+    for (spins = 0; spins < SESSION_LEASE_SPINS; spins++) {
+        if (warp_shard_enter(shard)) {
+            return true;
+        }
+        if (!session->db->env.threads) {
+            return false;
+        }
+        warp_cpu_relax();
+    }
+    return false;
+}
+
+/* Send what is not sent yet of a shard's list, as far as its ring takes it. */
+static void session_mail(struct warp_session *session, struct warp_shard *shard)
+{
+    struct session_list *list = &session->waiting[shard->id];
+    uint32_t index = list->first;
+    uint32_t i;
+
+    if (session->sender == WARP_SENDER_NONE) {
+        return;
+    }
+    for (i = 0; i < list->count; i++) {
+        struct session_request *request = &session->requests[index];
+
+        if (!request->sent) {
+            request->message.waker = &session->waker;
+            atomic_store_explicit(&request->message.done, 0, memory_order_relaxed);
+            request->sent = true;
+            session->sent[shard->id]++;
+            session->mailed_shards |= UINT64_C(1) << shard->id;
+            if (warp_mailbox_send(&shard->mailbox, session->sender, &request->message) != 0) {
+                request->sent = false;
+                session->sent[shard->id]--;
+                return;
+            }
+        }
+        index = request->next;
+    }
+}
+
+/* Get a shard's list going: run it here if nothing of it is in the ring, else send the rest. */
+static void session_push(struct warp_session *session, uint32_t id)
+{
+    struct warp_shard *shard = session->db->store->shards[id];
+    struct session_list *list = &session->waiting[id];
+
+    while (list->count > 0 && session->sent[id] > 0 &&
+           warp_message_is_done(&session->requests[list->first].message)) {
+        session_leave_list(session, id);
+    }
+    if (list->count == 0) {
+        return;
+    }
+    if (session->sent[id] == 0 && session_try_enter(session, shard)) {
+        while (list->count > 0 &&
+               session_execute(session, shard, &session->requests[list->first].message)) {
+            session_leave_list(session, id);
+        }
+        warp_shard_leave(shard);
+        return;
+    }
+    session_mail(session, shard);
+    if (warp_shard_enter(shard)) {
+        warp_shard_leave(shard); /* drains what we sent; nobody else might */
+    }
+}
+
+/* Everything that has become done since: out of the lists. */
+static void session_collect(struct warp_session *session)
+{
+    uint64_t shards = session->waiting_shards;
+    struct warp *db = session->db;
+
+    while (shards != 0) {
+        session_push(session, (uint32_t)__builtin_ctzll(shards));
+        shards &= shards - 1;
+    }
+    while (session->marked.count > 0) {
+        struct warp_message *message = &session->requests[session->marked.first].message;
+
+        if (warp_writer_durable(&db->wal->writer) < message->wait_for) {
+            if (!warp_writer_failed(&db->wal->writer) ||
+                warp_writer_durable(&db->wal->writer) >= message->wait_for) {
+                break;
+            }
+            warp_get_return(&message->borrowed);
+            message->result = WARP_EFAILED; /* the outcome is unknown */
+        }
+        session_append(session, &session->ready,
+                       session_take(session, &session->marked));
+    }
+}
+
+/* ---- submitting ------------------------------------------------------------------------ */
+
+/* Fill a request in. WARP_EINVAL: the struct itself cannot be understood. */
+static int session_fill(struct warp_session *session, const struct warp_request *given,
+                        uint32_t *index)
+{
+    struct warp_request request = WARP_REQUEST_INIT;
+    struct session_request *filled;
+    int rc;
+
+    if (warp_options_copy(&request, sizeof(request), given,
+                          offsetof(struct warp_request, how)) < 0 ||
+        request.opcode < WARP_OP_GET || request.opcode > WARP_OP_ADD) {
+        return WARP_EINVAL;
+    }
+    *index = session_take(session, &session->free);
+    filled = &session->requests[*index];
+    filled->cookie = request.cookie;
+    rc = warp_call_message(session->db, request.opcode, request.key, request.value,
+                           request.delta, request.how, &filled->message);
+    if (rc < 0) {
+        memset(&filled->message.borrowed, 0, sizeof(filled->message.borrowed));
+    }
+    filled->message.opcode = (uint8_t)request.opcode;
+    filled->message.deadline_ns = request.deadline_ns;
+    filled->message.result = rc;
+    session->in_flight++;
+    return 0;
+}
+
+static void session_run_shard(struct warp_session *session, uint32_t id,
+                              const uint32_t *indexes, uint32_t count)
+{
+    struct warp_store *store = session->db->store;
+    struct warp_shard *shard = store->shards[id];
+    bool held = false, refused = false;
+    uint32_t i;
+
+    for (i = 0; i < count; i++) {
+        struct warp_message *message = &session->requests[indexes[i]].message;
+
+        if (warp_slotmap_owner(&store->slotmap, message->slot) != id) {
+            continue;
+        }
+        if (session->waiting[id].count > 0 || refused) {
+            session_wait_in_list(session, id, indexes[i]); /* behind earlier ones */
+            continue;
+        }
+        if (message->opcode == WARP_OP_GET) {
+            if (message->deadline_ns != 0 &&
+                warp_clock_ns(store->env->clock) > message->deadline_ns) {
+                message->result = WARP_EDEADLINE;
+            } else {
+                warp_epoch_enter(session->record);
+                warp_get_message(store, message);
+                warp_epoch_leave(session->record);
+            }
+            session_route(session, indexes[i]);
+            continue;
+        }
+        if (!held) {
+            held = session_try_enter(session, shard);
+        }
+        if (held && session_execute(session, shard, message)) {
+            session_route(session, indexes[i]);
+        } else {
+            refused = true;
+            session_wait_in_list(session, id, indexes[i]);
+        }
+    }
+    if (held) {
+        warp_shard_leave(shard);
+    }
+}
+
+static void session_run_group(struct warp_session *session, const uint32_t *indexes,
+                              uint32_t count)
+{
+    struct warp_store *store = session->db->store;
+    uint64_t words[SESSION_GROUP];
+    uint64_t shards = 0;
+    uint32_t i;
+
+    /* The words may be replaced meanwhile: these are but hints to the cache, inside a section so
+     * that what they lead to is memory. */
+    warp_epoch_enter(session->record);
+    for (i = 0; i < count; i++) {
+        const struct warp_message *message = &session->requests[indexes[i]].message;
+
+        words[i] = warp_table_prefetch(&store->words[message->slot], message->hash);
+        shards |= UINT64_C(1) << warp_slotmap_owner(&store->slotmap, message->slot);
+    }
+    for (i = 0; i < count; i++) {
+        warp_table_prefetch_record(words[i], session->requests[indexes[i]].message.hash);
+    }
+    warp_epoch_leave(session->record);
+    while (shards != 0) {
+        uint32_t id = (uint32_t)__builtin_ctzll(shards);
+
+        shards &= shards - 1;
+        session_run_shard(session, id, indexes, count);
+        if (session->waiting[id].count > 0) {
+            session_push(session, id);
+        }
+    }
+}
+
+int warp_async_submit(struct warp_session *session, const struct warp_request *requests,
+                      size_t count)
+{
+    size_t taken = 0;
+    int rc = 0;
+
+    while (taken < count && session->free.count > 0 && rc == 0) {
+        uint32_t indexes[SESSION_GROUP];
+        uint32_t n = 0;
+
+        /* While requests wait for room there is no use in taking more of them. */
+        if (session->waiting_shards != 0) {
+            session_collect(session);
+            if (session->waiting_shards != 0 && session->in_flight > session->depth / 2 &&
+                session->in_flight > SESSION_GROUP) {
+                break;
+            }
+        }
+        while (n < SESSION_GROUP && taken < count && session->free.count > 0) {
+            uint32_t index;
+
+            rc = session_fill(session, &requests[taken], &index);
+            if (rc < 0) {
+                break;
+            }
+            taken++;
+            if (session->requests[index].message.result < 0) {
+                session_append(session, &session->ready, index);
+            } else if (session->db->read_only &&
+                       session->requests[index].message.opcode != WARP_OP_GET) {
+                session->requests[index].message.result = WARP_EREADONLY;
+                session_append(session, &session->ready, index);
+            } else {
+                indexes[n++] = index;
+            }
+        }
+        if (n > 0) {
+            session_run_group(session, indexes, n);
+        }
+    }
+    session_arm(session);
+    return taken > 0 ? (int)taken : rc;
+}
+
+/* ---- polling --------------------------------------------------------------------------- */
+
+static int session_deliver(struct warp_session *session, struct warp_completion *out,
+                           size_t count)
+{
+    size_t n = 0;
+
+    while (n < count && session->ready.count > 0) {
+        uint32_t index = session_take(session, &session->ready);
+        struct session_request *request = &session->requests[index];
+        struct warp_message *message = &request->message;
+
+        out[n].cookie = request->cookie;
+        out[n].result = message->result;
+        out[n].opcode = message->opcode;
+        out[n].sequence = message->result == 0 ? message->sequence : 0;
+        out[n].number = message->result == 0 ? message->number : 0;
+        out[n].value = message->borrowed;
+        session_append(session, &session->free, index);
+        session->in_flight--;
+        n++;
+    }
+    return (int)n;
+}
+
+/* Nothing is ready: help along what we wait for, or sleep until somebody does. */
+static void session_wait(struct warp_session *session, uint64_t left_ns)
+{
+    struct warp *db = session->db;
+    uint32_t round = 0;
+    uint32_t id;
+
+    if (session->waiting_shards == 0) {
+        (void)warp_writer_wait(&db->wal->writer,
+                               session->requests[session->marked.first].message.wait_for,
+                               left_ns);
+        return;
+    }
+    id = (uint32_t)__builtin_ctzll(session->waiting_shards);
+    if (session->sent[id] == 0) {
+        /* It waits for room in the log, or for a lease that is never free when we look. */
+        const struct warp_message *message =
+            &session->requests[session->waiting[id].first].message;
+
+        if (message->opcode != WARP_OP_GET &&
+            !warp_wal_has_room(db->wal, message->body_bytes,
+                               message->opcode == WARP_OP_DELETE)) {
+            (void)warp_writer_make_room(&db->wal->writer,
+                                        warp_frame_bytes(message->body_bytes),
+                                        message->opcode == WARP_OP_DELETE,
+                                        left_ns < SESSION_ROOM_NS ? left_ns
+                                                                  : SESSION_ROOM_NS);
+        } else if (!db->env.threads) {
+            db->env.wait(db->env.context);
+        } else {
+            warp_thread_yield();
+        }
+        return;
+    }
+    if (!db->env.threads) {
+        db->env.wait(db->env.context);
+        return;
+    }
+    while (warp_spin_once(&session->spin, &round)) {
+        if (warp_message_is_done(&session->requests[session->waiting[id].first].message)) {
+            warp_spin_result(&session->spin, true);
+            return;
+        }
+    }
+    warp_spin_result(&session->spin, false);
+    /* seq_cst, with the notifier's exchange after done: one of us sees the other. */
+    atomic_store_explicit(&session->word, 1, memory_order_seq_cst);
+    if (atomic_load_explicit(
+            &session->requests[session->waiting[id].first].message.done,
+            memory_order_seq_cst) == 0) {
+        /* A millisecond at most, because other lists may move too. */
+        (void)warp_park(&session->word, 1, left_ns < 1000000 ? left_ns : 1000000, UINT32_MAX);
+    }
+    atomic_store_explicit(&session->word, 0, memory_order_relaxed);
+}
+
+int warp_async_poll(struct warp_session *session, struct warp_completion *out, size_t count,
+                    uint64_t timeout_ns)
+{
+    const struct warp_clock *clock = session->db->env.clock;
+    uint64_t deadline_ns = UINT64_MAX;
+    int n;
+
+    if (timeout_ns != 0 && timeout_ns != UINT64_MAX) {
+        deadline_ns = warp_clock_ns(clock) + timeout_ns;
+    }
+    for (;;) {
+        uint64_t left_ns = UINT64_MAX;
+
+        session_collect(session);
+        n = session_deliver(session, out, count);
+        if (n > 0 || session->in_flight == 0 || timeout_ns == 0 || count == 0) {
+            break;
+        }
+        if (deadline_ns != UINT64_MAX) {
+            uint64_t now_ns = warp_clock_ns(clock);
+
+            if (now_ns >= deadline_ns) {
+                break;
+            }
+            left_ns = deadline_ns - now_ns;
+        }
+        session_wait(session, left_ns);
+    }
+    if (n == 0) {
+        int fd = atomic_load_explicit(&session->fd, memory_order_relaxed);
+        uint64_t count_read;
+
+        if (fd >= 0) {
+            ssize_t ignored = read(fd, &count_read, sizeof(count_read));
+
+            (void)ignored;
+            /* What came between our look and the read has rung for nothing: look again. */
+            session_collect(session);
+        } else if (session->marked.count > 0) {
+            warp_writer_want(&session->db->wal->writer,
+                             session->requests[session->marked.last].message.wait_for);
+        }
+    }
+    session_arm(session);
+    return n;
+}
+
+/* ---- making and unmaking --------------------------------------------------------------- */
+
+int warp_async_create(struct warp *db, uint32_t depth, struct warp_session **session)
+{
+    struct warp_session *made;
+    uint32_t i;
+    int rc;
+
+    made = warp_memory_reserve(&db->memory, sizeof(*made), WARP_CACHELINE);
+    if (made == NULL) {
+        return WARP_ENOMEM;
+    }
+    made->requests =
+        warp_memory_reserve(&db->memory, depth * sizeof(*made->requests), WARP_CACHELINE);
+    if (made->requests == NULL) {
+        rc = WARP_ENOMEM;
+        goto fail_requests;
+    }
+    rc = warp_epoch_register(db->epoch, &made->record);
+    if (rc < 0) {
+        rc = WARP_ENOMEM;
+        goto fail_record;
+    }
+    made->db = db;
+    made->depth = depth;
+    made->sender = warp_callers_take_sender(&db->callers);
+    made->waker.notify = session_notify;
+    made->watch.fire = session_fire;
+    atomic_init(&made->fd, -1);
+    warp_spin_init(&made->spin, db->options.spin_us);
+    for (i = 0; i < depth; i++) {
+        session_append(made, &made->free, i);
+    }
+    atomic_fetch_add_explicit(&db->sessions, 1, memory_order_relaxed);
+    *session = made;
+    return 0;
+
+fail_record:
+    warp_memory_release(&db->memory, made->requests, depth * sizeof(*made->requests));
+fail_requests:
+    warp_memory_release(&db->memory, made, sizeof(*made));
+    return rc;
+}
+
+void warp_async_destroy(struct warp_session **session)
+{
+    struct warp_session *one = *session;
+    struct warp *db = one->db;
+    int fd = atomic_load_explicit(&one->fd, memory_order_relaxed);
+    uint64_t shards = one->mailed_shards;
+    struct warp_completion completion;
+
+    while (one->in_flight > 0) {
+        if (warp_async_poll(one, &completion, 1, UINT64_MAX) == 1) {
+            warp_get_return(&completion.value);
+        }
+    }
+    /* A holder may still be inside notify for a message that we saw done: it does so under the
+     * lease. */
+    while (shards != 0) {
+        struct warp_shard *shard = db->store->shards[__builtin_ctzll(shards)];
+
+        shards &= shards - 1;
+        warp_shard_enter_surely(shard);
+        warp_shard_leave(shard);
+    }
+    if (db->wal != NULL) {
+        warp_writer_unwatch(&db->wal->writer, &one->watch);
+    }
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    warp_callers_give_sender(&db->callers, one->sender);
+    warp_epoch_unregister(&one->record);
+    warp_memory_release(&db->memory, one->requests, one->depth * sizeof(*one->requests));
+    warp_memory_release(&db->memory, one, sizeof(*one));
+    atomic_fetch_sub_explicit(&db->sessions, 1, memory_order_relaxed);
+    *session = NULL;
+}
+
+int warp_async_fd(struct warp_session *session)
+{
+    int fd = atomic_load_explicit(&session->fd, memory_order_relaxed);
+
+    if (fd < 0) {
+        fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        if (fd < 0) {
+            return WARP_ESYSTEM;
+        }
+        /* Release: pairs with the acquire in session_ring_fd. */
+        atomic_store_explicit(&session->fd, fd, memory_order_release);
+        session_collect(session);
+        session_arm(session);
+    }
+    return fd;
+}

@@ -1,0 +1,441 @@
+#include "engine/call.h"
+
+#include <string.h>
+
+#include "base/counter.h"
+#include "base/hash.h"
+#include "engine/options.h"
+#include "shards/get.h"
+#include "shards/put.h"
+
+#define CALL_ROOM_NS     UINT64_C(10000000000)
+#define CALL_TTL_MS_MAX  (UINT64_C(100) * 366 * 86400 * 1000)
+#define CALL_LEASE_SPINS 64u
+
+static int call_check_key(struct warp_slice key)
+{
+    return key.bytes == 0 || key.bytes > WARP_KEY_BYTES_MAX || key.data == NULL ? WARP_EKEY : 0;
+}
+
+int warp_call_message(struct warp *db, uint32_t opcode, struct warp_slice key,
+                      struct warp_slice value, int64_t delta, const struct warp_write *how,
+                      struct warp_message *message)
+{
+    struct warp_write write = WARP_WRITE_INIT;
+    int rc;
+
+    rc = call_check_key(key);
+    if (rc < 0) {
+        return rc;
+    }
+    if (opcode != WARP_OP_PUT) {
+        value.data = NULL;
+        value.bytes = 0;
+    }
+    if (value.bytes > WARP_VALUE_BYTES_MAX || (value.data == NULL && value.bytes > 0)) {
+        return WARP_EVALUE;
+    }
+    if (how != NULL && warp_options_copy(&write, sizeof(write), how,
+                                         offsetof(struct warp_write, ttl_ms)) < 0) {
+        return WARP_EINVAL;
+    }
+    if (write.durability > WARP_COMMIT || write.condition > WARP_IF_VALUE ||
+        write.ttl_ms > CALL_TTL_MS_MAX ||
+        (write.if_value.data == NULL && write.if_value.bytes > 0)) {
+        return WARP_EINVAL;
+    }
+    message->opcode = (uint8_t)opcode;
+    message->key = key;
+    message->value = value;
+    message->delta = delta;
+    message->condition = (uint8_t)write.condition;
+    message->if_sequence = write.if_sequence;
+    message->if_value = write.if_value;
+    message->level = (uint8_t)(write.durability == WARP_DURABILITY_DEFAULT ? db->durability
+                                                                           : write.durability);
+    message->expires_at_ms =
+        write.ttl_ms == 0 ? 0 : warp_store_wall_ms(db->store) + write.ttl_ms;
+    message->deadline_ns = 0;
+    message->waker = NULL;
+    message->result = 0;
+    message->sequence = 0;
+    message->wait_for = 0;
+    message->number = 0;
+    memset(&message->borrowed, 0, sizeof(message->borrowed));
+    atomic_init(&message->done, 0);
+    warp_message_prepare(message, db->store->hash_seed);
+    return 0;
+}
+
+int warp_call_wait(struct warp *db, struct warp_caller *caller, uint64_t target)
+{
+    if (target == 0 || db->wal == NULL ||
+        warp_writer_durable(&db->wal->writer) >= target) {
+        return 0;
+    }
+    warp_counter_add(&caller->durable_waits, 1);
+    return warp_writer_wait(&db->wal->writer, target, UINT64_MAX);
+}
+
+/* Bring what the write will touch into this core's cache, before the lease is taken. */
+static void call_warm(struct warp *db, struct warp_caller *caller,
+                      const struct warp_message *message)
+{
+    struct warp_store *store = db->store;
+    uint64_t word;
+
+    warp_epoch_enter(caller->record);
+    word = warp_table_resolve(&store->words[message->slot], message->hash);
+    (void)warp_table_find_in(word, message->hash, message->key.data, message->key.bytes, NULL);
+    warp_epoch_leave(caller->record);
+}
+
+/* The message is in a ring: wait until somebody has run it, or run it ourselves. */
+static void call_wait_for_mail(struct warp *db, struct warp_caller *caller,
+                               struct warp_shard *shard, struct warp_message *message)
+{
+    uint32_t round = 0;
+
+    while (!warp_message_is_done(message)) {
+        if (warp_shard_enter(shard)) {
+            warp_shard_leave(shard); /* drains */
+            if (warp_message_is_done(message)) {
+                return;
+            }
+        }
+        if (!db->env.threads) {
+            db->env.wait(db->env.context);
+            continue;
+        }
+        if (warp_spin_once(&caller->spin, &round)) {
+            continue;
+        }
+        /* seq_cst, with the notifier's exchange after done: one of us sees the other. */
+        atomic_store_explicit(&caller->word, 1, memory_order_seq_cst);
+        if (atomic_load_explicit(&message->done, memory_order_seq_cst) == 0) {
+            (void)warp_park(&caller->word, 1, UINT64_MAX, UINT32_MAX);
+        }
+        atomic_store_explicit(&caller->word, 0, memory_order_relaxed);
+        warp_spin_result(&caller->spin, false);
+        round = 0;
+    }
+}
+
+static void call_execute(struct warp *db, struct warp_caller *caller,
+                         struct warp_message *message)
+{
+    struct warp_shard *shard = warp_store_owner(db->store, message->slot);
+    uint32_t spins;
+    int rc;
+
+    for (spins = 0; spins < CALL_LEASE_SPINS; spins++) {
+        if (warp_shard_enter(shard)) {
+            warp_put_execute(shard, message);
+            warp_shard_leave(shard);
+            warp_counter_add(&caller->leases, 1);
+            return;
+        }
+        if (!db->env.threads) {
+            break;
+        }
+        warp_cpu_relax();
+    }
+    if (caller->sender == WARP_SENDER_NONE) {
+        caller->sender = warp_callers_take_sender(&db->callers);
+    }
+    rc = WARP_AGAIN;
+    if (caller->sender != WARP_SENDER_NONE) {
+        message->waker = &caller->waker;
+        atomic_store_explicit(&message->done, 0, memory_order_relaxed);
+        rc = warp_mailbox_send(&shard->mailbox, caller->sender, message);
+    }
+    if (rc == 0) {
+        warp_counter_add(&caller->mails, 1);
+        call_wait_for_mail(db, caller, shard, message);
+        return;
+    }
+    /* No ring to be had: wait for the lease itself. */
+    warp_shard_enter_surely(shard);
+    warp_put_execute(shard, message);
+    warp_shard_leave(shard);
+    warp_counter_add(&caller->leases, 1);
+}
+
+int warp_call_run(struct warp *db, struct warp_message *message)
+{
+    struct warp_caller *caller = warp_caller_get(&db->callers);
+    bool is_delete = message->opcode == WARP_OP_DELETE;
+    uint64_t target;
+    int rc;
+
+    if (caller == NULL) {
+        return WARP_ENOMEM;
+    }
+    if (db->read_only) {
+        return WARP_EREADONLY;
+    }
+    call_warm(db, caller, message);
+    for (;;) {
+        call_execute(db, caller, message);
+        if (message->result != WARP_MESSAGE_NEEDS_ROOM) {
+            break;
+        }
+        rc = warp_writer_make_room(&db->wal->writer, warp_frame_bytes(message->body_bytes),
+                                   is_delete, CALL_ROOM_NS);
+        if (rc != 0) {
+            return rc;
+        }
+    }
+    target = warp_call_wait_for(db, message);
+    rc = warp_call_wait(db, caller, target);
+    return rc == 0 ? message->result : rc;
+}
+
+int warp_call_get(struct warp *db, struct warp_slice key, void *buffer, size_t capacity,
+                  size_t *bytes, uint64_t *sequence)
+{
+    struct warp_caller *caller = warp_caller_get(&db->callers);
+    struct warp_store *store = db->store;
+    struct warp_record *record;
+    uint64_t wait_for, found_sequence = 0;
+    uint32_t found_bytes = 0;
+    int rc = 0, waited;
+
+    if (WARP_UNLIKELY(call_check_key(key) < 0)) {
+        return WARP_EKEY;
+    }
+    if (WARP_UNLIKELY(caller == NULL)) {
+        return WARP_ENOMEM;
+    }
+    warp_counter_add(&caller->gets, 1);
+    warp_epoch_enter(caller->record);
+    record = warp_get_find(store, warp_hash_slot(key.data, key.bytes),
+                           warp_hash_key(key.data, key.bytes, store->hash_seed), key,
+                           &wait_for);
+    if (record == NULL) {
+        rc = WARP_ABSENT;
+    } else {
+        found_bytes = warp_record_value_bytes(record);
+        found_sequence = record->sequence;
+        if (found_bytes > capacity) {
+            rc = WARP_TRUNCATED;
+        } else if (found_bytes > 0) {
+            memcpy(buffer, warp_record_value(record), found_bytes);
+        }
+    }
+    warp_epoch_leave(caller->record);
+    if (db->read_durable) {
+        waited = warp_call_wait(db, caller, wait_for);
+        if (waited < 0) {
+            return waited;
+        }
+    }
+    if (rc != WARP_ABSENT) {
+        warp_counter_add(&caller->get_hits, 1);
+        if (bytes != NULL) {
+            *bytes = found_bytes;
+        }
+        if (sequence != NULL) {
+            *sequence = found_sequence;
+        }
+    }
+    return rc;
+}
+
+int warp_call_multi_get(struct warp *db, const struct warp_slice *keys, size_t count,
+                        struct warp_value *values, int *results)
+{
+    static const struct warp_value none = WARP_VALUE_INIT;
+    struct warp_caller *caller = warp_caller_get(&db->callers);
+    struct warp_record *records[WARP_GET_GROUP];
+    struct warp_slice group[WARP_GET_GROUP];
+    uint64_t wait_for[WARP_GET_GROUP];
+    uint32_t places[WARP_GET_GROUP];
+    uint64_t target = 0, hits = 0;
+    size_t at = 0, i;
+    int rc;
+
+    if (caller == NULL) {
+        return WARP_ENOMEM;
+    }
+    while (at < count) {
+        size_t begin = at;
+        uint32_t n = 0, k;
+
+        while (at < count && at - begin < WARP_GET_GROUP) {
+            values[at] = none;
+            results[at] = call_check_key(keys[at]);
+            if (results[at] == 0) {
+                places[n] = (uint32_t)(at - begin);
+                group[n++] = keys[at];
+            }
+            at++;
+        }
+        warp_epoch_enter(caller->record);
+        warp_get_find_group(db->store, group, n, records, wait_for);
+        for (k = 0; k < n; k++) {
+            size_t place = begin + places[k];
+
+            results[place] = records[k] == NULL
+                                 ? WARP_ABSENT
+                                 : warp_get_lend(db->store, records[k], &values[place]);
+            hits += results[place] == 0;
+            if (wait_for[k] > target) {
+                target = wait_for[k];
+            }
+        }
+        warp_epoch_leave(caller->record);
+    }
+    warp_counter_add(&caller->gets, count);
+    warp_counter_add(&caller->get_hits, hits);
+    warp_counter_add(&caller->borrows, hits);
+    rc = db->read_durable ? warp_call_wait(db, caller, target) : 0;
+    if (rc < 0) {
+        for (i = 0; i < count; i++) {
+            warp_get_return(&values[i]);
+            if (results[i] >= 0) {
+                results[i] = rc;
+            }
+        }
+    }
+    return 0;
+}
+
+int warp_call_borrow(struct warp *db, struct warp_slice key, struct warp_value *out)
+{
+    struct warp_value value = WARP_VALUE_INIT;
+    int result, rc;
+
+    rc = warp_call_multi_get(db, &key, 1, &value, &result);
+    if (rc == 0 && result == 0) {
+        *out = value;
+    }
+    return rc < 0 ? rc : result;
+}
+
+/* ---- visiting every record -------------------------------------------------------------- */
+
+/* The loans of one slot's records. */
+struct call_visit {
+    struct warp *db;
+    struct warp_record **records;
+    size_t count, capacity;
+};
+
+static int call_visit_grow(struct call_visit *visit, size_t capacity)
+{
+    struct warp_memory *memory = &visit->db->memory;
+
+    warp_memory_release(memory, visit->records, visit->capacity * sizeof(*visit->records));
+    visit->capacity = 0;
+    visit->records = warp_memory_reserve(memory, capacity * sizeof(*visit->records), 0);
+    if (visit->records == NULL) {
+        return WARP_ENOMEM;
+    }
+    visit->capacity = capacity;
+    return 0;
+}
+
+static int call_visit_take(void *context, struct warp_record *record, _Atomic uint64_t *place)
+{
+    struct call_visit *visit = context;
+
+    (void)place;
+    if (visit->count == visit->capacity) {
+        return WARP_AGAIN;
+    }
+    if (!warp_record_is_expired(visit->db->store, record)) {
+        if (!warp_record_pin(record)) {
+            return WARP_ENOMEM; /* 255 other borrowers hold it */
+        }
+        visit->records[visit->count++] = record;
+    }
+    return 0;
+}
+
+static void call_visit_drop(struct call_visit *visit)
+{
+    while (visit->count > 0) {
+        warp_record_unpin(visit->records[--visit->count]);
+    }
+}
+
+/* Pin all records of a slot; with the lease, if its table may be split meanwhile. */
+static int call_visit_slot(struct call_visit *visit, struct warp_caller *caller, uint32_t slot)
+{
+    struct warp_store *store = visit->db->store;
+
+    for (;;) {
+        bool huge = (atomic_load_explicit(&store->words[slot], memory_order_acquire) &
+                     WARP_WORD_DIRECTORY) != 0;
+        struct warp_shard *shard = warp_store_owner(store, slot);
+        int rc;
+
+        if (huge) {
+            warp_shard_enter_surely(shard);
+        } else {
+            warp_epoch_enter(caller->record);
+        }
+        rc = WARP_CONFLICT;
+        if (huge || (atomic_load_explicit(&store->words[slot], memory_order_acquire) &
+                     WARP_WORD_DIRECTORY) == 0) {
+            rc = warp_table_walk(&store->words[slot], call_visit_take, visit);
+        }
+        if (huge) {
+            warp_shard_leave(shard);
+        } else {
+            warp_epoch_leave(caller->record);
+        }
+        if (rc == 0) {
+            return 0;
+        }
+        call_visit_drop(visit);
+        if (rc == WARP_AGAIN) {
+            rc = call_visit_grow(visit, visit->capacity == 0 ? 256 : visit->capacity * 2);
+        }
+        if (rc < 0) {
+            return rc;
+        }
+    }
+}
+
+int warp_call_visit(struct warp *db, warp_visitor visitor, void *context)
+{
+    struct warp_caller *caller = warp_caller_get(&db->callers);
+    struct call_visit visit = {.db = db};
+    uint32_t slot;
+    int rc = 0;
+
+    if (caller == NULL) {
+        return WARP_ENOMEM;
+    }
+    for (slot = 0; slot < WARP_SLOT_COUNT && rc == 0; slot++) {
+        size_t i;
+
+        if (atomic_load_explicit(&db->store->words[slot], memory_order_relaxed) == 0) {
+            continue;
+        }
+        rc = call_visit_slot(&visit, caller, slot);
+        for (i = 0; i < visit.count && rc == 0; i++) {
+            struct warp_record *record = visit.records[i];
+            struct warp_slice key = {warp_record_key(record), warp_record_key_bytes(record)};
+            struct warp_value value = WARP_VALUE_INIT;
+
+            if (db->read_durable) {
+                rc = warp_call_wait(db, caller, record->sequence + 1);
+                if (rc < 0) {
+                    break;
+                }
+            }
+            value.data = warp_record_value(record);
+            value.bytes = warp_record_value_bytes(record);
+            value.sequence = record->sequence;
+            value.expires_at_ms = warp_record_expires_at_ms(record);
+            rc = visitor(context, key, &value);
+        }
+        call_visit_drop(&visit);
+    }
+    warp_memory_release(&db->memory, visit.records,
+                        visit.capacity * sizeof(*visit.records));
+    return rc;
+}

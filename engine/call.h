@@ -1,0 +1,48 @@
+/*
+ * engine/call.h - the blocking caller: its request is run here and now, or it waits for it.
+ *
+ * A write takes the lease of its shard if that is free and runs itself; else it goes into the
+ * mailbox and the caller waits on its own word. Then, at WARP_COMMIT, it waits for the mark. A read
+ * looks into the table directly.
+ *
+ * Threads:   any thread that holds no lease.
+ * Lifetime:  messages live on the caller's stack.
+ * Units:     see shards/message.h.
+ * Ordering:  see shards/mailbox.h.
+ * Errors:    those of the public calls.
+ * Cost:      a read two misses; a write those, the copy into the log, and about 40 ns of leases.
+ */
+#ifndef ENGINE_CALL_H
+#define ENGINE_CALL_H
+
+#include "engine/engine.h"
+#include "shards/message.h"
+
+/* Check a key, a value, a warp_write, and fill the message from them. */
+int warp_call_message(struct warp *db, uint32_t opcode, struct warp_slice key,
+                      struct warp_slice value, int64_t delta, const struct warp_write *how,
+                      struct warp_message *message);
+
+/* Must the answer to this message wait for the mark? Up to where; 0: no. */
+static inline uint64_t warp_call_wait_for(const struct warp *db,
+                                          const struct warp_message *message)
+{
+    bool wrote = message->result == 0 && message->opcode != WARP_OP_GET;
+
+    return wrote || db->read_durable ? message->wait_for : 0;
+}
+
+/* Carry it out and wait as long as its level says. Returns its result. */
+int warp_call_run(struct warp *db, struct warp_message *message);
+
+/* Wait until the mark is at target. */
+int warp_call_wait(struct warp *db, struct warp_caller *caller, uint64_t target);
+
+int warp_call_get(struct warp *db, struct warp_slice key, void *buffer, size_t capacity,
+                  size_t *bytes, uint64_t *sequence);
+int warp_call_borrow(struct warp *db, struct warp_slice key, struct warp_value *out);
+int warp_call_multi_get(struct warp *db, const struct warp_slice *keys, size_t count,
+                        struct warp_value *values, int *results);
+int warp_call_visit(struct warp *db, warp_visitor visit, void *context);
+
+#endif

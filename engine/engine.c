@@ -1,0 +1,371 @@
+#include "engine/engine.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/errno.h"
+#include "base/random.h"
+#include "engine/options.h"
+#include "engine/recover.h"
+
+#define ENGINE_LOCK_NAME "LOCK"
+
+struct engine_message {
+    char *text;
+    size_t bytes;
+};
+
+#define ENGINE_SAY(message, ...)                                                               \
+    (void)snprintf((message)->text, (message)->bytes, __VA_ARGS__)
+
+static int engine_open_disk(struct warp *db, const char *path, struct engine_message *message)
+{
+    bool create = (db->options.open_flags &
+                   (WARP_READ_ONLY | WARP_MUST_EXIST)) == 0;
+    int rc;
+
+    if (db->env.disk != NULL) {
+        db->disk = *db->env.disk;
+    } else {
+        rc = warp_disk_open_directory(path, &db->memory, db->options.io_backend, create,
+                                      &db->disk, message->text, message->bytes);
+        if (rc < 0) {
+            return warp_error_from_errno(rc);
+        }
+        db->own_disk = true;
+    }
+    db->env.disk = &db->disk;
+    return 0;
+}
+
+static int engine_lock(struct warp *db, const char *path, struct engine_message *message)
+{
+    char holder[160] = "";
+    int rc;
+
+    rc = db->disk.ops->lock(db->disk.context, ENGINE_LOCK_NAME, db->read_only, holder,
+                            sizeof(holder));
+    if (rc == -11) { /* EWOULDBLOCK */
+        ENGINE_SAY(message, "%s is open already: %s", path,
+                   holder[0] == '\0' ? "by another process" : holder);
+        return WARP_EBUSY;
+    }
+    if (rc < 0) {
+        rc = warp_error_from_errno(rc);
+        ENGINE_SAY(message, "locking %s: %s", path, warp_error_text(rc));
+        return rc;
+    }
+    db->locked = true;
+    return 0;
+}
+
+static int engine_find_log(void *context, const char *name, uint64_t bytes)
+{
+    (void)bytes;
+    if (strncmp(name, "log-", 4) == 0) {
+        *(bool *)context = true;
+    }
+    return 0;
+}
+
+static int engine_make_manifest(struct warp *db, struct engine_message *message)
+{
+    bool has_log = false;
+    int rc;
+
+    rc = db->disk.ops->list(db->disk.context, engine_find_log, &has_log);
+    if (rc < 0) {
+        return warp_error_from_errno(rc);
+    }
+    if (has_log) {
+        ENGINE_SAY(message, "there are log files but no MANIFEST: it was removed");
+        return WARP_EDAMAGED;
+    }
+    if (db->env.random_seed != 0) {
+        struct warp_random random;
+
+        warp_random_init(&random, db->env.random_seed);
+        warp_store_u64le(db->manifest.id, warp_random_next(&random));
+        warp_store_u64le(db->manifest.id + 8, warp_random_next(&random));
+        db->manifest.hash_seed = warp_random_next(&random);
+    } else if (warp_random_seed(db->manifest.id, sizeof(db->manifest.id)) < 0 ||
+               warp_random_seed(&db->manifest.hash_seed, sizeof(db->manifest.hash_seed)) < 0) {
+        ENGINE_SAY(message, "the system gives no random numbers");
+        return WARP_ESYSTEM;
+    }
+    db->manifest.created_ms = warp_clock_wall_ms(db->env.clock);
+    db->manifest.segment_bytes = db->env.segment_bytes;
+    db->manifest.epoch = 1;
+    return 0;
+}
+
+static int engine_manifest(struct warp *db, bool *is_new, struct engine_message *message)
+{
+    int rc;
+
+    rc = warp_manifest_read(&db->disk, &db->manifest, message->text, message->bytes);
+    if (rc < 0) {
+        return rc;
+    }
+    *is_new = rc == WARP_ABSENT;
+    if (*is_new) {
+        if ((db->options.open_flags & (WARP_READ_ONLY | WARP_MUST_EXIST)) != 0) {
+            ENGINE_SAY(message, "there is no database here");
+            return WARP_ENOENT;
+        }
+        rc = engine_make_manifest(db, message);
+        if (rc < 0) {
+            return rc;
+        }
+        rc = warp_manifest_write(&db->disk, &db->manifest);
+        if (rc < 0) {
+            ENGINE_SAY(message, "writing MANIFEST: %s", warp_error_text(rc));
+        }
+        return rc;
+    }
+    if ((db->options.open_flags & WARP_MUST_BE_NEW) != 0) {
+        ENGINE_SAY(message, "there is a database here already");
+        return WARP_EEXIST;
+    }
+    return 0;
+}
+
+static int engine_open_log(struct warp *db, bool is_new, uint64_t position,
+                           struct engine_message *message)
+{
+    struct warp_writer_config config;
+    int rc;
+
+    if (!is_new) {
+        /* Frames of the new epoch may follow only after it is on disk. */
+        db->manifest.epoch++;
+        rc = warp_manifest_write(&db->disk, &db->manifest);
+        if (rc < 0) {
+            ENGINE_SAY(message, "writing MANIFEST: %s", warp_error_text(rc));
+            return rc;
+        }
+    }
+    memset(&config, 0, sizeof(config));
+    config.env = &db->env;
+    config.memory = &db->memory;
+    config.segments = &db->segments;
+    config.manifest = &db->manifest;
+    config.position = position;
+    config.buffer_bytes = db->env.log_buffer_bytes;
+    config.cell_count = db->options.shard_count;
+    config.flushes_max = db->env.flushes_in_flight_max;
+    config.flush_bytes_max = db->env.flush_bytes_max;
+    config.sync_interval_ns = (uint64_t)db->options.sync_interval_ms * 1000000;
+    config.huge_pages = db->options.huge_pages == 1;
+    rc = warp_wal_create(&db->wal, &config, warp_clock_wall_ms(db->env.clock));
+    if (rc != 0) {
+        ENGINE_SAY(message, "opening the log for writing: %s", warp_error_text(rc));
+        return rc;
+    }
+    db->store->wal = db->wal;
+    return 0;
+}
+
+static void engine_take_apart(struct warp *db)
+{
+    struct warp_memory boot;
+
+    if (db->store != NULL) {
+        warp_store_stop(db->store);
+    }
+    if (db->wal != NULL) {
+        (void)warp_wal_destroy(&db->wal, warp_clock_wall_ms(db->env.clock));
+    }
+    if (db->store != NULL) {
+        warp_store_destroy(&db->store);
+    }
+    if (db->callers_ready) {
+        warp_callers_fini(&db->callers);
+    }
+    if (db->epoch != NULL) {
+        warp_epoch_destroy(&db->epoch);
+    }
+    if (db->segments_ready) {
+        warp_segments_fini(&db->segments);
+    }
+    if (db->locked) {
+        db->disk.ops->unlock(db->disk.context);
+    }
+    if (db->own_disk) {
+        warp_disk_close(&db->disk);
+    }
+    warp_memory_fini(&db->memory);
+    (void)warp_memory_init(&boot, db->options.allocator);
+    warp_memory_release(&boot, db, sizeof(*db));
+}
+
+static int engine_build(struct warp *db, const char *path, struct engine_message *message)
+{
+    struct warp_store_config config;
+    uint64_t position;
+    bool is_new;
+    int rc;
+
+    rc = engine_open_disk(db, path, message);
+    if (rc < 0) {
+        return rc;
+    }
+    rc = engine_lock(db, path, message);
+    if (rc < 0) {
+        return rc;
+    }
+    rc = engine_manifest(db, &is_new, message);
+    if (rc < 0) {
+        return rc;
+    }
+    rc = warp_segments_init(&db->segments, &db->disk, &db->memory, &db->manifest,
+                            db->read_only, db->options.direct_io == 0);
+    if (rc < 0) {
+        ENGINE_SAY(message, "%s",
+                   db->segments.message[0] != '\0' ? db->segments.message
+                                                   : warp_error_text(rc));
+        return rc;
+    }
+    db->segments_ready = true;
+    rc = warp_epoch_create(&db->memory, &db->epoch);
+    if (rc < 0) {
+        return WARP_ENOMEM;
+    }
+    rc = warp_callers_init(&db->callers, &db->memory, db->epoch, db->options.spin_us);
+    if (rc < 0) {
+        ENGINE_SAY(message, "the process has no pthread key left for this database");
+        return rc;
+    }
+    db->callers_ready = true;
+    memset(&config, 0, sizeof(config));
+    config.env = &db->env;
+    config.memory = &db->memory;
+    config.epoch = db->epoch;
+    config.hash_seed = db->manifest.hash_seed;
+    config.memory_bytes_max = db->options.memory_bytes_max;
+    config.shard_count = db->options.shard_count;
+    config.mailbox_capacity = db->env.mailbox_capacity;
+    config.drain_max = db->env.drain_max;
+    config.spin_us = db->options.spin_us;
+    config.pin_threads = db->options.pin_threads != 0;
+    config.huge_pages = db->options.huge_pages == 1;
+    config.read_only = db->read_only;
+    rc = warp_store_create(&db->store, &config);
+    if (rc < 0) {
+        return rc;
+    }
+    rc = warp_recover(db, &position, message->text, message->bytes);
+    if (rc < 0) {
+        return rc;
+    }
+    if (!db->read_only) {
+        rc = engine_open_log(db, is_new, position, message);
+        if (rc != 0) {
+            return rc;
+        }
+    }
+    db->recovery.fencing_epoch = db->manifest.epoch;
+    rc = db->wal == NULL ? 0 : warp_wal_start(db->wal);
+    if (rc == 0) {
+        rc = warp_store_start(db->store);
+    }
+    if (rc < 0) {
+        ENGINE_SAY(message, "the system starts no more threads");
+        return WARP_ESYSTEM;
+    }
+    return 0;
+}
+
+int warp_engine_open(const char *path, const struct warp_options *options,
+                     const struct warp_env *env, struct warp **db)
+{
+    char scrap[256];
+    struct engine_message message = {scrap, sizeof(scrap)};
+    struct warp_options complete;
+    struct warp_memory boot;
+    struct warp *made;
+    int rc;
+
+    if (options != NULL && options->size >= sizeof(*options) && options->message != NULL &&
+        options->message_bytes > 0) {
+        message.text = options->message;
+        message.bytes = options->message_bytes;
+    }
+    message.text[0] = '\0';
+    if (db == NULL || *db != NULL || path == NULL || path[0] == '\0') {
+        ENGINE_SAY(&message, "path is empty, or *db is not NULL");
+        return WARP_EINVAL;
+    }
+    rc = warp_options_complete(options, &complete, message.text, message.bytes);
+    if (rc < 0) {
+        return rc;
+    }
+    rc = warp_memory_init(&boot, complete.allocator);
+    made = rc < 0 ? NULL : warp_memory_reserve(&boot, sizeof(*made), WARP_CACHELINE);
+    if (made == NULL) {
+        ENGINE_SAY(&message, "no memory");
+        return WARP_ENOMEM;
+    }
+    made->options = complete;
+    made->read_only = (complete.open_flags & WARP_READ_ONLY) != 0;
+    made->read_durable = complete.read_durable != 0 && !made->read_only;
+    made->durability = complete.durability;
+    made->recovery.size = sizeof(made->recovery);
+    if (env != NULL) {
+        made->env = *env;
+    } else {
+        made->env.threads = true;
+    }
+    if (made->env.clock == NULL) {
+        made->env.clock = warp_clock_system();
+    }
+    warp_options_limits(&complete, &made->env);
+    (void)warp_memory_init(&made->memory, complete.allocator);
+    made->opened_ns = warp_clock_ns(made->env.clock);
+    rc = engine_build(made, path, &message);
+    if (rc != 0) {
+        if (message.text[0] == '\0') {
+            ENGINE_SAY(&message, "%s: %s", path, warp_error_text(rc));
+        }
+        engine_take_apart(made);
+        return rc;
+    }
+    *db = made;
+    return 0;
+}
+
+int warp_engine_close(struct warp **db)
+{
+    struct warp *one = *db;
+    int rc = 0;
+
+    warp_assert(atomic_load_explicit(&one->sessions, memory_order_relaxed) == 0);
+    warp_store_stop(one->store);
+    if (one->wal != NULL) {
+        rc = warp_wal_destroy(&one->wal, warp_clock_wall_ms(one->env.clock));
+        one->store->wal = NULL;
+    }
+    engine_take_apart(one);
+    *db = NULL;
+    return rc;
+}
+
+uint32_t warp_engine_actors(struct warp *db)
+{
+    return 1 + db->store->shard_count;
+}
+
+bool warp_engine_turn(struct warp *db, uint32_t actor)
+{
+    uint64_t due_ns;
+
+    if (actor == 0) {
+        return db->wal != NULL && warp_wal_turn(db->wal);
+    }
+    return warp_shard_turn(db->store->shards[actor - 1], warp_clock_ns(db->env.clock), &due_ns);
+}
+
+void warp_engine_check(struct warp *db)
+{
+    warp_store_check(db->store);
+}

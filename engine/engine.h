@@ -1,0 +1,63 @@
+/*
+ * engine/engine.h - one open database: builds it, takes it apart.
+ *
+ * Composition only: the directory and its lock, the manifest, the segments, the replay, the log,
+ * the shards, the callers. engine/api.c is the public face over it.
+ *
+ * Threads:   open and close by one thread each; turn and check as env says; the struct is the
+ *            engine room's own.
+ * Lifetime:  warp_engine_open() to warp_engine_close().
+ * Units:     see include/warp/warp.h.
+ * Ordering:  the doors open when open returns.
+ * Errors:    enum warp_error, and a sentence in options->message.
+ * Cost:      open replays the whole log.
+ */
+#ifndef ENGINE_ENGINE_H
+#define ENGINE_ENGINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/env.h"
+#include "engine/caller.h"
+#include "shards/store.h"
+#include "wal/manifest.h"
+#include "wal/segment.h"
+#include "warp/warp.h"
+
+struct warp {
+    struct warp_options options; /* with defaults filled in */
+    struct warp_env env;
+    struct warp_disk disk;       /* ours, if env had none */
+    bool own_disk;
+    bool locked;
+    bool read_only;
+    bool read_durable;
+    uint32_t durability;
+    struct warp_memory memory;
+    struct warp_manifest manifest;
+    struct warp_segments segments;
+    bool segments_ready;
+    struct warp_epoch *epoch;
+    struct warp_callers callers;
+    bool callers_ready;
+    struct warp_store *store;
+    struct warp_wal *wal; /* NULL when read-only */
+    struct warp_recovery recovery;
+    _Atomic uint64_t sessions; /* open now */
+    uint64_t opened_ns;
+};
+
+/* env may be NULL: the real one, with threads. */
+int warp_engine_open(const char *path, const struct warp_options *options,
+                     const struct warp_env *env, struct warp **db);
+int warp_engine_close(struct warp **db);
+
+/* Without threads: actor 0 is the log, 1 ... are the shards. True if the turn did work. */
+uint32_t warp_engine_actors(struct warp *db);
+bool warp_engine_turn(struct warp *db, uint32_t actor);
+
+/* Walk and assert all structures. */
+void warp_engine_check(struct warp *db);
+
+#endif

@@ -1,0 +1,408 @@
+/*
+ * warp/warp.h - WarpEngine's public face: a concurrent, durable, embedded key-value engine.
+ *
+ * One handle, `struct warp`, is one open directory. Keys are 1 to 65,536 bytes, values 0 to
+ * 33,554,432 bytes; both are bytes, never text. Every acknowledged write has a stated
+ * durability (the table is below, at enum warp_durability).
+ *
+ * Threads:   every function may be called from any thread at any time, with two exceptions:
+ *            a session and a batch belong to one thread at a time, and warp_close() must be
+ *            the last call on its handle. A process that forks must not use the handle in
+ *            the child.
+ * Lifetime:  what a `_create` or warp_open() returned is given back by the matching
+ *            `_destroy` or warp_close(), which also sets the caller's pointer to NULL.
+ *            Slices are borrowed for the length of the call, but for warp_submit().
+ * Units:     bytes, milliseconds where a name ends in _ms, nanoseconds where it ends in _ns.
+ * Ordering:  all writes of one database have one global order, their `sequence`. What is lost
+ *            in a crash is a suffix of that order: never a hole, never half a batch.
+ * Errors:    0 done; > 0 an ordinary answer (WARP_ABSENT, ...); < 0 an enum warp_error. Results
+ *            that come back through pointers are untouched on an error.
+ * Cost:      a get is two or three cache misses and no shared write; a put at WARP_MEMORY or
+ *            WARP_INTERVAL makes no system call; a put at WARP_COMMIT waits for the disk.
+ *
+ * The library installs no signal handler, prints nothing and never ends the process, but for
+ * a broken assertion, which is a bug in it or a misuse of it and calls abort() after writing
+ * one line to standard error.
+ */
+#ifndef WARP_WARP_H
+#define WARP_WARP_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define WARP_API __attribute__((visibility("default")))
+#else
+#define WARP_API
+#endif
+
+#define WARP_VERSION_MAJOR 0
+#define WARP_VERSION_MINOR 1
+#define WARP_VERSION_PATCH 0
+
+#define WARP_KEY_BYTES_MAX   65536u
+#define WARP_VALUE_BYTES_MAX 33554432u
+#define WARP_SLOT_COUNT      16384u
+#define WARP_SHARD_COUNT_MAX 64u
+/* An atomic batch: so many operations and so many bytes of keys and values at most. */
+#define WARP_BATCH_OPERATIONS_MAX 1048576u
+#define WARP_BATCH_BYTES_MAX      67108864u
+#define WARP_SESSION_DEPTH_MAX    65536u
+
+struct warp;         /* one open database */
+struct warp_batch;   /* writes that become visible to recovery all or none */
+struct warp_session; /* many requests in flight from one thread */
+
+struct warp_slice {
+    const void *data;
+    size_t bytes;
+};
+
+/* ---- answers and errors --------------------------------------------------------------- */
+
+/* Ordinary answers, all positive. */
+enum warp_answer {
+    WARP_OK = 0,
+    WARP_ABSENT = 1,    /* no such key, or it has expired */
+    WARP_AGAIN = 2,     /* a bounded resource is full for the moment; nothing was done */
+    WARP_CONFLICT = 3,  /* the condition of the write did not hold; nothing was done */
+    WARP_TRUNCATED = 4, /* the buffer is too small; *bytes has the size that is needed */
+};
+
+enum warp_error {
+    WARP_EINVAL = -1,     /* an argument is out of range, a size field is unknown, ... */
+    WARP_ENOMEM = -2,     /* no memory, or memory_bytes_max is reached; nothing was done */
+    WARP_EIO = -3,        /* the disk failed to read or write */
+    WARP_ENOSPC = -4,     /* the disk is full: refused before it got a sequence, reads go on */
+    WARP_EBUSY = -5,      /* the directory is open already: options.message says by whom */
+    WARP_EKEY = -6,       /* the key is empty or longer than WARP_KEY_BYTES_MAX */
+    WARP_EVALUE = -7,     /* the value is longer than WARP_VALUE_BYTES_MAX */
+    WARP_ENUMBER = -8,    /* warp_add on a value that is not a decimal 64-bit number */
+    WARP_ERANGE = -9,     /* warp_add would overflow a signed 64-bit number */
+    WARP_EFORMAT = -10,   /* the directory or a file in it is not a WarpEngine database */
+    WARP_EVERSION = -11,  /* written by a newer WarpEngine than this one */
+    WARP_EDAMAGED = -12,  /* a file is damaged below what was durable: message has file, offset */
+    WARP_EFAILED = -13,   /* the log failed; the database is read-only: see warp_failure() */
+    WARP_EREADONLY = -14, /* a write to a database opened with WARP_READ_ONLY */
+    WARP_EPERM = -15,     /* the operating system refuses access to the directory or a file */
+    WARP_ENOTDIR = -16,   /* the path exists and is not a directory */
+    WARP_ENOENT = -17,    /* WARP_MUST_EXIST, and there is no database */
+    WARP_EEXIST = -18,    /* WARP_MUST_BE_NEW, and there is one already */
+    WARP_EDEADLINE = -19, /* the request's deadline passed before it was carried out */
+    WARP_EBATCH = -20,    /* the batch has too many operations or bytes */
+    WARP_ESYSTEM = -21,   /* the system lacks something (threads, files, ...): message says what */
+};
+
+/* A constant sentence for a return code, never NULL. Any thread. */
+WARP_API const char *warp_error_text(int rc);
+/* "0.1.0". Any thread. */
+WARP_API const char *warp_version(void);
+
+/* ---- durability ----------------------------------------------------------------------- */
+
+/*
+ * | level         | acknowledged when               | killed process loses | power cut loses |
+ * |---------------|---------------------------------|----------------------|-----------------|
+ * | WARP_MEMORY   | applied in memory, in log order | up to everything     | the same        |
+ * |               |                                 | since the last flush |                 |
+ * | WARP_INTERVAL | in the log buffer; written      | at most the last ~1  | at most the     |
+ * |               | within 1 ms, synced every       | ms and the write in  | last interval   |
+ * |               | sync_interval_ms                | flight               | and the flush   |
+ * |               |                                 |                      | in flight       |
+ * | WARP_COMMIT   | its log bytes are on stable     | nothing              | nothing         |
+ * |               | storage                         |                      |                 |
+ */
+enum warp_durability {
+    WARP_DURABILITY_DEFAULT = 0, /* what the database's options say */
+    WARP_MEMORY = 1,
+    WARP_INTERVAL = 2,
+    WARP_COMMIT = 3,
+};
+
+/* ---- opening and closing -------------------------------------------------------------- */
+
+#define WARP_CREATE      1u /* make the database if there is none (the default) */
+#define WARP_READ_ONLY   2u /* change nothing on disk; no other process may have it open to write */
+#define WARP_MUST_EXIST  4u /* WARP_ENOENT if there is none */
+#define WARP_MUST_BE_NEW 8u /* WARP_EEXIST if there is one */
+
+#define WARP_READ_DURABLE_AUTO 2u
+
+/*
+ * Memory for the engine's own structures. All three functions are called from any thread.
+ * alignment is a power of two. NULL means failure. bytes in release is what was asked for.
+ */
+struct warp_allocator {
+    void *(*allocate)(void *context, size_t bytes, size_t alignment);
+    void (*release)(void *context, void *memory, size_t bytes);
+    void *context;
+};
+
+/* Called by warp_open() on the opening thread while the log is replayed, about ten times a second. */
+typedef void (*warp_progress)(void *context, uint64_t bytes_done, uint64_t bytes_total,
+                              uint64_t records);
+
+/*
+ * First field of every struct that may grow is its size; the INIT macro fills size and
+ * defaults; an unknown non-zero tail is refused with WARP_EINVAL, a shorter struct is
+ * completed with defaults. Zero means the default in every field but read_durable.
+ */
+struct warp_options {
+    size_t size;
+    uint32_t shard_count;      /* 0: one per CPU this process may use; at most WARP_SHARD_COUNT_MAX */
+    uint32_t durability;       /* enum warp_durability; default WARP_COMMIT */
+    uint32_t sync_interval_ms; /* 1 - 60,000; default 100 */
+    uint32_t read_durable;     /* 1: on, 0: off, WARP_READ_DURABLE_AUTO: on if durability is WARP_COMMIT */
+    uint64_t memory_bytes_max; /* 0: three quarters of what the process may use; else >= 16 MiB */
+    uint32_t open_flags;       /* WARP_CREATE | ...; 0 means WARP_CREATE */
+    const char *preset;        /* NULL or "balanced", "throughput", "small" */
+    uint32_t segment_bytes;    /* size of a log file; power of two, 1 MiB - 1 GiB; default 64 MiB; only when new */
+    uint32_t log_buffer_bytes; /* power of two, 256 KiB - 1 GiB; default by preset (8 MiB) */
+    uint32_t spin_us;          /* how long a thread spins before it sleeps; 0: default, 1: hardly */
+    uint32_t pin_threads;      /* 1: pin shard threads to CPUs; default off */
+    uint32_t io_backend;       /* 0: io_uring if allowed, else plain; 1: plain; 2: io_uring or fail */
+    uint32_t huge_pages;       /* 0: by preset (on, but for "small"), 1: on, 2: off */
+    uint32_t recovery_threads; /* 0: one per CPU this process may use */
+    uint32_t direct_io;        /* 0: O_DIRECT where the file system has it, 2: never */
+    uint32_t reserved;         /* must be 0 */
+    const struct warp_allocator *allocator; /* NULL: the C library's; must outlive the handle */
+    warp_progress progress;                 /* NULL: none */
+    void *progress_context;
+    char *message;        /* NULL, or where warp_open() puts a sentence when it fails ... */
+    size_t message_bytes; /* ... of at most so many bytes, the closing zero included */
+};
+#define WARP_OPTIONS_INIT                                                                      \
+    {                                                                                          \
+        sizeof(struct warp_options), 0, WARP_COMMIT, 100, WARP_READ_DURABLE_AUTO, 0,           \
+            WARP_CREATE, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL, 0            \
+                                                                                 \
+    }
+
+/*
+ * Open the database in directory `path` (recovering it if it was not closed), or make it.
+ * Blocks for as long as the replay takes. options may be NULL. *db must be NULL on entry.
+ * Errors: WARP_EINVAL, _ENOMEM, _EIO, _ENOSPC, _EBUSY, _EFORMAT, _EVERSION, _EDAMAGED, _EPERM,
+ * _ENOTDIR, _ENOENT, _EEXIST, _ESYSTEM; options->message gets the sentence.
+ */
+WARP_API int warp_open(const char *path, const struct warp_options *options, struct warp **db);
+
+/*
+ * Flush, stop the threads, release everything and set *db to NULL, also when it returns an
+ * error: WARP_EFAILED or _EIO if the last flush failed (the handle is gone all the same).
+ * All sessions and batches must have been destroyed and all borrowed values returned.
+ * Closing a NULL handle is 0.
+ */
+WARP_API int warp_close(struct warp **db);
+
+/*
+ * Why the database is in its read-only failed state, as a sentence in buffer (cut to capacity,
+ * always terminated if capacity > 0). Returns 0 when it has not failed (buffer becomes empty),
+ * else WARP_EFAILED. Any thread, never blocks.
+ */
+WARP_API int warp_failure(struct warp *db, char *buffer, size_t capacity);
+
+/* What the open found: filled by warp_open(), constant afterwards. */
+struct warp_recovery {
+    size_t size;
+    uint64_t records;         /* live records after the replay */
+    uint64_t frames;          /* log frames read */
+    uint64_t operations;      /* puts and deletes in them */
+    uint64_t bytes_read;      /* of log */
+    uint64_t bytes_cut;       /* of unfinished tail that no durable mark covered */
+    uint64_t duration_ns;
+    uint64_t expired;         /* records dropped because their time had passed */
+    uint32_t clean;           /* 1: the last user closed the database properly */
+    uint32_t fencing_epoch;   /* how often the database has been opened for writing */
+};
+#define WARP_RECOVERY_INIT { sizeof(struct warp_recovery), 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+WARP_API int warp_recovery_info(struct warp *db, struct warp_recovery *out);
+
+/* ---- writing and reading, blocking ---------------------------------------------------- */
+
+enum warp_condition {
+    WARP_IF_ANY = 0,
+    WARP_IF_ABSENT = 1,   /* only if there is no such key (an expired one counts as none) */
+    WARP_IF_PRESENT = 2,  /* only if there is one */
+    WARP_IF_SEQUENCE = 3, /* only if there is one and its sequence is if_sequence */
+    WARP_IF_VALUE = 4,    /* only if there is one and its value is if_value */
+};
+
+struct warp_write {
+    size_t size;
+    uint32_t durability; /* enum warp_durability */
+    uint32_t condition;  /* enum warp_condition */
+    uint64_t ttl_ms;     /* 0: never expires; else at most 100 years */
+    uint64_t if_sequence;
+    struct warp_slice if_value;
+};
+#define WARP_WRITE_INIT { sizeof(struct warp_write), 0, 0, 0, 0, { NULL, 0 } }
+
+/*
+ * A value on loan: `data` stays readable, unchanged, until warp_return(), whatever happens to
+ * the key meanwhile. data may be NULL when bytes is 0.
+ */
+struct warp_value {
+    const void *data;
+    size_t bytes;
+    uint64_t sequence;
+    uint64_t expires_at_ms; /* Unix time; 0: never */
+    void *opaque[3];        /* the engine's */
+};
+#define WARP_VALUE_INIT { NULL, 0, 0, 0, { NULL, NULL, NULL } }
+
+/*
+ * Write a value. Blocks at WARP_COMMIT until the log bytes are on stable storage; otherwise only
+ * for room in the log buffer (bounded: WARP_AGAIN after 10 s). *sequence gets the write's place
+ * in the one order; it may be NULL. how may be NULL.
+ * WARP_CONFLICT: the condition failed. Errors: _EKEY, _EVALUE, _EINVAL, _ENOMEM, _ENOSPC,
+ * _EFAILED (outcome unknown if the log failed while this write waited), _EREADONLY.
+ */
+WARP_API int warp_put(struct warp *db, struct warp_slice key, struct warp_slice value,
+                      const struct warp_write *how, uint64_t *sequence);
+
+/*
+ * Copy the value into buffer. WARP_ABSENT; WARP_TRUNCATED when capacity is too small (nothing is
+ * copied, *bytes has the size needed; buffer may be NULL if capacity is 0). With read_durable it
+ * waits until what it saw (absence after a delete included) is on stable storage.
+ * Errors: _EKEY, _EFAILED (only a durable read whose value can no longer become durable).
+ */
+WARP_API int warp_get(struct warp *db, struct warp_slice key, void *buffer, size_t capacity,
+                      size_t *bytes, uint64_t *sequence);
+
+/* Remove a key. WARP_ABSENT if there is none, WARP_CONFLICT if the condition failed (an absent
+ * key fails _IF_PRESENT, _SEQUENCE and _VALUE). Blocks and fails as warp_put() does. */
+WARP_API int warp_delete(struct warp *db, struct warp_slice key, const struct warp_write *how,
+                         uint64_t *sequence);
+
+/*
+ * Add delta to a value that is decimal text of a signed 64-bit number; an absent key counts as 0.
+ * *result gets the sum and may be NULL. The expiry is kept unless how->ttl_ms is given.
+ * Conditions apply to the value before. Errors: _ENUMBER, _ERANGE and those of warp_put().
+ */
+WARP_API int warp_add(struct warp *db, struct warp_slice key, int64_t delta,
+                      const struct warp_write *how, int64_t *result);
+
+/* As warp_get(), without a copy: *out is on loan and must be given to warp_return(). */
+WARP_API int warp_borrow(struct warp *db, struct warp_slice key, struct warp_value *out);
+
+/* End a loan, from any thread, and clear *value. A value that holds no loan is left alone. */
+WARP_API void warp_return(struct warp_value *value);
+
+/*
+ * Borrow many values at once, several times faster per key than one by one. results[i] is 0,
+ * WARP_ABSENT or an error (WARP_EKEY) for keys[i]; values[i] is on loan where results[i] is 0 and
+ * cleared otherwise. Not a snapshot: each key is read by itself. Returns 0, or WARP_EINVAL.
+ */
+WARP_API int warp_multi_get(struct warp *db, const struct warp_slice *keys, size_t count,
+                            struct warp_value *values, int *results);
+
+/* ---- atomic batches ------------------------------------------------------------------- */
+
+/* A batch belongs to one thread at a time. */
+WARP_API int warp_batch_create(struct warp *db, struct warp_batch **batch);
+/* Append a write; key and value are copied. Errors: _EKEY, _EVALUE, _EBATCH (full), _ENOMEM. */
+WARP_API int warp_batch_put(struct warp_batch *batch, struct warp_slice key,
+                            struct warp_slice value, uint64_t ttl_ms);
+WARP_API int warp_batch_delete(struct warp_batch *batch, struct warp_slice key);
+/*
+ * Write all of it, over any number of shards: after a crash all of it is there or none of it.
+ * Later operations on a key win over earlier ones. While it runs, readers may see some of its
+ * keys before others. The batch is empty again after success; after an error it is unchanged,
+ * so that it can be tried again. how->condition must be WARP_IF_ANY, how->ttl_ms 0. *sequence
+ * gets that of the last operation. An empty batch is 0. Blocks and fails as warp_put() does.
+ */
+WARP_API int warp_batch_commit(struct warp_batch *batch, const struct warp_write *how,
+                               uint64_t *sequence);
+WARP_API void warp_batch_destroy(struct warp_batch **batch);
+
+/* ---- the whole database --------------------------------------------------------------- */
+
+/* Blocks until everything acknowledged before the call is on stable storage. */
+WARP_API int warp_flush(struct warp *db);
+/* How many records there are; expired ones count until the sweep has met them. Never blocks. */
+WARP_API int warp_count(struct warp *db, uint64_t *records);
+
+/*
+ * Visit every record once, slot by slot, for dumps and checks. Not a snapshot: a record that is
+ * there throughout is visited exactly once; one written or deleted meanwhile may be missed or
+ * seen. The slices live until visit returns; visit runs on the calling thread, may call any
+ * function on db but warp_close(), and ends the walk by returning non-zero, which is then what
+ * warp_visit() returns.
+ */
+typedef int (*warp_visitor)(void *context, struct warp_slice key, const struct warp_value *value);
+WARP_API int warp_visit(struct warp *db, warp_visitor visit, void *context);
+
+/* ---- asynchronous sessions ------------------------------------------------------------ */
+
+enum warp_opcode { WARP_OP_GET = 1, WARP_OP_PUT = 2, WARP_OP_DELETE = 3, WARP_OP_ADD = 4 };
+
+struct warp_request {
+    size_t size;
+    uint32_t opcode;
+    uint64_t cookie; /* comes back in the completion */
+    struct warp_slice key, value;
+    int64_t delta;
+    uint64_t deadline_ns; /* 0: none; else CLOCK_MONOTONIC: WARP_EDEADLINE if not begun by then */
+    const struct warp_write *how;
+};
+#define WARP_REQUEST_INIT                                                                      \
+    {                                                                                          \
+        sizeof(struct warp_request), 0, 0, { NULL, 0 }, { NULL, 0 }, 0, 0, NULL                \
+    }
+
+struct warp_completion {
+    uint64_t cookie;
+    int32_t result; /* as the blocking call would have returned */
+    uint32_t opcode;
+    uint64_t sequence;
+    int64_t number;          /* WARP_OP_ADD: the sum */
+    struct warp_value value; /* WARP_OP_GET, result 0: on loan, give it to warp_return() */
+};
+
+/* depth: how many requests may be submitted and not yet polled, 1 - WARP_SESSION_DEPTH_MAX. */
+WARP_API int warp_session_create(struct warp *db, uint32_t depth, struct warp_session **session);
+
+/*
+ * Take requests in order; returns how many were taken (fewer than count when depth is reached or
+ * the log buffer is full: back-pressure, poll and submit the rest), or < 0 if the first could not
+ * even be looked at (WARP_EINVAL). The request structs may be reused at once; key, value and `how`
+ * (with its if_value) stay the caller's and must live until the completion has been polled.
+ * Requests of one session on one key are carried out in the order of submission. Does not wait
+ * for the disk.
+ */
+WARP_API int warp_submit(struct warp_session *session, const struct warp_request *requests,
+                         size_t count);
+
+/*
+ * Take up to count completions, in any order. Waits up to timeout_ns (0: not at all, UINT64_MAX:
+ * for ever) for the first, unless nothing is in flight. Returns how many came, or < 0.
+ */
+WARP_API int warp_poll(struct warp_session *session, struct warp_completion *out, size_t count,
+                       uint64_t timeout_ns);
+
+/*
+ * A descriptor that is readable while completions wait: for epoll, libuv and their like. It stays
+ * the session's: do not read or close it; warp_poll() until it returns 0 resets it.
+ */
+WARP_API int warp_session_fd(struct warp_session *session);
+
+/* Waits for what is in flight, drops completions not polled, returns their loans. */
+WARP_API void warp_session_destroy(struct warp_session **session);
+
+/* ---- metrics -------------------------------------------------------------------------- */
+
+/*
+ * Prometheus text format 0.0.4. *bytes gets the length without the closing zero; WARP_TRUNCATED if
+ * capacity is too small, with the size needed (zero included) in *bytes. Any thread, no locks.
+ */
+WARP_API int warp_metrics_render(struct warp *db, char *buffer, size_t capacity, size_t *bytes);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

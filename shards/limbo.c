@@ -1,0 +1,209 @@
+#include "shards/limbo.h"
+
+#include "base/counter.h"
+
+struct limbo_item {
+    void *memory;
+    uint64_t bytes; /* 0: a record, which knows its own size */
+};
+
+struct warp_limbo_bag {
+    struct warp_epoch_entry entry; /* first: the bag is found from it */
+    struct warp_limbo_bag *next;
+    uint32_t count;
+    struct limbo_item items[WARP_LIMBO_BAG_ITEMS];
+};
+
+static void limbo_count(struct warp_limbo *limbo)
+{
+    atomic_store_explicit(&limbo->pinned_items, limbo->pinned_count, memory_order_relaxed);
+}
+
+/* Room for all records of all bags at once, so that keeping a pinned one cannot fail; looked at
+ * before every retirement, because each bag may come round again. */
+static int limbo_grow_pinned(struct warp_limbo *limbo, uint32_t capacity)
+{
+    struct warp_record **grown;
+    uint32_t i;
+
+    if (capacity <= limbo->pinned_capacity) {
+        return 0;
+    }
+    capacity += capacity / 2;
+    grown = warp_memory_reserve(limbo->memory, capacity * sizeof(*grown), 0);
+    if (grown == NULL) {
+        return WARP_ENOMEM;
+    }
+    for (i = 0; i < limbo->pinned_count; i++) {
+        grown[i] = limbo->pinned[i];
+    }
+    warp_memory_release(limbo->memory, limbo->pinned,
+                        limbo->pinned_capacity * sizeof(*grown));
+    limbo->pinned = grown;
+    limbo->pinned_capacity = capacity;
+    return 0;
+}
+
+static struct warp_limbo_bag *limbo_take_spare(struct warp_limbo *limbo)
+{
+    struct warp_limbo_bag *bag = limbo->spare;
+
+    warp_assert(bag != NULL); /* warp_limbo_reserve came before */
+    limbo->spare = bag->next;
+    limbo->spare_count--;
+    bag->next = NULL;
+    return bag;
+}
+
+static void limbo_release_record(struct warp_limbo *limbo, struct warp_record *record)
+{
+    warp_slab_release(&limbo->pool, record, warp_record_bytes_of(record));
+}
+
+static void limbo_reclaim(struct warp_epoch_entry *entry, void *context)
+{
+    struct warp_limbo_bag *bag = (struct warp_limbo_bag *)entry;
+    struct warp_limbo *limbo = context;
+    uint32_t i;
+
+    for (i = 0; i < bag->count; i++) {
+        struct limbo_item *item = &bag->items[i];
+
+        if (item->bytes != 0) {
+            warp_slab_release(&limbo->pool, item->memory, item->bytes);
+        } else if (warp_record_pinned(item->memory)) {
+            warp_assert(limbo->pinned_count < limbo->pinned_capacity);
+            limbo->pinned[limbo->pinned_count++] = item->memory;
+        } else {
+            limbo_release_record(limbo, item->memory);
+        }
+    }
+    warp_counter_add(&limbo->released_items, bag->count);
+    bag->count = 0;
+    bag->next = limbo->spare;
+    limbo->spare = bag;
+    limbo->spare_count++;
+}
+
+static void limbo_close(struct warp_limbo *limbo)
+{
+    struct warp_limbo_bag *bag = limbo->open;
+
+    limbo->open = NULL;
+    if (bag != NULL) {
+        warp_epoch_retire(limbo->record, &bag->entry, limbo_reclaim, limbo);
+    }
+}
+
+static void limbo_retire(struct warp_limbo *limbo, void *memory, uint64_t bytes)
+{
+    struct warp_limbo_bag *bag = limbo->open;
+
+    if (bag == NULL || bag->count == WARP_LIMBO_BAG_ITEMS) {
+        limbo_close(limbo);
+        (void)warp_epoch_poll(limbo->record);
+        limbo_count(limbo);
+        bag = limbo_take_spare(limbo);
+        limbo->open = bag;
+    }
+    bag->items[bag->count].memory = memory;
+    bag->items[bag->count].bytes = bytes;
+    bag->count++;
+    warp_counter_add(&limbo->pending_items, 1);
+}
+
+int warp_limbo_init(struct warp_limbo *limbo, struct warp_memory *memory,
+                    struct warp_epoch *epoch, bool huge_pages)
+{
+    int rc;
+
+    limbo->memory = memory;
+    rc = warp_slab_pool_init(&limbo->pool, memory, huge_pages);
+    if (rc < 0) {
+        return rc;
+    }
+    rc = warp_epoch_register(epoch, &limbo->record);
+    if (rc < 0) {
+        warp_slab_pool_fini(&limbo->pool);
+        return rc;
+    }
+    return 0;
+}
+
+void warp_limbo_fini(struct warp_limbo *limbo)
+{
+    struct warp_limbo_bag *bag;
+
+    limbo_close(limbo);
+    warp_epoch_barrier(limbo->record);
+    while ((bag = limbo->spare) != NULL) {
+        limbo->spare = bag->next;
+        warp_memory_release(limbo->memory, bag, sizeof(*bag));
+    }
+    warp_epoch_unregister(&limbo->record);
+    warp_memory_release(limbo->memory, limbo->pinned,
+                        limbo->pinned_capacity * sizeof(*limbo->pinned));
+    warp_slab_pool_fini(&limbo->pool);
+}
+
+int warp_limbo_reserve(struct warp_limbo *limbo, uint32_t items)
+{
+    uint32_t have = limbo->open == NULL ? 0 : WARP_LIMBO_BAG_ITEMS - limbo->open->count;
+
+    if (limbo_grow_pinned(limbo, limbo->pinned_count +
+                                     (limbo->bag_count + 1) * WARP_LIMBO_BAG_ITEMS) < 0) {
+        return WARP_ENOMEM;
+    }
+    while (WARP_UNLIKELY((uint64_t)have + (uint64_t)limbo->spare_count * WARP_LIMBO_BAG_ITEMS <
+                         items)) {
+        struct warp_limbo_bag *bag;
+
+        bag = warp_memory_reserve(limbo->memory, sizeof(*bag), 0);
+        if (bag == NULL) {
+            return WARP_ENOMEM;
+        }
+        limbo->bag_count++;
+        bag->next = limbo->spare;
+        limbo->spare = bag;
+        limbo->spare_count++;
+        if (limbo_grow_pinned(limbo, limbo->pinned_count +
+                                         (limbo->bag_count + 1) * WARP_LIMBO_BAG_ITEMS) < 0) {
+            return WARP_ENOMEM;
+        }
+    }
+    return 0;
+}
+
+void warp_limbo_retire_record(struct warp_limbo *limbo, struct warp_record *record)
+{
+    limbo_retire(limbo, record, 0);
+}
+
+void warp_limbo_retire_memory(struct warp_limbo *limbo, void *memory, size_t bytes)
+{
+    warp_assert(bytes > 0);
+    limbo_retire(limbo, memory, bytes);
+}
+
+bool warp_limbo_collect(struct warp_limbo *limbo, bool close)
+{
+    uint32_t i = 0;
+
+    if (close && limbo->open != NULL && limbo->open->count > 0) {
+        limbo_close(limbo);
+    }
+    (void)warp_epoch_poll(limbo->record);
+    while (i < limbo->pinned_count) {
+        struct warp_record *record = limbo->pinned[i];
+
+        if (warp_record_pinned(record)) {
+            i++;
+        } else {
+            limbo->pinned[i] = limbo->pinned[--limbo->pinned_count];
+            limbo_release_record(limbo, record);
+        }
+    }
+    limbo_count(limbo);
+    return limbo->pinned_count > 0 || limbo->open != NULL ||
+           warp_epoch_pending(limbo->record) > 0;
+}

@@ -1,0 +1,65 @@
+/*
+ * shards/limbo.h - memory that is out of use but may still be looked at.
+ *
+ * What the holder of a lease takes out of a table goes here with its size; a bag of such things is
+ * retired as one through base/epoch, and given back to the slab pool when no reader can be
+ * inside any more. A record that is pinned then (borrowed) stays in a list of its own until it
+ * is not. Limbo lists per epoch are from Fraser, "Practical lock-freedom", 2004.
+ *
+ * Threads:   by the holder of the lease of the shard that embeds it.
+ * Lifetime:  init and fini by who makes the shard; fini needs that no reader is left.
+ * Units:     bytes as reserved from the slab pool.
+ * Ordering:  that of base/epoch: what readers did in sections that began before the retirement
+ *            comes before the memory's next use.
+ * Errors:    WARP_ENOMEM from reserve, after which as many retirements as asked for cannot fail.
+ * Cost:      a store per thing, one epoch call per bag of 62.
+ */
+#ifndef SHARDS_LIMBO_H
+#define SHARDS_LIMBO_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/epoch.h"
+#include "base/memory.h"
+#include "base/slab.h"
+#include "shards/record.h"
+
+#define WARP_LIMBO_BAG_ITEMS 62u
+
+struct warp_limbo_bag;
+
+struct warp_limbo {
+    struct warp_memory *memory;
+    struct warp_slab_pool pool;
+    struct warp_epoch_record *record;
+    struct warp_limbo_bag *open;   /* being filled */
+    struct warp_limbo_bag *spare;  /* empty ones, linked */
+    uint32_t spare_count;
+    struct warp_record **pinned;   /* retired, past their grace, still borrowed */
+    uint32_t pinned_count;
+    uint32_t pinned_capacity;
+    uint32_t bag_count;            /* of all bags, wherever they are */
+    _Atomic uint64_t pending_items;  /* for observers */
+    _Atomic uint64_t pinned_items;   /* for observers */
+    _Atomic uint64_t released_items; /* for observers */
+};
+
+int warp_limbo_init(struct warp_limbo *limbo, struct warp_memory *memory,
+                    struct warp_epoch *epoch, bool huge_pages);
+
+/* Gives everything back, the pool included. Pinned records are lost to their borrowers. */
+void warp_limbo_fini(struct warp_limbo *limbo);
+
+/* See that the next `items` retirements cannot fail. */
+int warp_limbo_reserve(struct warp_limbo *limbo, uint32_t items);
+
+void warp_limbo_retire_record(struct warp_limbo *limbo, struct warp_record *record);
+void warp_limbo_retire_memory(struct warp_limbo *limbo, void *memory, size_t bytes);
+
+/* Give back what is ripe. close also retires the bag that is not full. True if something is left
+ * that a later call may give back. */
+bool warp_limbo_collect(struct warp_limbo *limbo, bool close);
+
+#endif

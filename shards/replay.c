@@ -1,0 +1,112 @@
+#include "shards/replay.h"
+
+#include "base/hash.h"
+#include "shards/put.h"
+
+#define REPLAY_GROUP 16u
+
+struct replay_item {
+    struct warp_entry entry;
+    uint64_t sequence;
+    uint64_t hash;
+    uint64_t word;
+    uint32_t slot;
+};
+
+static int replay_apply(struct warp_shard *shard, const struct replay_item *item,
+                        uint64_t now_ms, struct warp_replay_counts *counts)
+{
+    const struct warp_entry *entry = &item->entry;
+    struct warp_slice key = {entry->key, entry->key_bytes};
+    struct warp_slice value = {entry->value, entry->value_bytes};
+    struct warp_record *fresh = NULL;
+    int rc;
+
+    counts->operations++;
+    rc = warp_put_prepare(shard, item->slot, item->hash,
+                          warp_table_find(&shard->store->words[item->slot], item->hash,
+                                          key.data, key.bytes) != NULL,
+                          false);
+    if (rc < 0) {
+        return rc;
+    }
+    if (entry->kind == WARP_ENTRY_PUT) {
+        if (entry->expires_at_ms != 0 && entry->expires_at_ms <= now_ms) {
+            counts->expired++; /* it still takes away what was there before */
+        } else {
+            fresh = warp_put_make(shard, key, value, entry->expires_at_ms);
+            if (fresh == NULL) {
+                return WARP_ENOMEM;
+            }
+        }
+    }
+    warp_put_apply(shard, item->slot, item->hash, key, fresh, item->sequence);
+    return 0;
+}
+
+static int replay_group(struct warp_shard *shard, struct replay_item *items, uint32_t count,
+                        uint64_t now_ms, struct warp_replay_counts *counts)
+{
+    struct warp_store *store = shard->store;
+    uint32_t i;
+    int rc;
+
+    for (i = 0; i < count; i++) {
+        items[i].hash = warp_hash_key(items[i].entry.key, items[i].entry.key_bytes,
+                                      store->hash_seed);
+        items[i].word = warp_table_prefetch(&store->words[items[i].slot], items[i].hash);
+    }
+    for (i = 0; i < count; i++) {
+        warp_table_prefetch_record(items[i].word, items[i].hash);
+    }
+    for (i = 0; i < count; i++) {
+        rc = replay_apply(shard, &items[i], now_ms, counts);
+        if (rc < 0) {
+            return rc;
+        }
+    }
+    return 0;
+}
+
+int warp_replay_chunk(struct warp_shard *shard, const struct warp_scan_chunk *chunk,
+                      uint64_t now_ms, struct warp_replay_counts *counts)
+{
+    struct warp_store *store = shard->store;
+    struct replay_item items[REPLAY_GROUP];
+    uint32_t count = 0;
+    uint32_t i;
+    int rc;
+
+    warp_shard_assert_owner(shard);
+    for (i = 0; i < chunk->frame_count; i++) {
+        struct warp_frame_cursor cursor;
+
+        rc = warp_frame_cursor_init(&cursor, &chunk->frames[i], chunk->bodies[i]);
+        if (rc < 0) {
+            return WARP_EDAMAGED;
+        }
+        for (;;) {
+            struct replay_item *item = &items[count];
+
+            rc = warp_frame_cursor_next(&cursor, &item->entry, &item->sequence);
+            if (rc < 0) {
+                return WARP_EDAMAGED;
+            }
+            if (rc == 0) {
+                break;
+            }
+            item->slot = warp_hash_slot(item->entry.key, item->entry.key_bytes);
+            if (warp_slotmap_owner(&store->slotmap, item->slot) != shard->id) {
+                continue;
+            }
+            if (++count == REPLAY_GROUP) {
+                rc = replay_group(shard, items, count, now_ms, counts);
+                if (rc < 0) {
+                    return rc;
+                }
+                count = 0;
+            }
+        }
+    }
+    return replay_group(shard, items, count, now_ms, counts);
+}

@@ -1,0 +1,187 @@
+/*
+ * shards/store.h - all shards of one database, and what they share.
+ *
+ * A shard is an actor: its slots are changed by whoever holds its lease, one thread at a time. The
+ * words of all slots lie in one array, so that a reader finds a table without asking who owns it,
+ * and a slot can change owner without moving.
+ *
+ * Threads:   create, start, stop, destroy by the opener; turn from outside only without threads;
+ *            enter, leave and post by any thread; what is marked so by the holder of the lease.
+ * Lifetime:  created with the memory, the environment and the epoch; the log is set before start.
+ * Units:     slots 0 - 16,383; times of the engine's clock in ns, expiry in Unix ms.
+ * Ordering:  data of a shard: the lease's acquire and release. Words and entries: shards/table.
+ * Errors:    WARP_ENOMEM, WARP_ESYSTEM.
+ * Cost:      about 0.5 MiB per database and 20 KiB per shard before the first record.
+ */
+#ifndef SHARDS_STORE_H
+#define SHARDS_STORE_H
+
+#include <stdalign.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "base/env.h"
+#include "base/epoch.h"
+#include "base/thread.h"
+#include "routing/slotmap.h"
+#include "shards/lease.h"
+#include "shards/limbo.h"
+#include "shards/mailbox.h"
+#include "shards/message.h"
+#include "shards/table.h"
+#include "wal/wal.h"
+
+#define WARP_BACKLOG_MAX 64u
+
+/* Everything about a slot, but for its word. Owned by the holder of its owner's lease. */
+struct warp_slot {
+    struct warp_table_count count; /* of its own array */
+    uint32_t records;
+    uint64_t bytes;                   /* of records, as their size classes are */
+    uint64_t earliest_expiry_ms;      /* at most; UINT64_MAX: none has one */
+    _Atomic uint64_t removed_sequence; /* of the last delete; for readers that find nothing */
+};
+
+/* Written by the holder of the lease, read by observers, both relaxed. */
+struct warp_shard_counters {
+    _Atomic uint64_t puts;
+    _Atomic uint64_t deletes;
+    _Atomic uint64_t adds;
+    _Atomic uint64_t conflicts;
+    _Atomic uint64_t messages; /* run out of the mailbox */
+    _Atomic uint64_t stalls;   /* messages that had to wait for room in the log */
+    _Atomic uint64_t turns;    /* by the shard's own thread */
+    _Atomic uint64_t expired;  /* removed by the sweep */
+    _Atomic uint64_t records;  /* live now, expired ones until the sweep */
+    _Atomic uint64_t record_bytes;
+    _Atomic uint64_t table_growths;
+};
+
+struct warp_shard {
+    /* Set by create, constant afterwards. */
+    struct warp_store *store;
+    uint32_t id; /* also its cell in the log buffer */
+    struct warp_thread *thread;
+
+    struct warp_lease lease;
+
+    alignas(WARP_CACHELINE) struct warp_mailbox mailbox;
+
+    /* Owned by the holder of the lease. */
+    alignas(WARP_CACHELINE) struct warp_limbo limbo;
+    struct warp_message *backlog[WARP_BACKLOG_MAX]; /* taken, waiting for room in the log */
+    uint32_t backlog_first, backlog_count;
+    uint64_t backlog_bytes;      /* what its first message needs */
+    bool restless;               /* there is something to collect or to sweep */
+    uint64_t next_tick_ns;
+    uint64_t earliest_expiry_ms; /* at most, of all slots */
+    uint32_t sweep_slot;         /* where the sweep goes on; WARP_SLOT_COUNT: it rests */
+    uint64_t sweep_earliest_ms;
+
+    alignas(WARP_CACHELINE) struct warp_shard_counters counters;
+
+    /* The thread sleeps on word. */
+    alignas(WARP_CACHELINE) _Atomic uint32_t word;
+    _Atomic uint32_t sleeping;
+    _Atomic uint32_t stop;
+};
+
+struct warp_store {
+    /* Set by create, constant afterwards. */
+    const struct warp_env *env;
+    struct warp_memory *memory;
+    struct warp_epoch *epoch;
+    struct warp_wal *wal; /* NULL until the log has been replayed */
+    uint64_t hash_seed;
+    uint64_t memory_bytes_max;
+    uint64_t wall_offset_ms; /* Unix time = monotonic time + this */
+    uint32_t shard_count;
+    uint32_t drain_max;
+    uint32_t spin_rounds;
+    bool pin_threads;
+    bool read_only;
+    struct warp_shard **shards;
+
+    struct warp_slotmap slotmap;
+    alignas(WARP_CACHELINE) warp_table_word words[WARP_SLOT_COUNT];
+    struct warp_slot slots[WARP_SLOT_COUNT];
+};
+
+struct warp_store_config {
+    const struct warp_env *env;
+    struct warp_memory *memory;
+    struct warp_epoch *epoch;
+    uint64_t hash_seed;
+    uint64_t memory_bytes_max;
+    uint32_t shard_count;
+    uint32_t mailbox_capacity;
+    uint32_t drain_max;
+    uint32_t spin_us;
+    bool pin_threads;
+    bool huge_pages;
+    bool read_only;
+};
+
+int warp_store_create(struct warp_store **store, const struct warp_store_config *config);
+/* Start the shards' threads, if the environment wants threads. */
+int warp_store_start(struct warp_store *store);
+void warp_store_stop(struct warp_store *store);
+/* Nobody is inside any more. */
+void warp_store_destroy(struct warp_store **store);
+
+static inline struct warp_shard *warp_store_owner(struct warp_store *store, uint32_t slot)
+{
+    return store->shards[warp_slotmap_owner(&store->slotmap, slot)];
+}
+
+/* Now, as Unix time that does not jump while the database is open. */
+static inline uint64_t warp_store_wall_ms(const struct warp_store *store)
+{
+    return warp_clock_ns(store->env->clock) / 1000000 + store->wall_offset_ms;
+}
+
+/* ---- any thread ------------------------------------------------------------------------ */
+
+/* Take the lease if it is free. */
+static inline bool warp_shard_enter(struct warp_shard *shard)
+{
+    return !warp_env_chance(shard->store->env, WARP_CHANCE_LEASE_REFUSED) &&
+           warp_lease_try(&shard->lease);
+}
+
+/* Take the lease, however long that takes: for batches and rare work, not for single requests. */
+void warp_shard_enter_surely(struct warp_shard *shard);
+
+/* Run what waits in the mailbox, within bounds, and give the lease back. */
+void warp_shard_leave(struct warp_shard *shard);
+
+/* Wake the shard's thread. */
+void warp_shard_wake(struct warp_shard *shard);
+
+/* One bounded turn as the shard's thread does it; true if it did work. *due_ns gets when the
+ * next is due if nothing comes in between. */
+bool warp_shard_turn(struct warp_shard *shard, uint64_t now_ns, uint64_t *due_ns);
+
+/* Opens every function on owned data. */
+static inline void warp_shard_assert_owner(const struct warp_shard *shard)
+{
+    warp_assert(warp_lease_is_held(&shard->lease));
+}
+
+/* ---- the holder of the lease ------------------------------------------------------------ */
+
+/* There is something to collect or to sweep: see that the thread comes by. */
+static inline void warp_shard_disturb(struct warp_shard *shard)
+{
+    if (!shard->restless) {
+        shard->restless = true;
+        warp_shard_wake(shard);
+    }
+}
+
+/* Walk and assert everything; slow. */
+void warp_store_check(struct warp_store *store);
+
+#endif
