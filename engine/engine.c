@@ -195,8 +195,9 @@ static void engine_take_apart(struct warp *db)
         warp_disk_close(&db->disk);
     }
     warp_memory_fini(&db->memory);
-    (void)warp_memory_init(&boot, db->options.allocator);
+    memcpy(&boot, &db->boot, sizeof(boot)); /* it lies in what it releases */
     warp_memory_release(&boot, db, sizeof(*db));
+    warp_memory_fini(&boot);
 }
 
 static int engine_build(struct warp *db, const char *path, struct engine_message *message)
@@ -306,6 +307,7 @@ int warp_engine_open(const char *path, const struct warp_options *options,
         ENGINE_SAY(&message, "no memory");
         return WARP_ENOMEM;
     }
+    memcpy(&made->boot, &boot, sizeof(boot));
     made->options = complete;
     made->read_only = (complete.open_flags & WARP_READ_ONLY) != 0;
     made->read_durable = complete.read_durable != 0 && !made->read_only;

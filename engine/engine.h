@@ -34,7 +34,8 @@ struct warp {
     bool read_only;
     bool read_durable;
     uint32_t durability;
-    struct warp_memory memory;
+    struct warp_memory boot;     /* of this struct alone */
+    struct warp_memory memory;   /* of all else */
     struct warp_manifest manifest;
     struct warp_segments segments;
     bool segments_ready;
