@@ -2,8 +2,8 @@
  * bench/clock.h - reads time so cheaply that every operation can be timed.
  *
  * One read of the processor's cycle counter per operation: the end of one operation is the
- * begin of the next. The counter is calibrated against CLOCK_MONOTONIC once; where it is not
- * invariant, CLOCK_MONOTONIC itself is read.
+ * begin of the next. The counter is calibrated against CLOCK_MONOTONIC once; where it is
+ * not invariant, CLOCK_MONOTONIC itself is read.
  *
  * Threads:   init by one thread; everything else by any.
  * Lifetime:  plain data, the caller's, may be copied (a forked child inherits it).

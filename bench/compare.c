@@ -36,7 +36,7 @@ struct compared_file {
     uint32_t row_count;
 };
 
-/* ---- a reader for JSON that keeps only what a path asks for ------------------------------ */
+/* ---- a reader for JSON that keeps only what a path asks for -------------------------- */
 
 static void json_space(struct compared_file *file)
 {
@@ -95,7 +95,8 @@ static bool json_string(struct compared_file *file, char *out, size_t bytes)
 
 static void compare_number(struct compared_file *file, const char *path, double number)
 {
-    struct compared_row *row = file->row_count > 0 ? &file->rows[file->row_count - 1] : NULL;
+    struct compared_row *row =
+        file->row_count > 0 ? &file->rows[file->row_count - 1] : NULL;
 
     if (strcmp(path, ".version") == 0) {
         file->version = number;
@@ -113,8 +114,10 @@ static void compare_number(struct compared_file *file, const char *path, double 
     } else if (strcmp(path, "batch") == 0) {
         row->batch = number;
     } else if (strcmp(path, "operations_per_second_repeats[]") == 0) {
-        row->rate_low = row->repeats == 0 || number < row->rate_low ? number : row->rate_low;
-        row->rate_high = row->repeats == 0 || number > row->rate_high ? number : row->rate_high;
+        row->rate_low =
+            row->repeats == 0 || number < row->rate_low ? number : row->rate_low;
+        row->rate_high =
+            row->repeats == 0 || number > row->rate_high ? number : row->rate_high;
         row->repeats++;
     }
     for (uint32_t metric = 0; metric < BENCH_METRIC_COUNT; metric++) {
@@ -130,7 +133,8 @@ static void compare_number(struct compared_file *file, const char *path, double 
 
 static void compare_string(struct compared_file *file, const char *path, const char *text)
 {
-    struct compared_row *row = file->row_count > 0 ? &file->rows[file->row_count - 1] : NULL;
+    struct compared_row *row =
+        file->row_count > 0 ? &file->rows[file->row_count - 1] : NULL;
 
     if (strcmp(path, ".configuration.durability") == 0) {
         snprintf(file->durability, sizeof(file->durability), "%.15s", text);
@@ -194,7 +198,7 @@ static bool json_value(struct compared_file *file, const char *path, uint32_t de
         return json_take(file, ']');
     }
     for (size_t i = 0; i < 3; i++) {
-        static const char *const words[] = { "true", "false", "null" };
+        static const char *const words[] = {"true", "false", "null"};
 
         if (strncmp(file->at, words[i], strlen(words[i])) == 0) {
             file->at += strlen(words[i]);
@@ -210,7 +214,7 @@ static bool json_value(struct compared_file *file, const char *path, uint32_t de
     return true;
 }
 
-/* ---- the comparison --------------------------------------------------------------------- */
+/* ---- the comparison ------------------------------------------------------------------ */
 
 static void compare_close(struct compared_file *file)
 {
@@ -242,8 +246,9 @@ static int compare_open(struct compared_file *file, const char *name)
     }
     file->at = file->text;
     if (!json_value(file, "", 0) || file->version < 1.0) {
-        fprintf(stderr, "warp bench: %s is not a result of this benchmark (near byte %zu)\n",
-                name, (size_t)(file->at - file->text));
+        fprintf(stderr,
+                "warp bench: %s is not a result of this benchmark (near byte %zu)\n", name,
+                (size_t)(file->at - file->text));
         return 3;
     }
     if (file->version > (double)BENCH_JSON_VERSION) {
@@ -261,15 +266,17 @@ static const struct compared_row *compare_find(const struct compared_file *file,
         const struct compared_row *row = &file->rows[i];
 
         if (strcmp(row->engine, wanted->engine) == 0 &&
-            strcmp(row->workload, wanted->workload) == 0 && row->threads == wanted->threads &&
-            row->depth == wanted->depth && row->batch == wanted->batch) {
+            strcmp(row->workload, wanted->workload) == 0 &&
+            row->threads == wanted->threads && row->depth == wanted->depth &&
+            row->batch == wanted->batch) {
             return row;
         }
     }
     return NULL;
 }
 
-static void compare_rows(const struct compared_row *a, const struct compared_row *b, FILE *out)
+static void compare_rows(const struct compared_row *a, const struct compared_row *b,
+                         FILE *out)
 {
     const char *verdict = "no clear difference: the repeats overlap";
 
@@ -286,10 +293,11 @@ static void compare_rows(const struct compared_row *a, const struct compared_row
         bench_metric_format((enum bench_metric)metric, b->figures[metric], second,
                             sizeof(second));
         if (a->figures[metric] > 0.0) {
-            snprintf(ratio, sizeof(ratio), "%.3fx", b->figures[metric] / a->figures[metric]);
+            snprintf(ratio, sizeof(ratio), "%.3fx",
+                     b->figures[metric] / a->figures[metric]);
         }
-        fprintf(out, "%-24s%14s%14s%14s\n", bench_metric_label((enum bench_metric)metric), first,
-                second, ratio);
+        fprintf(out, "%-24s%14s%14s%14s\n", bench_metric_label((enum bench_metric)metric),
+                first, second, ratio);
     }
     if (a->repeats < 3 || b->repeats < 3) {
         verdict = "no verdict: it takes three repeats on each side";

@@ -1,15 +1,15 @@
 #include "bench/driver.h"
 
 /*
- * The happy path: open, load every record in groups, settle, warm the caches by reading, then
- * per run: threads are made, meet at a barrier, loop until their time or share is over, and
- * are joined. Each loop chooses a record, makes its key, calls the engine, checks the bytes
- * that come back, and notes the time, one clock read per operation.
+ * The happy path: open, load every record in groups, settle, warm the caches by reading,
+ * then per run: threads are made, meet at a barrier, loop until their time or share is
+ * over, and are joined. Each loop chooses a record, makes its key, calls the engine, checks
+ * the bytes that come back, and notes the time, one clock read per operation.
  *
  * What can go wrong: the engine returns an error (the thread stops, the run fails with the
- * engine's words), or it returns wrong data (counted, the first one described, the run goes on
- * and the program exits with 1). Every record that a get chooses is known to be there, so an
- * absent one is such a fault; a benchmark of misses cannot happen.
+ * engine's words), or it returns wrong data (counted, the first one described, the run goes
+ * on and the program exits with 1). Every record that a get chooses is known to be there,
+ * so an absent one is such a fault; a benchmark of misses cannot happen.
  */
 #include <errno.h>
 #include <math.h>
@@ -33,20 +33,22 @@
 #define DRIVER_SAMPLE           10000u
 #define DRIVER_ACK_RING         ((uint64_t)1 << 20)
 /* Engines that wait themselves return BENCH_AGAIN after seconds; others get 100 us naps. */
-#define DRIVER_AGAIN_MAX        100000u
-#define DRIVER_SILENCE_NS       60000000000u
+#define DRIVER_AGAIN_MAX  100000u
+#define DRIVER_SILENCE_NS 60000000000u
 /* Open loop: sleep until so long before the time, then watch the clock. */
-#define DRIVER_SPIN_NS          80000u
+#define DRIVER_SPIN_NS 80000u
 
 /*
- * Which records there are while others are being inserted: ids below `acked` are acknowledged.
- * An insert claims the next id, and when it is done notes it in the ring; whoever can, moves
- * the mark over all that are noted.
+ * Which records there are while others are being inserted: ids below `acked` are
+ * acknowledged. An insert claims the next id, and when it is done notes it in the ring;
+ * whoever can, moves the mark over all that are noted.
  */
 struct inserts {
-    _Atomic uint64_t next;  /* relaxed: a number, it carries nothing */
-    _Atomic uint64_t acked; /* release in inserts_done pairs with acquire in inserts_limit */
-    _Atomic uint64_t *ring; /* id + 1 once done; release pairs with acquire, both in _done */
+    _Atomic uint64_t next; /* relaxed: a number, it carries nothing */
+    _Atomic uint64_t
+        acked; /* release in inserts_done pairs with acquire in inserts_limit */
+    _Atomic uint64_t
+        *ring; /* id + 1 once done; release pairs with acquire, both in _done */
 };
 
 struct bench_subject {
@@ -63,7 +65,8 @@ struct bench_subject {
     bool loads;
     bool warmed;
     uint64_t live_records;
-    _Atomic uint32_t sharing; /* workers that still share the work; relaxed: only a number */
+    _Atomic uint32_t
+        sharing; /* workers that still share the work; relaxed: only a number */
 
     /* What a fill or delete has done, for the last check: groups per thread. */
     enum bench_work walked;
@@ -108,8 +111,8 @@ struct worker {
     struct bench_chooser chooser;
     pthread_barrier_t *barrier;
 
-    uint8_t *keys;   /* one per request or group member */
-    uint8_t *bytes;  /* likewise values */
+    uint8_t *keys;  /* one per request or group member */
+    uint8_t *bytes; /* likewise values */
     size_t value_stride;
     struct bench_slice *key_slices;
     struct bench_slice *value_slices;
@@ -157,7 +160,7 @@ const char *bench_kind_name(enum bench_kind kind)
     return "?";
 }
 
-/* ---- inserted records ------------------------------------------------------------------- */
+/* ---- inserted records ---------------------------------------------------------------- */
 
 static uint64_t inserts_limit(struct inserts *inserts)
 {
@@ -179,13 +182,14 @@ static void inserts_done(struct inserts *inserts, uint64_t id)
     while (atomic_load_explicit(&inserts->ring[acked & (DRIVER_ACK_RING - 1)],
                                 memory_order_acquire) == acked + 1) {
         if (atomic_compare_exchange_weak_explicit(&inserts->acked, &acked, acked + 1,
-                                                  memory_order_acq_rel, memory_order_acquire)) {
+                                                  memory_order_acq_rel,
+                                                  memory_order_acquire)) {
             acked++;
         }
     }
 }
 
-/* ---- one worker's pieces ---------------------------------------------------------------- */
+/* ---- one worker's pieces ------------------------------------------------------------- */
 
 static uint64_t worker_ticks(const struct worker *worker)
 {
@@ -194,14 +198,15 @@ static uint64_t worker_ticks(const struct worker *worker)
 
 static void worker_record(struct worker *worker, enum bench_kind kind, uint64_t ticks)
 {
-    bench_histogram_add(&worker->latency[kind], bench_clock_ns(&worker->config->clock, ticks));
+    bench_histogram_add(&worker->latency[kind],
+                        bench_clock_ns(&worker->config->clock, ticks));
 }
 
 static struct bench_slice worker_key(struct worker *worker, uint32_t place, uint64_t id)
 {
     size_t key_bytes = worker->config->key_bytes;
     uint8_t *key = worker->keys + (size_t)place * key_bytes;
-    struct bench_slice slice = { key, key_bytes };
+    struct bench_slice slice = {key, key_bytes};
 
     bench_key_encode(worker->cell->key_form, id, key, key_bytes);
     return slice;
@@ -211,7 +216,7 @@ static struct bench_slice worker_value(struct worker *worker, uint32_t place, ui
                                        uint32_t version)
 {
     uint8_t *value = worker->bytes + (size_t)place * worker->value_stride;
-    struct bench_slice slice = { value, worker->config->value_bytes };
+    struct bench_slice slice = {value, worker->config->value_bytes};
 
     bench_value_fill(&worker->subject->values, value, id, version);
     return slice;
@@ -242,14 +247,16 @@ static uint32_t worker_expects(const struct worker *worker, uint64_t id)
 {
     const uint32_t *expected = worker->subject->expected;
 
-    return expected != NULL && id < worker->config->records ? expected[id] : VERSION_UNKNOWN;
+    return expected != NULL && id < worker->config->records ? expected[id]
+                                                            : VERSION_UNKNOWN;
 }
 
 static void worker_wrote(struct worker *worker, uint64_t id, uint32_t version)
 {
     uint32_t *expected = worker->subject->expected;
 
-    if (expected != NULL && id < worker->config->records && expected[id] != VERSION_UNKNOWN) {
+    if (expected != NULL && id < worker->config->records &&
+        expected[id] != VERSION_UNKNOWN) {
         expected[id] = version;
     }
 }
@@ -288,7 +295,7 @@ static void worker_fail(struct worker *worker, int rc, const char *what)
 /* After BENCH_AGAIN: whether to try again. */
 static bool worker_again(struct worker *worker, uint32_t *attempts)
 {
-    struct timespec nap = { 0, 100000 };
+    struct timespec nap = {0, 100000};
 
     worker->again++;
     if (++*attempts >= DRIVER_AGAIN_MAX) {
@@ -301,7 +308,7 @@ static bool worker_again(struct worker *worker, uint32_t *attempts)
 static struct choice worker_choose(struct worker *worker)
 {
     const struct bench_workload *workload = worker->cell->workload;
-    struct choice choice = { BENCH_GET, 0, false };
+    struct choice choice = {BENCH_GET, 0, false};
     uint64_t limit = worker->config->records;
     uint32_t draw = 0;
 
@@ -345,7 +352,7 @@ static bool worker_walk(struct worker *worker, uint32_t member, uint64_t *id)
     return true;
 }
 
-/* ---- blocking operations ---------------------------------------------------------------- */
+/* ---- blocking operations ------------------------------------------------------------- */
 
 static void worker_get(struct worker *worker, uint64_t id)
 {
@@ -406,7 +413,7 @@ static const void *modification_apply(void *context, const void *data, size_t by
 
 static void worker_modify(struct worker *worker, uint64_t id)
 {
-    struct modification change = { worker, id, worker_version(worker) };
+    struct modification change = {worker, id, worker_version(worker)};
     struct bench_slice key = worker_key(worker, 0, id);
     uint32_t attempts = 0;
     int rc;
@@ -450,8 +457,8 @@ static void worker_multi_get(struct worker *worker)
         worker->key_slices[i] = worker_key(worker, i, worker->ids[i]);
     }
     do {
-        rc = worker->engine->multi_get(worker->thread, worker->key_slices, count, worker->loans,
-                                       worker->results);
+        rc = worker->engine->multi_get(worker->thread, worker->key_slices, count,
+                                       worker->loans, worker->results);
     } while (rc == BENCH_AGAIN && worker_again(worker, &attempts));
     if (rc != BENCH_DONE) {
         worker_fail(worker, rc, "multi-get");
@@ -459,8 +466,8 @@ static void worker_multi_get(struct worker *worker)
     }
     for (uint32_t i = 0; i < count; i++) {
         if (worker->results[i] == BENCH_DONE) {
-            worker_check(worker, worker->ids[i], worker->loans[i].data, worker->loans[i].bytes,
-                         worker_expects(worker, worker->ids[i]));
+            worker_check(worker, worker->ids[i], worker->loans[i].data,
+                         worker->loans[i].bytes, worker_expects(worker, worker->ids[i]));
         } else if (worker->results[i] == BENCH_ABSENT) {
             worker_absent(worker, worker->ids[i]);
         } else {
@@ -492,7 +499,8 @@ static void worker_batch(struct worker *worker, uint32_t count, bool versioned)
     }
 }
 
-/* One call, whatever it is. Returns how many operations it was; 0: this worker has finished. */
+/* One call, whatever it is. Returns how many operations it was; 0: this worker has
+ * finished. */
 static uint32_t worker_step(struct worker *worker, enum bench_kind *kind)
 {
     uint32_t batch = worker->cell->batch;
@@ -559,7 +567,7 @@ static uint32_t worker_step(struct worker *worker, enum bench_kind *kind)
     return 0;
 }
 
-/* ---- loops ------------------------------------------------------------------------------ */
+/* ---- loops --------------------------------------------------------------------------- */
 
 /* The accompanying writer has no share of its own: it stops when it writes for nobody. */
 static bool worker_alone(const struct worker *worker)
@@ -570,9 +578,10 @@ static bool worker_alone(const struct worker *worker)
 
 static uint64_t worker_deadline(const struct worker *worker)
 {
-    return worker->timed ? worker->begin_ticks + bench_clock_from_ns(&worker->config->clock,
-                                                                     worker->config->duration_ns)
-                         : UINT64_MAX;
+    return worker->timed
+               ? worker->begin_ticks + bench_clock_from_ns(&worker->config->clock,
+                                                           worker->config->duration_ns)
+               : UINT64_MAX;
 }
 
 static void worker_loop_closed(struct worker *worker)
@@ -651,8 +660,8 @@ static void worker_loop_open(struct worker *worker)
     uint64_t due = worker_first_due(worker);
     uint64_t now = worker->begin_ticks;
 
-    while (worker->rc == 0 && worker->operations < worker->operations_max && due < deadline &&
-           now < deadline) {
+    while (worker->rc == 0 && worker->operations < worker->operations_max &&
+           due < deadline && now < deadline) {
         enum bench_kind kind = BENCH_GET;
         uint64_t start;
         uint32_t done;
@@ -679,7 +688,7 @@ static void worker_loop_open(struct worker *worker)
     }
 }
 
-/* ---- sessions: many in flight ----------------------------------------------------------- */
+/* ---- sessions: many in flight -------------------------------------------------------- */
 
 static bool session_choose(struct worker *worker, struct flight *flight)
 {
@@ -756,7 +765,8 @@ static bool session_complete(struct worker *worker, struct flight *flight,
         worker_fail(worker, completion->result, bench_kind_name(flight->kind));
         return true;
     }
-    if (flight->kind == BENCH_GET || (flight->kind == BENCH_MODIFY && !flight->second_half)) {
+    if (flight->kind == BENCH_GET ||
+        (flight->kind == BENCH_MODIFY && !flight->second_half)) {
         worker_check(worker, flight->id, completion->value.data, completion->value.bytes,
                      flight->expected);
         worker->engine->release(worker->thread, &completion->value);
@@ -896,7 +906,7 @@ static void worker_loop_session(struct worker *worker)
     }
 }
 
-/* ---- workers ---------------------------------------------------------------------------- */
+/* ---- workers ------------------------------------------------------------------------- */
 
 static void worker_destroy(struct worker *worker)
 {
@@ -983,7 +993,7 @@ static void *worker_main(void *argument)
     return NULL;
 }
 
-/* ---- the process ------------------------------------------------------------------------ */
+/* ---- the process --------------------------------------------------------------------- */
 
 static void process_cpu(uint64_t *user_ns, uint64_t *system_ns)
 {
@@ -1036,8 +1046,8 @@ static void subject_measure(struct bench_subject *subject, struct bench_result *
 {
     result->peak_rss_bytes = bench_environment_peak_rss();
     result->disk_bytes = bench_environment_disk_bytes(subject->path);
-    result->live_bytes = subject->live_records *
-                         (subject->config->key_bytes + subject->config->value_bytes);
+    result->live_bytes =
+        subject->live_records * (subject->config->key_bytes + subject->config->value_bytes);
 }
 
 static bool cell_writes(const struct bench_cell *cell)
@@ -1059,11 +1069,12 @@ static void subject_free(struct bench_subject *subject)
 }
 
 int bench_subject_open(const struct bench_engine *engine, const struct bench_config *config,
-                       const struct bench_cell *cells, uint32_t cell_count, const char *path,
-                       struct bench_subject **out, struct bench_result *result)
+                       const struct bench_cell *cells, uint32_t cell_count,
+                       const char *path, struct bench_subject **out,
+                       struct bench_result *result)
 {
     struct bench_subject *subject = calloc(1, sizeof(*subject));
-    struct bench_setup setup = { 0 };
+    struct bench_setup setup = {0};
     bool one_writer = true;
 
     bench_environment_reset_peak_rss();
@@ -1094,9 +1105,9 @@ int bench_subject_open(const struct bench_engine *engine, const struct bench_con
         setup.depth = cells[i].depth > setup.depth ? cells[i].depth : setup.depth;
         subject->group_max =
             cells[i].batch > subject->group_max ? cells[i].batch : subject->group_max;
-        subject->loads = subject->loads ||
-                         (cells[i].workload->work != BENCH_WORK_FILL_SEQUENTIAL &&
-                          cells[i].workload->work != BENCH_WORK_FILL_RANDOM);
+        subject->loads =
+            subject->loads || (cells[i].workload->work != BENCH_WORK_FILL_SEQUENTIAL &&
+                               cells[i].workload->work != BENCH_WORK_FILL_RANDOM);
         /* With two writers nobody can say which write on a key came last. */
         one_writer = one_writer && threads == 1;
     }
@@ -1146,7 +1157,8 @@ static int subject_workers(struct bench_subject *subject, struct worker **worker
         workers[i]->barrier = &barrier;
         if (pthread_create(&threads[i], NULL, worker_main, workers[i]) != 0) {
             /* Those that were made wait at the barrier for ever: the process must end. */
-            fprintf(stderr, "warp bench: cannot make %u threads: %s\n", count, strerror(errno));
+            fprintf(stderr, "warp bench: cannot make %u threads: %s\n", count,
+                    strerror(errno));
             _exit(3);
         }
     }
@@ -1195,7 +1207,7 @@ done:
 /* Change record 0 behind the checks' back. */
 static int subject_corrupt(struct bench_subject *subject, struct bench_result *result)
 {
-    const struct bench_cell cell = { .batch = 1, .key_form = subject->key_form };
+    const struct bench_cell cell = {.batch = 1, .key_form = subject->key_form};
     size_t bytes = subject->config->value_bytes;
     struct worker *worker = worker_create(subject, &cell, 1);
     struct bench_slice key;
@@ -1248,11 +1260,10 @@ static int subject_corrupt(struct bench_subject *subject, struct bench_result *r
 int bench_subject_load(struct bench_subject *subject, struct bench_result *result)
 {
     static const struct bench_workload fill = {
-        .name = "load", .summary = "", .work = BENCH_WORK_FILL_SEQUENTIAL
-    };
+        .name = "load", .summary = "", .work = BENCH_WORK_FILL_SEQUENTIAL};
     const struct bench_config *config = subject->config;
     size_t record_bytes = config->key_bytes + config->value_bytes;
-    struct bench_cell cell = { .workload = &fill, .depth = 1, .batch = 1 };
+    struct bench_cell cell = {.workload = &fill, .depth = 1, .batch = 1};
     struct bench_config loading = *config;
     struct worker *workers[DRIVER_LOAD_THREADS_MAX];
     uint32_t cpus = bench_environment_cpus();
@@ -1262,8 +1273,9 @@ int bench_subject_load(struct bench_subject *subject, struct bench_result *resul
         return 0;
     }
     loading.rate = 0.0;
-    cell.batch = record_bytes >= DRIVER_LOAD_BYTES ? 1
-                                                   : (uint32_t)(DRIVER_LOAD_BYTES / record_bytes);
+    cell.batch = record_bytes >= DRIVER_LOAD_BYTES
+                     ? 1
+                     : (uint32_t)(DRIVER_LOAD_BYTES / record_bytes);
     cell.batch = cell.batch > DRIVER_LOAD_GROUP_MAX ? DRIVER_LOAD_GROUP_MAX : cell.batch;
     cell.key_form = subject->key_form;
     cell.threads = cpus < DRIVER_LOAD_THREADS_MAX ? cpus : DRIVER_LOAD_THREADS_MAX;
@@ -1273,7 +1285,8 @@ int bench_subject_load(struct bench_subject *subject, struct bench_result *resul
             while (i > 0) {
                 worker_destroy(workers[--i]);
             }
-            return subject_complain(subject->engine->name, result, "no memory for the driver");
+            return subject_complain(subject->engine->name, result,
+                                    "no memory for the driver");
         }
         workers[i]->config = &loading;
         workers[i]->index = i;
@@ -1318,7 +1331,7 @@ static int subject_warm(struct bench_subject *subject, const struct bench_cell *
 {
     const uint64_t records = subject->config->records;
     uint64_t end_ns = bench_clock_monotonic_ns() + subject->config->warmup_ns;
-    struct bench_cell warm = { .batch = 64, .key_form = cell->key_form };
+    struct bench_cell warm = {.batch = 64, .key_form = cell->key_form};
     struct worker *worker = worker_create(subject, &warm, 1);
     int rc;
 
@@ -1331,12 +1344,12 @@ static int subject_warm(struct bench_subject *subject, const struct bench_cell *
         return subject_explain(subject, result, "making a thread handle", rc);
     }
     for (uint64_t position = 0; position < records && rc == 0; position += warm.batch) {
-        uint32_t count = records - position < warm.batch ? (uint32_t)(records - position)
-                                                         : warm.batch;
+        uint32_t count =
+            records - position < warm.batch ? (uint32_t)(records - position) : warm.batch;
 
         for (uint32_t i = 0; i < count; i++) {
-            worker->key_slices[i] =
-                worker_key(worker, i, bench_walk(position + i, records, subject->config->seed));
+            worker->key_slices[i] = worker_key(
+                worker, i, bench_walk(position + i, records, subject->config->seed));
         }
         rc = subject->engine->multi_get(worker->thread, worker->key_slices, count,
                                         worker->loans, worker->results);
@@ -1392,7 +1405,8 @@ int bench_subject_run(struct bench_subject *subject, const struct bench_cell *ce
         struct worker *worker = worker_create(subject, cell, depth);
 
         if (worker == NULL) {
-            rc = subject_complain(subject->engine->name, result, "no memory for the driver");
+            rc =
+                subject_complain(subject->engine->name, result, "no memory for the driver");
             goto done;
         }
         workers[i] = worker;
@@ -1501,7 +1515,7 @@ static void subject_check_position(struct bench_subject *subject, struct worker 
 int bench_subject_finish(struct bench_subject **out, struct bench_result *result)
 {
     struct bench_subject *subject = *out;
-    const struct bench_cell cell = { .batch = 1, .key_form = subject->key_form };
+    const struct bench_cell cell = {.batch = 1, .key_form = subject->key_form};
     struct worker *worker = worker_create(subject, &cell, 1);
     struct bench_random random;
     uint64_t positions = subject->config->records;

@@ -2,17 +2,20 @@
  * bench/driver.h - loads one engine, runs work against it, and checks every answer.
  *
  * A subject is one engine in one process. Closed loop: each thread starts an operation when
- * the last one ended (or keeps `depth` in flight through a session). Open loop: operations are
- * due at times fixed in advance, and their latency counts from when they were due, so that a
- * stall is not hidden by the driver waiting for it ("coordinated omission", Gil Tene).
+ * the last one ended (or keeps `depth` in flight through a session). Open loop: operations
+ * are due at times fixed in advance, and their latency counts from when they were due, so
+ * that a stall is not hidden by the driver waiting for it ("coordinated omission", Gil
+ * Tene).
  *
- * Threads:   all functions by one thread, the process's main one; run starts and joins its own.
+ * Threads:   all functions by one thread, the process's main one; run starts and joins its
+ *            own.
  * Lifetime:  open and finish are a pair; finish closes the engine whatever it returns.
  * Units:     nanoseconds, bytes, records.
  * Ordering:  none beyond the joins.
- * Errors:    0, or -1 with a sentence in result->message. Wrong data is not an error of these
- *            functions: it is counted in the result and described in result->fault.
- * Cost:      20 - 40 ns per operation beside the engine's (key, value, one clock read, check).
+ * Errors:    0, or -1 with a sentence in result->message. Wrong data is not an error of
+ *            these functions: it is counted in the result and described in result->fault.
+ * Cost:      20 - 40 ns per operation beside the engine's (key, value, one clock read,
+ *            check).
  */
 #ifndef BENCH_DRIVER_H
 #define BENCH_DRIVER_H
@@ -39,7 +42,7 @@ enum bench_corruption {
     BENCH_CORRUPT_MIDDLE,  /* a byte in the middle changed: only the full check sees it */
     BENCH_CORRUPT_LENGTH,  /* one byte too short */
     BENCH_CORRUPT_MISSING, /* not there */
-    BENCH_CORRUPT_STALE,   /* an older version: only the full check with one thread sees it */
+    BENCH_CORRUPT_STALE, /* an older version: only the full check with one thread sees it */
 };
 
 /* One line of a run: a workload with its threads. */
@@ -127,8 +130,9 @@ static inline uint64_t bench_result_faults(const struct bench_result *result)
 struct bench_subject;
 
 int bench_subject_open(const struct bench_engine *engine, const struct bench_config *config,
-                       const struct bench_cell *cells, uint32_t cell_count, const char *path,
-                       struct bench_subject **out, struct bench_result *result);
+                       const struct bench_cell *cells, uint32_t cell_count,
+                       const char *path, struct bench_subject **out,
+                       struct bench_result *result);
 int bench_subject_load(struct bench_subject *subject, struct bench_result *result);
 int bench_subject_run(struct bench_subject *subject, const struct bench_cell *cell,
                       uint32_t repeat, struct bench_result *result);

@@ -70,7 +70,8 @@ void bench_environment_reset_peak_rss(void)
     int file = open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC);
 
     if (file >= 0) {
-        /* 5 sets the high-water mark to what is resident now. Refused: the mark is older. */
+        /* 5 sets the high-water mark to what is resident now. Refused: the mark is
+         * older. */
         ssize_t written = write(file, "5", 1);
 
         (void)written;
@@ -95,7 +96,8 @@ static uint64_t environment_walk(const char *path, int removing)
         if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) {
             continue;
         }
-        if (snprintf(name, sizeof(name), "%s/%s", path, entry->d_name) >= (int)sizeof(name) ||
+        if (snprintf(name, sizeof(name), "%s/%s", path, entry->d_name) >=
+                (int)sizeof(name) ||
             lstat(name, &status) != 0) {
             continue;
         }

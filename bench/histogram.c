@@ -29,11 +29,13 @@ uint64_t bench_histogram_bucket_top(uint32_t index)
     }
     shift = (index >> BENCH_HISTOGRAM_LINEAR_BITS) - 1u;
     /* The bucket's own digits, with the leading one that every value of its power has. */
-    return (((uint64_t)index - ((uint64_t)shift << BENCH_HISTOGRAM_LINEAR_BITS) + 1u) << shift) -
+    return (((uint64_t)index - ((uint64_t)shift << BENCH_HISTOGRAM_LINEAR_BITS) + 1u)
+            << shift) -
            1u;
 }
 
-uint64_t bench_histogram_percentile(const struct bench_histogram *histogram, double percentile)
+uint64_t bench_histogram_percentile(const struct bench_histogram *histogram,
+                                    double percentile)
 {
     uint64_t wanted;
     uint64_t seen = 0;

@@ -18,8 +18,8 @@
 
 #define BENCH_HISTOGRAM_LINEAR_BITS 7u
 #define BENCH_HISTOGRAM_VALUE_BITS  41u
-#define BENCH_HISTOGRAM_BUCKETS                                                                \
-    ((BENCH_HISTOGRAM_VALUE_BITS - BENCH_HISTOGRAM_LINEAR_BITS + 1u)                           \
+#define BENCH_HISTOGRAM_BUCKETS                                                            \
+    ((BENCH_HISTOGRAM_VALUE_BITS - BENCH_HISTOGRAM_LINEAR_BITS + 1u)                       \
      << BENCH_HISTOGRAM_LINEAR_BITS)
 
 struct bench_histogram {
@@ -57,11 +57,13 @@ static inline void bench_histogram_add(struct bench_histogram *histogram, uint64
     histogram->buckets[bench_histogram_index(ns)]++;
 }
 
-void bench_histogram_merge(struct bench_histogram *into, const struct bench_histogram *from);
+void bench_histogram_merge(struct bench_histogram *into,
+                           const struct bench_histogram *from);
 /* The highest value of bucket `index`. */
 uint64_t bench_histogram_bucket_top(uint32_t index);
 /* The value that `percentile` (0 - 100) of the counted ones do not exceed; 0 when empty. */
-uint64_t bench_histogram_percentile(const struct bench_histogram *histogram, double percentile);
+uint64_t bench_histogram_percentile(const struct bench_histogram *histogram,
+                                    double percentile);
 double bench_histogram_mean(const struct bench_histogram *histogram);
 
 #endif

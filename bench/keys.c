@@ -38,8 +38,8 @@ void bench_zipf_init(struct bench_zipf *zipf, uint64_t count, double theta)
     zipf->alpha = 1.0 / (1.0 - theta);
     zipf->zeta = zipf_zeta(count, theta);
     zipf->second = 1.0 + pow(0.5, theta);
-    zipf->eta = (1.0 - pow(2.0 / (double)count, 1.0 - theta)) /
-                (1.0 - zipf->second / zipf->zeta);
+    zipf->eta =
+        (1.0 - pow(2.0 / (double)count, 1.0 - theta)) / (1.0 - zipf->second / zipf->zeta);
 }
 
 uint64_t bench_zipf_next(const struct bench_zipf *zipf, struct bench_random *random)
@@ -98,7 +98,8 @@ uint64_t bench_walk(uint64_t position, uint64_t count, uint64_t seed)
     if (count <= 1) {
         return 0;
     }
-    /* Each step is a bijection of `bits` bits; steps that leave the range are taken again. */
+    /* Each step is a bijection of `bits` bits; steps that leave the range are taken
+     * again. */
     do {
         at = (at + (seed & mask)) & mask;
         at = (at * odd) & mask;

@@ -2,11 +2,11 @@
  * bench/keys.h - says which record comes next, and what its key looks like.
  *
  * A record is a dense number, its id. A chooser draws ids: uniform, zipfian with the ranks
- * scattered over all ids, latest (zipfian by age), or a hotspot (80 % of the draws on 20 % of
- * the ids). The zipfian draw is Gray et al., "Quickly generating billion-record synthetic
- * databases", SIGMOD 1994, as YCSB (Cooper et al., SoCC 2010) uses it. An id becomes a key
- * either scattered (a bijection, so that neighbours in id are nowhere near in key) or as a
- * zero-padded decimal number.
+ * scattered over all ids, latest (zipfian by age), or a hotspot (80 % of the draws on 20 %
+ * of the ids). The zipfian draw is Gray et al., "Quickly generating billion-record
+ * synthetic databases", SIGMOD 1994, as YCSB (Cooper et al., SoCC 2010) uses it. An id
+ * becomes a key either scattered (a bijection, so that neighbours in id are nowhere near in
+ * key) or as a zero-padded decimal number.
  *
  * Threads:   one chooser per thread; the plans (struct bench_zipf) are read-only once made.
  * Lifetime:  plain data, the caller's.
@@ -26,7 +26,8 @@ struct bench_random {
     uint64_t state[4];
 };
 
-/* Equal (seed, stream) give equal draws; different streams are independent for our purposes. */
+/* Equal (seed, stream) give equal draws; different streams are independent for our
+ * purposes. */
 void bench_random_init(struct bench_random *random, uint64_t seed, uint64_t stream);
 
 /* xoshiro256**, Blackman and Vigna. */
@@ -58,7 +59,8 @@ static inline double bench_random_unit(struct bench_random *random)
     return (double)(bench_random_next(random) >> 11) * 0x1.0p-53;
 }
 
-/* A bijection of 64-bit words that leaves no visible order (the finaliser of splitmix64). */
+/* A bijection of 64-bit words that leaves no visible order (the finaliser of
+ * splitmix64). */
 static inline uint64_t bench_mix(uint64_t word)
 {
     word = (word ^ (word >> 30)) * 0xbf58476d1ce4e5b9u;
@@ -95,7 +97,8 @@ struct bench_chooser {
 #define BENCH_HOTSPOT_IDS_PERCENT   20u
 #define BENCH_HOTSPOT_DRAWS_PERCENT 80u
 
-/* An id below `limit`, the number of records there are now (never less than zipf->count). */
+/* An id below `limit`, the number of records there are now (never less than
+ * zipf->count). */
 uint64_t bench_chooser_next(struct bench_chooser *chooser, uint64_t limit);
 
 /*
@@ -111,6 +114,7 @@ enum bench_key_form {
 
 /* Whether ids 0 .. count - 1 have different keys of this size and form. */
 bool bench_keys_fit(enum bench_key_form form, size_t key_bytes, uint64_t count);
-void bench_key_encode(enum bench_key_form form, uint64_t id, uint8_t *key, size_t key_bytes);
+void bench_key_encode(enum bench_key_form form, uint64_t id, uint8_t *key,
+                      size_t key_bytes);
 
 #endif

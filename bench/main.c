@@ -27,7 +27,7 @@ struct options {
     uint32_t threads[LIST_MAX];
     uint32_t thread_count;
     uint32_t depth;
-    uint32_t batch; /* 0: 64 for multiget, else 1 */
+    uint32_t batch;   /* 0: 64 for multiget, else 1 */
     int distribution; /* enum bench_distribution, or -1: the workload's own */
     int key_form;     /* enum bench_key_form, or -1: the workload's own */
     const struct bench_engine *engines[BENCH_ENGINES_MAX];
@@ -48,7 +48,8 @@ static void usage(FILE *file)
             "usage: warp bench [options]\n"
             "       warp bench --compare A.json B.json\n"
             "\n"
-            "Runs a workload against WarpEngine and, side by side, its peers, and checks every\n"
+            "Runs a workload against WarpEngine and, side by side, its peers, and checks "
+            "every\n"
             "value that is read. Engines in this build: %s\n"
             "\n"
             "work\n"
@@ -58,43 +59,47 @@ static void usage(FILE *file)
         fprintf(file, "      %-18s%s\n", bench_workload_at(i)->name,
                 bench_workload_at(i)->summary);
     }
-    fprintf(file,
-            "  --records N             records in the database (1000000)\n"
-            "  --operations N          end after so many operations ...\n"
-            "  --duration-s S          ... or seconds, whichever comes first (5 if neither is\n"
-            "                          given; fills and deletes end with their records)\n"
-            "  --threads N[,...]       1\n"
-            "  --depth N               1: blocking calls; more: a session with N in flight\n"
-            "  --batch N               writes per atomic batch, keys per multi-get (1; 64)\n"
-            "  --key-bytes N           16\n"
-            "  --value-bytes N         100\n"
-            "  --key-form F            scattered | decimal (fillseq: decimal)\n"
-            "  --distribution D        uniform | zipfian | latest | hotspot (the workload's)\n"
-            "  --theta T               skew of zipfian and latest, 0 < T < 1 (0.99)\n"
-            "  --rate R                open loop: R or poisson:R operations per second, latency\n"
-            "                          from the intended start\n"
-            "  --durability L          memory | interval | commit (commit, as the engine's own)\n"
-            "  --seed N                1\n"
-            "\n"
-            "engines\n"
-            "  --engine E[,...]        default warp; each in a process of its own, in turns\n"
-            "  --repeat N              medians of N runs (1)\n"
-            "  --memory-bytes N        cap on memory (K, M, G allowed; the engine's default)\n"
-            "  --shards N              the engine's default\n"
-            "  --warmup-s S            read for at most so long before the first run (2)\n"
-            "  --fresh                 load a new database for every run\n"
-            "  --path DIR              where to make the databases (./warp-bench)\n"
-            "  --keep                  leave them there\n"
-            "\n"
-            "results\n"
-            "  --verify [quick|full]   full compares every byte, reads all records back at the\n"
-            "                          end, and with one thread knows each version (quick)\n"
-            "  --json FILE             everything, for machines (- is standard output)\n"
-            "  --lines FILE            append one tab-separated line per result\n"
-            "  --hgrm FILE             latencies as HdrHistogram percentile text\n"
-            "  --compare A.json B.json set two results beside each other\n"
-            "\n"
-            "exit: 0 done, 1 wrong data was read, 2 usage, 3 error\n");
+    fprintf(
+        file,
+        "  --records N             records in the database (1000000)\n"
+        "  --operations N          end after so many operations ...\n"
+        "  --duration-s S          ... or seconds, whichever comes first (5 if neither is\n"
+        "                          given; fills and deletes end with their records)\n"
+        "  --threads N[,...]       1\n"
+        "  --depth N               1: blocking calls; more: a session with N in flight\n"
+        "  --batch N               writes per atomic batch, keys per multi-get (1; 64)\n"
+        "  --key-bytes N           16\n"
+        "  --value-bytes N         100\n"
+        "  --key-form F            scattered | decimal (fillseq: decimal)\n"
+        "  --distribution D        uniform | zipfian | latest | hotspot (the workload's)\n"
+        "  --theta T               skew of zipfian and latest, 0 < T < 1 (0.99)\n"
+        "  --rate R                open loop: R or poisson:R operations per second, "
+        "latency\n"
+        "                          from the intended start\n"
+        "  --durability L          memory | interval | commit (commit, as the engine's "
+        "own)\n"
+        "  --seed N                1\n"
+        "\n"
+        "engines\n"
+        "  --engine E[,...]        default warp; each in a process of its own, in turns\n"
+        "  --repeat N              medians of N runs (1)\n"
+        "  --memory-bytes N        cap on memory (K, M, G allowed; the engine's default)\n"
+        "  --shards N              the engine's default\n"
+        "  --warmup-s S            read for at most so long before the first run (2)\n"
+        "  --fresh                 load a new database for every run\n"
+        "  --path DIR              where to make the databases (./warp-bench)\n"
+        "  --keep                  leave them there\n"
+        "\n"
+        "results\n"
+        "  --verify [quick|full]   full compares every byte, reads all records back at "
+        "the\n"
+        "                          end, and with one thread knows each version (quick)\n"
+        "  --json FILE             everything, for machines (- is standard output)\n"
+        "  --lines FILE            append one tab-separated line per result\n"
+        "  --hgrm FILE             latencies as HdrHistogram percentile text\n"
+        "  --compare A.json B.json set two results beside each other\n"
+        "\n"
+        "exit: 0 done, 1 wrong data was read, 2 usage, 3 error\n");
 }
 
 static int complain(const char *flag, const char *value, const char *why)
@@ -103,7 +108,7 @@ static int complain(const char *flag, const char *value, const char *why)
     return EXIT_USAGE;
 }
 
-/* ---- flags ------------------------------------------------------------------------------ */
+/* ---- flags --------------------------------------------------------------------------- */
 
 /* Digits, with K, M or G for powers of 1024 where `units` says so. */
 static bool parse_count(const char *text, bool units, uint64_t low, uint64_t high,
@@ -161,7 +166,8 @@ static int parse_word(const char *text, const char *const *words)
     return -1;
 }
 
-/* The next item of a comma list into `item`; false at the end or when one is empty or long. */
+/* The next item of a comma list into `item`; false at the end or when one is empty or
+ * long. */
 static bool parse_item(const char **at, char *item, size_t bytes, bool *wrong)
 {
     size_t length = strcspn(*at, ",");
@@ -169,7 +175,8 @@ static bool parse_item(const char **at, char *item, size_t bytes, bool *wrong)
     if (**at == '\0') {
         return false;
     }
-    if (length == 0 || length >= bytes || ((*at)[length] == ',' && (*at)[length + 1] == '\0')) {
+    if (length == 0 || length >= bytes ||
+        ((*at)[length] == ',' && (*at)[length + 1] == '\0')) {
         *wrong = true;
         return false;
     }
@@ -189,7 +196,8 @@ static int parse_workloads(struct options *options, const char *text)
         const struct bench_workload *workload = bench_workload_find(item);
 
         if (strcmp(item, "ycsb-e") == 0) {
-            return complain("workload", item, "needs scans, which need ordered maps: not yet");
+            return complain("workload", item,
+                            "needs scans, which need ordered maps: not yet");
         }
         if (workload == NULL) {
             return complain("workload", item, "there is none of this name");
@@ -279,37 +287,37 @@ enum flag {
 };
 
 static const struct option flags[] = {
-    { "workload", required_argument, NULL, FLAG_WORKLOAD },
-    { "records", required_argument, NULL, FLAG_RECORDS },
-    { "operations", required_argument, NULL, FLAG_OPERATIONS },
-    { "duration-s", required_argument, NULL, FLAG_DURATION },
-    { "threads", required_argument, NULL, FLAG_THREADS },
-    { "depth", required_argument, NULL, FLAG_DEPTH },
-    { "batch", required_argument, NULL, FLAG_BATCH },
-    { "key-bytes", required_argument, NULL, FLAG_KEY_BYTES },
-    { "value-bytes", required_argument, NULL, FLAG_VALUE_BYTES },
-    { "key-form", required_argument, NULL, FLAG_KEY_FORM },
-    { "distribution", required_argument, NULL, FLAG_DISTRIBUTION },
-    { "theta", required_argument, NULL, FLAG_THETA },
-    { "rate", required_argument, NULL, FLAG_RATE },
-    { "durability", required_argument, NULL, FLAG_DURABILITY },
-    { "seed", required_argument, NULL, FLAG_SEED },
-    { "engine", required_argument, NULL, FLAG_ENGINE },
-    { "repeat", required_argument, NULL, FLAG_REPEAT },
-    { "memory-bytes", required_argument, NULL, FLAG_MEMORY_BYTES },
-    { "shards", required_argument, NULL, FLAG_SHARDS },
-    { "warmup-s", required_argument, NULL, FLAG_WARMUP },
-    { "fresh", no_argument, NULL, FLAG_FRESH },
-    { "path", required_argument, NULL, FLAG_PATH },
-    { "keep", no_argument, NULL, FLAG_KEEP },
-    { "verify", optional_argument, NULL, FLAG_VERIFY },
-    { "json", required_argument, NULL, FLAG_JSON },
-    { "lines", required_argument, NULL, FLAG_LINES },
-    { "hgrm", required_argument, NULL, FLAG_HGRM },
-    { "compare", required_argument, NULL, FLAG_COMPARE },
-    { "corrupt-one", required_argument, NULL, FLAG_CORRUPT_ONE },
-    { "help", no_argument, NULL, FLAG_HELP },
-    { NULL, 0, NULL, 0 },
+    {"workload", required_argument, NULL, FLAG_WORKLOAD},
+    {"records", required_argument, NULL, FLAG_RECORDS},
+    {"operations", required_argument, NULL, FLAG_OPERATIONS},
+    {"duration-s", required_argument, NULL, FLAG_DURATION},
+    {"threads", required_argument, NULL, FLAG_THREADS},
+    {"depth", required_argument, NULL, FLAG_DEPTH},
+    {"batch", required_argument, NULL, FLAG_BATCH},
+    {"key-bytes", required_argument, NULL, FLAG_KEY_BYTES},
+    {"value-bytes", required_argument, NULL, FLAG_VALUE_BYTES},
+    {"key-form", required_argument, NULL, FLAG_KEY_FORM},
+    {"distribution", required_argument, NULL, FLAG_DISTRIBUTION},
+    {"theta", required_argument, NULL, FLAG_THETA},
+    {"rate", required_argument, NULL, FLAG_RATE},
+    {"durability", required_argument, NULL, FLAG_DURABILITY},
+    {"seed", required_argument, NULL, FLAG_SEED},
+    {"engine", required_argument, NULL, FLAG_ENGINE},
+    {"repeat", required_argument, NULL, FLAG_REPEAT},
+    {"memory-bytes", required_argument, NULL, FLAG_MEMORY_BYTES},
+    {"shards", required_argument, NULL, FLAG_SHARDS},
+    {"warmup-s", required_argument, NULL, FLAG_WARMUP},
+    {"fresh", no_argument, NULL, FLAG_FRESH},
+    {"path", required_argument, NULL, FLAG_PATH},
+    {"keep", no_argument, NULL, FLAG_KEEP},
+    {"verify", optional_argument, NULL, FLAG_VERIFY},
+    {"json", required_argument, NULL, FLAG_JSON},
+    {"lines", required_argument, NULL, FLAG_LINES},
+    {"hgrm", required_argument, NULL, FLAG_HGRM},
+    {"compare", required_argument, NULL, FLAG_COMPARE},
+    {"corrupt-one", required_argument, NULL, FLAG_CORRUPT_ONE},
+    {"help", no_argument, NULL, FLAG_HELP},
+    {NULL, 0, NULL, 0},
 };
 
 static const char *flag_name(int flag)
@@ -340,12 +348,12 @@ static int parse_rate(struct options *options, const char *text)
 /* One flag with its value. 0, EXIT_USAGE, or -1 for --help. */
 static int parse_flag(struct options *options, int flag, const char *text)
 {
-    static const char *const durabilities[] = { "memory", "interval", "commit", NULL };
-    static const char *const distributions[] = { "uniform", "zipfian", "latest", "hotspot",
-                                                 NULL };
-    static const char *const forms[] = { "scattered", "decimal", NULL };
-    static const char *const corruptions[] = { "nothing", "owner",  "edge",  "middle",
-                                               "length",  "missing", "stale", NULL };
+    static const char *const durabilities[] = {"memory", "interval", "commit", NULL};
+    static const char *const distributions[] = {"uniform", "zipfian", "latest", "hotspot",
+                                                NULL};
+    static const char *const forms[] = {"scattered", "decimal", NULL};
+    static const char *const corruptions[] = {"nothing", "owner",   "edge",  "middle",
+                                              "length",  "missing", "stale", NULL};
     struct bench_config *config = &options->config;
     const char *name = flag_name(flag);
     uint64_t number = 0;
@@ -362,7 +370,8 @@ static int parse_flag(struct options *options, int flag, const char *text)
     case FLAG_RATE:
         return parse_rate(options, text);
     case FLAG_RECORDS:
-        if (!parse_count(text, false, 1, (uint64_t)1 << BENCH_VALUE_ID_BITS, &config->records)) {
+        if (!parse_count(text, false, 1, (uint64_t)1 << BENCH_VALUE_ID_BITS,
+                         &config->records)) {
             return complain(name, text, "a number from 1 to 2^40");
         }
         return 0;
@@ -502,12 +511,13 @@ static int options_cells(struct options *options)
 
     for (uint32_t w = 0; w < options->workload_count; w++) {
         const struct bench_workload *workload = options->workloads[w];
-        bool walks = workload->work != BENCH_WORK_MIX &&
-                     workload->work != BENCH_WORK_MULTI_GET;
+        bool walks =
+            workload->work != BENCH_WORK_MIX && workload->work != BENCH_WORK_MULTI_GET;
 
         if (options->batch > 1 && workload->work != BENCH_WORK_MULTI_GET &&
             !bench_workload_batches(workload)) {
-            return complain("batch", workload->name, "only writes and multi-gets come in groups");
+            return complain("batch", workload->name,
+                            "only writes and multi-gets come in groups");
         }
         if (options->depth > 1 &&
             (options->batch > 1 || workload->work == BENCH_WORK_MULTI_GET)) {
@@ -606,7 +616,7 @@ static int options_parse(struct options *options, int argc, char **argv)
     return options_cells(options);
 }
 
-/* ---- running ---------------------------------------------------------------------------- */
+/* ---- running ------------------------------------------------------------------------- */
 
 /* Set by a signal, read between orders. */
 static volatile sig_atomic_t interrupted;
@@ -616,7 +626,8 @@ static void interrupt(int signal_number)
     interrupted = signal_number;
 }
 
-static void progress(const char *format, const char *engine, const char *what, uint32_t number)
+static void progress(const char *format, const char *engine, const char *what,
+                     uint32_t number)
 {
     if (isatty(STDERR_FILENO)) {
         fprintf(stderr, "\r\033[K");
@@ -635,7 +646,8 @@ struct session {
     struct bench_result *result; /* scratch: too big for the stack */
 };
 
-static struct bench_row *session_row(struct session *session, uint32_t cell, uint32_t engine)
+static struct bench_row *session_row(struct session *session, uint32_t cell,
+                                     uint32_t engine)
 {
     return &session->rows[cell * session->options->engine_count + engine];
 }
@@ -650,8 +662,8 @@ static bool session_start(struct session *session, struct bench_side *side, uint
              options->engines[engine]->name, session->directories++);
     memset(session->result, 0, sizeof(*session->result));
     progress("%s: %s", options->engines[engine]->name, "loading", 0);
-    return bench_side_start(side, options->engines[engine], &options->config, cells, cell_count,
-                            path, session->result) == 0 &&
+    return bench_side_start(side, options->engines[engine], &options->config, cells,
+                            cell_count, path, session->result) == 0 &&
            bench_side_load(side, session->result) == 0;
 }
 
@@ -662,7 +674,8 @@ static void session_fresh_cell(struct session *session, uint32_t cell_index)
     const struct bench_cell *cell = &options->config.cells[cell_index];
 
     for (uint32_t repeat = 0; repeat < options->repeats && !interrupted; repeat++) {
-        for (uint32_t engine = 0; engine < options->engine_count && !interrupted; engine++) {
+        for (uint32_t engine = 0; engine < options->engine_count && !interrupted;
+             engine++) {
             struct bench_row *row = session_row(session, cell_index, engine);
             struct bench_side side;
             bool fine;
@@ -673,7 +686,8 @@ static void session_fresh_cell(struct session *session, uint32_t cell_index)
             fine = session_start(session, &side, engine, cell, 1);
             if (fine) {
                 bench_row_add_load(row, session->result);
-                progress("%s: %s, run %u", row->engine->name, cell->workload->name, repeat + 1);
+                progress("%s: %s, run %u", row->engine->name, cell->workload->name,
+                         repeat + 1);
                 fine = bench_side_run(&side, 0, repeat, session->result) == 0;
             }
             if (fine) {
@@ -696,7 +710,7 @@ static void session_shared_cells(struct session *session, const uint32_t *cells,
     const struct options *options = session->options;
     struct bench_side sides[BENCH_ENGINES_MAX];
     struct bench_cell own[BENCH_CELLS_MAX];
-    bool fine[BENCH_ENGINES_MAX] = { false };
+    bool fine[BENCH_ENGINES_MAX] = {false};
 
     for (uint32_t i = 0; i < cell_count; i++) {
         own[i] = options->config.cells[cells[i]];
@@ -723,8 +737,10 @@ static void session_shared_cells(struct session *session, const uint32_t *cells,
                     bench_row_fail(row, "it had failed before");
                     continue;
                 }
-                progress("%s: %s, run %u", row->engine->name, own[i].workload->name, repeat + 1);
-                fine[engine] = bench_side_run(&sides[engine], i, repeat, session->result) == 0;
+                progress("%s: %s, run %u", row->engine->name, own[i].workload->name,
+                         repeat + 1);
+                fine[engine] =
+                    bench_side_run(&sides[engine], i, repeat, session->result) == 0;
                 if (fine[engine]) {
                     bench_row_add_run(row, session->result);
                 } else {
@@ -769,7 +785,7 @@ static void session_run(struct session *session)
     progress(NULL, "", "", 0);
 }
 
-/* ---- results ---------------------------------------------------------------------------- */
+/* ---- results ------------------------------------------------------------------------- */
 
 static int write_json(const struct bench_report *report, const char *name)
 {
@@ -864,16 +880,16 @@ static int run(const struct options *options)
 {
     uint32_t count = options->config.cell_count * options->engine_count;
     struct bench_environment environment;
-    struct session session = { .options = options };
-    struct bench_report report = { .config = &options->config,
-                                   .environment = &environment,
-                                   .engine_count = options->engine_count,
-                                   .repeats = options->repeats };
-    struct sigaction action = { .sa_handler = interrupt };
+    struct session session = {.options = options};
+    struct bench_report report = {.config = &options->config,
+                                  .environment = &environment,
+                                  .engine_count = options->engine_count,
+                                  .repeats = options->repeats};
+    struct sigaction action = {.sa_handler = interrupt};
     struct sigaction old_interrupt;
     struct sigaction old_terminate;
     struct sigaction old_pipe;
-    struct sigaction ignore = { .sa_handler = SIG_IGN };
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
     char directory[512];
     bool made = mkdir(options->path, 0777) == 0;
     int rc = EXIT_ERROR;

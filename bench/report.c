@@ -13,19 +13,19 @@ struct metric {
 };
 
 static const struct metric metrics[BENCH_METRIC_COUNT] = {
-    [BENCH_METRIC_RATE] = { "operations_per_second", "thousand op/s", 1e-3 },
-    [BENCH_METRIC_MEAN] = { "mean", "latency mean, us", 1e-3 },
-    [BENCH_METRIC_P50] = { "p50", "  p50", 1e-3 },
-    [BENCH_METRIC_P90] = { "p90", "  p90", 1e-3 },
-    [BENCH_METRIC_P99] = { "p99", "  p99", 1e-3 },
-    [BENCH_METRIC_P999] = { "p99_9", "  p99.9", 1e-3 },
-    [BENCH_METRIC_P9999] = { "p99_99", "  p99.99", 1e-3 },
-    [BENCH_METRIC_MAX] = { "max", "  max", 1e-3 },
-    [BENCH_METRIC_CPU] = { "cpu_seconds_per_million_operations", "CPU s / million op", 1.0 },
-    [BENCH_METRIC_SETTLE_CPU] = { "settle_cpu_seconds_per_million_operations",
-                                  "  and afterwards", 1.0 },
-    [BENCH_METRIC_RSS] = { "peak_rss_bytes", "peak RSS, MiB", 1.0 / MIB },
-    [BENCH_METRIC_DISK] = { "disk_bytes", "on disk, MiB", 1.0 / MIB },
+    [BENCH_METRIC_RATE] = {"operations_per_second", "thousand op/s", 1e-3},
+    [BENCH_METRIC_MEAN] = {"mean", "latency mean, us", 1e-3},
+    [BENCH_METRIC_P50] = {"p50", "  p50", 1e-3},
+    [BENCH_METRIC_P90] = {"p90", "  p90", 1e-3},
+    [BENCH_METRIC_P99] = {"p99", "  p99", 1e-3},
+    [BENCH_METRIC_P999] = {"p99_9", "  p99.9", 1e-3},
+    [BENCH_METRIC_P9999] = {"p99_99", "  p99.99", 1e-3},
+    [BENCH_METRIC_MAX] = {"max", "  max", 1e-3},
+    [BENCH_METRIC_CPU] = {"cpu_seconds_per_million_operations", "CPU s / million op", 1.0},
+    [BENCH_METRIC_SETTLE_CPU] = {"settle_cpu_seconds_per_million_operations",
+                                 "  and afterwards", 1.0},
+    [BENCH_METRIC_RSS] = {"peak_rss_bytes", "peak RSS, MiB", 1.0 / MIB},
+    [BENCH_METRIC_DISK] = {"disk_bytes", "on disk, MiB", 1.0 / MIB},
 };
 
 const char *bench_metric_name(enum bench_metric metric)
@@ -42,8 +42,8 @@ void bench_metric_format(enum bench_metric metric, double figure, char *out, siz
 {
     double shown = figure * metrics[metric].scale;
 
-    snprintf(out, bytes, "%.*f", shown < 0.995 ? 3 : (shown < 99.95 ? 2 : (shown < 999.5 ? 1 : 0)),
-             shown);
+    snprintf(out, bytes, "%.*f",
+             shown < 0.995 ? 3 : (shown < 99.95 ? 2 : (shown < 999.5 ? 1 : 0)), shown);
 }
 
 const char *bench_durability_name(enum bench_durability durability)
@@ -74,7 +74,7 @@ const char *bench_distribution_name(enum bench_distribution distribution)
     return "?";
 }
 
-/* ---- rows ------------------------------------------------------------------------------- */
+/* ---- rows ---------------------------------------------------------------------------- */
 
 void bench_row_begin(struct bench_row *row, const struct bench_engine *engine,
                      const struct bench_cell *cell)
@@ -198,7 +198,8 @@ double bench_row_median(const struct bench_row *row, enum bench_metric metric)
                           : (sorted[count / 2 - 1] + sorted[count / 2]) / 2.0;
 }
 
-static double row_extreme(const struct bench_row *row, enum bench_metric metric, bool largest)
+static double row_extreme(const struct bench_row *row, enum bench_metric metric,
+                          bool largest)
 {
     double extreme = row->repeat_count > 0 ? row->figures[metric][0] : 0.0;
 
@@ -212,7 +213,7 @@ static double row_extreme(const struct bench_row *row, enum bench_metric metric,
     return extreme;
 }
 
-/* ---- for people ------------------------------------------------------------------------- */
+/* ---- for people ---------------------------------------------------------------------- */
 
 #define COLUMN_LABEL 22
 #define COLUMN_BYTES 14
@@ -221,7 +222,8 @@ static double row_extreme(const struct bench_row *row, enum bench_metric metric,
 static const char *grouped(uint64_t number, char *out)
 {
     char digits[24];
-    size_t count = (size_t)snprintf(digits, sizeof(digits), "%llu", (unsigned long long)number);
+    size_t count =
+        (size_t)snprintf(digits, sizeof(digits), "%llu", (unsigned long long)number);
     size_t at = 0;
 
     for (size_t i = 0; i < count; i++) {
@@ -245,7 +247,8 @@ static void text_environment(const struct bench_report *report, FILE *file)
             environment->filesystem, environment->huge_pages);
     if (environment->sync_p50_ns != 0) {
         fprintf(file, "disk        durable 4 KiB write: p50 %.0f us, p99 %.0f us\n",
-                (double)environment->sync_p50_ns / 1e3, (double)environment->sync_p99_ns / 1e3);
+                (double)environment->sync_p50_ns / 1e3,
+                (double)environment->sync_p99_ns / 1e3);
     } else {
         fprintf(file, "disk        O_DIRECT is refused: no probe of its sync\n");
     }
@@ -268,8 +271,8 @@ static void text_ratio(FILE *file, double ours, double theirs)
     fprintf(file, "%*s", COLUMN_BYTES, text);
 }
 
-static void text_metric(const struct bench_row *rows, uint32_t count, enum bench_metric metric,
-                        FILE *file)
+static void text_metric(const struct bench_row *rows, uint32_t count,
+                        enum bench_metric metric, FILE *file)
 {
     char text[32];
 
@@ -278,12 +281,14 @@ static void text_metric(const struct bench_row *rows, uint32_t count, enum bench
         if (rows[i].repeat_count == 0) {
             snprintf(text, sizeof(text), "failed");
         } else {
-            bench_metric_format(metric, bench_row_median(&rows[i], metric), text, sizeof(text));
+            bench_metric_format(metric, bench_row_median(&rows[i], metric), text,
+                                sizeof(text));
         }
         fprintf(file, "%*s", COLUMN_BYTES, text);
     }
     for (uint32_t i = 1; i < count; i++) {
-        text_ratio(file, bench_row_median(&rows[0], metric), bench_row_median(&rows[i], metric));
+        text_ratio(file, bench_row_median(&rows[0], metric),
+                   bench_row_median(&rows[i], metric));
     }
     fputc('\n', file);
 }
@@ -307,7 +312,8 @@ static void text_kinds(const struct bench_row *rows, uint32_t count, FILE *file)
 
             snprintf(text, sizeof(text), "%.2f/%.1f",
                      (double)bench_histogram_percentile(&rows[i].latency[kind], 50.0) / 1e3,
-                     (double)bench_histogram_percentile(&rows[i].latency[kind], 99.0) / 1e3);
+                     (double)bench_histogram_percentile(&rows[i].latency[kind], 99.0) /
+                         1e3);
             fprintf(file, "%*s", COLUMN_BYTES, text);
         }
         fprintf(file, "  p50/p99, us\n");
@@ -328,9 +334,9 @@ static void text_cell(const struct bench_report *report, uint32_t cell_index, FI
         fprintf(file, " %.2f", config->theta);
     }
     fprintf(file, "; durability %s\n", bench_durability_name(config->durability));
-    fprintf(file, "  %s records of %zu + %zu bytes; %u thread%s", grouped(config->records, number),
-            config->key_bytes, config->value_bytes, cell->threads,
-            cell->threads == 1 ? "" : "s");
+    fprintf(file, "  %s records of %zu + %zu bytes; %u thread%s",
+            grouped(config->records, number), config->key_bytes, config->value_bytes,
+            cell->threads, cell->threads == 1 ? "" : "s");
     if (cell->depth > 1) {
         fprintf(file, ", %u in flight each", cell->depth);
     }
@@ -351,7 +357,8 @@ static void text_cell(const struct bench_report *report, uint32_t cell_index, FI
     for (uint32_t i = 1; i < count; i++) {
         char text[32];
 
-        snprintf(text, sizeof(text), "%.5s/%.7s", rows[0].engine->name, rows[i].engine->name);
+        snprintf(text, sizeof(text), "%.5s/%.7s", rows[0].engine->name,
+                 rows[i].engine->name);
         fprintf(file, "%*s", COLUMN_BYTES, text);
     }
     fputc('\n', file);
@@ -396,10 +403,12 @@ static void text_cell(const struct bench_report *report, uint32_t cell_index, FI
                     row->engine->name);
         }
         if (config->rate > 0.0 && i == 0) {
-            fprintf(file, "note: CPU time has the driver's own waiting for the next due time in it\n");
+            fprintf(file, "note: CPU time has the driver's own waiting for the next due "
+                          "time in it\n");
         }
         if (row->unissued > 0) {
-            fprintf(file, "note: %s fell behind the rate: %s operations were never started\n",
+            fprintf(file,
+                    "note: %s fell behind the rate: %s operations were never started\n",
                     row->engine->name, grouped(row->unissued, number));
         }
         if (row->failed) {
@@ -441,7 +450,8 @@ void bench_report_text(const struct bench_report *report, FILE *file)
                 fault = row->fault;
             }
         }
-        fprintf(file, "verified, %s (%s): %s values read and right", report->rows[i].engine->name,
+        fprintf(file, "verified, %s (%s): %s values read and right",
+                report->rows[i].engine->name,
                 report->config->verify_full ? "every byte" : "owner, version, both ends",
                 grouped(checked, number));
         if (wrong > 0) {
@@ -451,7 +461,7 @@ void bench_report_text(const struct bench_report *report, FILE *file)
     }
 }
 
-/* ---- for machines ----------------------------------------------------------------------- */
+/* ---- for machines -------------------------------------------------------------------- */
 
 static void json_string(FILE *file, const char *text)
 {
@@ -481,17 +491,18 @@ static void json_histogram(FILE *file, const char *name,
                            const struct bench_histogram *histogram)
 {
     json_string(file, name);
-    fprintf(file,
-            ": {\"count\": %llu, \"mean\": %.1f, \"min\": %llu, \"p50\": %llu, \"p90\": %llu, "
-            "\"p99\": %llu, \"p99_9\": %llu, \"p99_99\": %llu, \"max\": %llu}",
-            (unsigned long long)histogram->count, bench_histogram_mean(histogram),
-            (unsigned long long)(histogram->count > 0 ? histogram->min_ns : 0),
-            (unsigned long long)bench_histogram_percentile(histogram, 50.0),
-            (unsigned long long)bench_histogram_percentile(histogram, 90.0),
-            (unsigned long long)bench_histogram_percentile(histogram, 99.0),
-            (unsigned long long)bench_histogram_percentile(histogram, 99.9),
-            (unsigned long long)bench_histogram_percentile(histogram, 99.99),
-            (unsigned long long)histogram->max_ns);
+    fprintf(
+        file,
+        ": {\"count\": %llu, \"mean\": %.1f, \"min\": %llu, \"p50\": %llu, \"p90\": %llu, "
+        "\"p99\": %llu, \"p99_9\": %llu, \"p99_99\": %llu, \"max\": %llu}",
+        (unsigned long long)histogram->count, bench_histogram_mean(histogram),
+        (unsigned long long)(histogram->count > 0 ? histogram->min_ns : 0),
+        (unsigned long long)bench_histogram_percentile(histogram, 50.0),
+        (unsigned long long)bench_histogram_percentile(histogram, 90.0),
+        (unsigned long long)bench_histogram_percentile(histogram, 99.0),
+        (unsigned long long)bench_histogram_percentile(histogram, 99.9),
+        (unsigned long long)bench_histogram_percentile(histogram, 99.99),
+        (unsigned long long)histogram->max_ns);
 }
 
 static void json_environment(const struct bench_environment *environment, FILE *file)
@@ -531,8 +542,8 @@ static void json_configuration(const struct bench_report *report, FILE *file)
             "    \"repeats\": %u\n  },\n",
             (unsigned long long)config->records, (unsigned long long)config->operations,
             (double)config->duration_ns / 1e9, (double)config->warmup_ns / 1e9,
-            config->key_bytes, config->value_bytes, bench_durability_name(config->durability),
-            config->theta, config->rate,
+            config->key_bytes, config->value_bytes,
+            bench_durability_name(config->durability), config->theta, config->rate,
             config->rate > 0.0 ? (config->poisson ? "poisson" : "fixed") : "closed",
             (unsigned long long)config->seed, config->verify_full ? "full" : "quick",
             (unsigned long long)config->memory_bytes, config->shards, report->repeats);
@@ -574,7 +585,8 @@ static void json_row(const struct bench_row *row, FILE *file)
     for (uint32_t kind = 0, written = 0; kind < BENCH_KIND_COUNT; kind++) {
         if (row->latency[kind].count > 0) {
             fputs(written++ > 0 ? ",\n        " : "\n        ", file);
-            json_histogram(file, bench_kind_name((enum bench_kind)kind), &row->latency[kind]);
+            json_histogram(file, bench_kind_name((enum bench_kind)kind),
+                           &row->latency[kind]);
         }
     }
     fputs("\n      },\n      ", file);
@@ -587,21 +599,23 @@ static void json_row(const struct bench_row *row, FILE *file)
         fprintf(file, ",\n      \"%s\": %.0f", metrics[metric].name,
                 bench_row_median(row, (enum bench_metric)metric));
     }
-    fprintf(file,
-            ",\n      \"load_peak_rss_bytes\": %llu,\n      \"base_rss_bytes\": %llu,\n"
-            "      \"key_value_bytes\": %llu,\n      \"load_records\": %llu,\n"
-            "      \"load_s\": %.6f,\n      \"load_cpu_s\": %.6f,\n      \"unissued\": %llu,\n"
-            "      \"again\": %llu,\n",
-            (unsigned long long)row->load_peak_rss_bytes,
-            (unsigned long long)row->base_rss_bytes, (unsigned long long)row->live_bytes,
-            (unsigned long long)row->load_records, (double)row->load_ns / 1e9,
-            (double)row->load_cpu_ns / 1e9, (unsigned long long)row->unissued,
-            (unsigned long long)row->again);
-    fprintf(file,
-            "      \"verified\": {\"right\": %llu, \"mismatched\": %llu, \"missing\": %llu, "
-            "\"stale\": %llu, ",
-            (unsigned long long)row->checked, (unsigned long long)row->mismatched,
-            (unsigned long long)row->missing, (unsigned long long)row->stale);
+    fprintf(
+        file,
+        ",\n      \"load_peak_rss_bytes\": %llu,\n      \"base_rss_bytes\": %llu,\n"
+        "      \"key_value_bytes\": %llu,\n      \"load_records\": %llu,\n"
+        "      \"load_s\": %.6f,\n      \"load_cpu_s\": %.6f,\n      \"unissued\": %llu,\n"
+        "      \"again\": %llu,\n",
+        (unsigned long long)row->load_peak_rss_bytes,
+        (unsigned long long)row->base_rss_bytes, (unsigned long long)row->live_bytes,
+        (unsigned long long)row->load_records, (double)row->load_ns / 1e9,
+        (double)row->load_cpu_ns / 1e9, (unsigned long long)row->unissued,
+        (unsigned long long)row->again);
+    fprintf(
+        file,
+        "      \"verified\": {\"right\": %llu, \"mismatched\": %llu, \"missing\": %llu, "
+        "\"stale\": %llu, ",
+        (unsigned long long)row->checked, (unsigned long long)row->mismatched,
+        (unsigned long long)row->missing, (unsigned long long)row->stale);
     json_text(file, "first", row->fault);
     fputs("}\n    }", file);
 }
@@ -610,7 +624,8 @@ int bench_report_json(const struct bench_report *report, FILE *file)
 {
     uint32_t count = report->config->cell_count * report->engine_count;
 
-    fprintf(file, "{\n  \"version\": %d,\n  \"tool\": \"warp bench\",\n  ", BENCH_JSON_VERSION);
+    fprintf(file, "{\n  \"version\": %d,\n  \"tool\": \"warp bench\",\n  ",
+            BENCH_JSON_VERSION);
     json_text(file, "time", report->environment->time);
     fputs(",\n", file);
     json_configuration(report, file);
@@ -634,8 +649,8 @@ int bench_report_lines(const struct bench_report *report, FILE *file)
 
         fprintf(file, "%s\t%u\t%u\t%u\t%s\t%llu\t%s\t%s", row->cell->workload->name,
                 row->cell->threads, row->depth, row->cell->batch,
-                bench_durability_name(config->durability), (unsigned long long)config->records,
-                row->engine->name,
+                bench_durability_name(config->durability),
+                (unsigned long long)config->records, row->engine->name,
                 row->failed                                       ? "failed"
                 : row->mismatched + row->missing + row->stale > 0 ? "wrong"
                                                                   : "ok");
@@ -680,10 +695,12 @@ int bench_report_hgrm(const struct bench_row *row, FILE *file)
         if (below >= all->count) {
             break;
         }
-        fprintf(file, "%12.3f %2.12f %10llu %14.2f\n", (double)value / 1e3, percentile / 100.0,
-                (unsigned long long)below, 100.0 / (100.0 - percentile));
+        fprintf(file, "%12.3f %2.12f %10llu %14.2f\n", (double)value / 1e3,
+                percentile / 100.0, (unsigned long long)below,
+                100.0 / (100.0 - percentile));
         /* Five steps per halving of what is left, as HdrHistogram prints it. */
-        percentile += 100.0 / (5.0 * pow(2.0, floor(log2(100.0 / (100.0 - percentile))) + 1.0));
+        percentile +=
+            100.0 / (5.0 * pow(2.0, floor(log2(100.0 / (100.0 - percentile))) + 1.0));
         if (percentile >= 100.0) {
             break;
         }
@@ -692,8 +709,8 @@ int bench_report_hgrm(const struct bench_row *row, FILE *file)
             (unsigned long long)all->count);
     fprintf(file, "#[Mean    = %12.3f, StdDeviation   = %12.3f]\n", mean / 1e3,
             all->count > 0 ? sqrt(square_sum / (double)all->count) / 1e3 : 0.0);
-    fprintf(file, "#[Max     = %12.3f, Total count    = %12llu]\n", (double)all->max_ns / 1e3,
-            (unsigned long long)all->count);
+    fprintf(file, "#[Max     = %12.3f, Total count    = %12llu]\n",
+            (double)all->max_ns / 1e3, (unsigned long long)all->count);
     fprintf(file, "#[Buckets = %12u, SubBuckets     = %12u]\n",
             BENCH_HISTOGRAM_VALUE_BITS - BENCH_HISTOGRAM_LINEAR_BITS,
             1u << BENCH_HISTOGRAM_LINEAR_BITS);

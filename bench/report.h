@@ -1,9 +1,10 @@
 /*
  * bench/report.h - adds up repeats and tells the result, to people and to machines.
  *
- * A row is one engine at one cell (workload and threads) over all repeats; each figure of it
- * is the median of the repeats. The table for people and the JSON have the same data; --hgrm
- * is the "percentile" text of HdrHistogram, which common plotters read, in microseconds.
+ * A row is one engine at one cell (workload and threads) over all repeats; each figure of
+ * it is the median of the repeats. The table for people and the JSON have the same data;
+ * --hgrm is the "percentile" text of HdrHistogram, which common plotters read, in
+ * microseconds.
  *
  * Threads:   one.
  * Lifetime:  rows are the caller's; zero bytes, then bench_row_begin(), are a row.

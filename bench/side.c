@@ -92,7 +92,8 @@ static void side_child(struct bench_side *side, int orders, int results)
             bench_subject_load(subject, result);
             break;
         case SIDE_RUN:
-            bench_subject_run(subject, &side->cells[order.cell_index], order.repeat, result);
+            bench_subject_run(subject, &side->cells[order.cell_index], order.repeat,
+                              result);
             break;
         case SIDE_FINISH:
             bench_subject_finish(&subject, result);
@@ -110,8 +111,8 @@ int bench_side_start(struct bench_side *side, const struct bench_engine *engine,
                      const struct bench_config *config, const struct bench_cell *cells,
                      uint32_t cell_count, const char *path, struct bench_result *result)
 {
-    int orders[2] = { -1, -1 };
-    int results[2] = { -1, -1 };
+    int orders[2] = {-1, -1};
+    int results[2] = {-1, -1};
     pid_t parent = getpid();
 
     memset(side, 0, sizeof(*side));
@@ -182,8 +183,10 @@ static int side_lost(struct bench_side *side, struct bench_result *result)
         snprintf(result->message, sizeof(result->message), "%s: its process died: %s",
                  side->engine->name, strsignal(WTERMSIG(status)));
     } else {
-        snprintf(result->message, sizeof(result->message), "%s: interrupted, or its process "
-                 "ended without an answer", side->engine->name);
+        snprintf(result->message, sizeof(result->message),
+                 "%s: interrupted, or its process "
+                 "ended without an answer",
+                 side->engine->name);
     }
     return -1;
 }
@@ -191,7 +194,7 @@ static int side_lost(struct bench_side *side, struct bench_result *result)
 static int side_do(struct bench_side *side, enum side_verb verb, uint32_t cell_index,
                    uint32_t repeat, struct bench_result *result)
 {
-    struct side_order order = { verb, cell_index, repeat };
+    struct side_order order = {verb, cell_index, repeat};
 
     if (!side_write(side->orders, &order, sizeof(order)) ||
         !side_read(side->results, result, sizeof(*result))) {

@@ -2,8 +2,8 @@
  * bench/side.h - keeps one engine in a process of its own and gives it orders.
  *
  * Each engine lives in a forked child, so that memory, CPU time and crashes are its own and
- * engines can take turns (A B A B) without being loaded again. Orders go down one pipe, results
- * come up another. A child dies with its parent.
+ * engines can take turns (A B A B) without being loaded again. Orders go down one pipe,
+ * results come up another. A child dies with its parent.
  *
  * Threads:   one, which must be the process's only one when start forks.
  * Lifetime:  start / stop are a pair; stop ends the child, by force if need be.

@@ -29,8 +29,8 @@ void bench_values_fini(struct bench_values *values)
     values->pattern = NULL;
 }
 
-bool bench_value_check_full(const struct bench_values *values, const void *data, size_t bytes,
-                            uint64_t id, uint32_t *version)
+bool bench_value_check_full(const struct bench_values *values, const void *data,
+                            size_t bytes, uint64_t id, uint32_t *version)
 {
     const uint8_t *at = data;
     uint64_t word = 0;

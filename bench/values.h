@@ -1,8 +1,8 @@
 /*
  * bench/values.h - makes values that say whose they are, and checks that they still do.
  *
- * A value begins with one word: the record's id (40 bits) and a version (24 bits). The rest is
- * a stretch of a fixed random pattern whose place follows from that word:
+ * A value begins with one word: the record's id (40 bits) and a version (24 bits). The rest
+ * is a stretch of a fixed random pattern whose place follows from that word:
  *
  *     | id, 5 bytes | version, 3 bytes | pattern[place(id, version)] ... |
  *
@@ -14,8 +14,8 @@
  * Units:     bytes.
  * Ordering:  none.
  * Errors:    init returns -1 without memory.
- * Cost:      fill is a copy of the value; the quick check looks at 24 bytes, the full one at
- *            all of them.
+ * Cost:      fill is a copy of the value; the quick check looks at 24 bytes, the full one
+ *            at all of them.
  */
 #ifndef BENCH_VALUES_H
 #define BENCH_VALUES_H
@@ -61,9 +61,10 @@ static inline void bench_value_fill(const struct bench_values *values, uint8_t *
     memcpy(out + 8, bench_value_pattern(values, word), values->value_bytes - 8);
 }
 
-/* Whether `data` is some version of record `id`; *version gets which (0 for short values). */
-bool bench_value_check_full(const struct bench_values *values, const void *data, size_t bytes,
-                            uint64_t id, uint32_t *version);
+/* Whether `data` is some version of record `id`; *version gets which (0 for short
+ * values). */
+bool bench_value_check_full(const struct bench_values *values, const void *data,
+                            size_t bytes, uint64_t id, uint32_t *version);
 
 static inline bool bench_value_check(const struct bench_values *values, const void *data,
                                      size_t bytes, uint64_t id, uint32_t *version)

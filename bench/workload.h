@@ -1,7 +1,8 @@
 /*
  * bench/workload.h - the named mixes of work.
  *
- * The letters are YCSB's core workloads (Cooper et al., SoCC 2010), the long names db_bench's.
+ * The letters are YCSB's core workloads (Cooper et al., SoCC 2010), the long names
+ * db_bench's.
  *
  * Threads:   constant tables; any thread.
  * Lifetime:  static.
@@ -19,7 +20,7 @@
 #include "bench/keys.h"
 
 enum bench_work {
-    BENCH_WORK_MIX,             /* gets, puts, inserts and read-modify-writes by their shares */
+    BENCH_WORK_MIX, /* gets, puts, inserts and read-modify-writes by their shares */
     BENCH_WORK_FILL_SEQUENTIAL, /* each record once, in key order; nothing is loaded */
     BENCH_WORK_FILL_RANDOM,     /* each record once, scattered; nothing is loaded */
     BENCH_WORK_DELETE_RANDOM,   /* removes each record once, scattered */

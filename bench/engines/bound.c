@@ -2,9 +2,9 @@
 
 /*
  * The honest ceiling: a bare hash table in memory, sized in advance, without log, growth,
- * expiry, memory reclamation or any promise. What an engine loses against it is the price of
- * being one. A sequence lock per bucket is all the safety it has, so that what two threads do
- * to one record can be verified at all.
+ * expiry, memory reclamation or any promise. What an engine loses against it is the price
+ * of being one. A sequence lock per bucket is all the safety it has, so that what two
+ * threads do to one record can be verified at all.
  *
  *   bucket, 64 bytes:  | lock, 8 | 7 x (tag 16 bits, record pointer 48 bits) |
  *   a full bucket's last entry points to another bucket, under the lock of the first
@@ -18,10 +18,10 @@
 
 #include "bench/keys.h"
 
-#define BOUND_ENTRIES       7u
-#define BOUND_POINTER_MASK  (((uint64_t)1 << 48) - 1u)
-#define BOUND_CHAIN_TAG     0xffffu /* no record has it */
-#define BOUND_CHUNK_BYTES   ((size_t)1 << 20)
+#define BOUND_ENTRIES      7u
+#define BOUND_POINTER_MASK (((uint64_t)1 << 48) - 1u)
+#define BOUND_CHAIN_TAG    0xffffu /* no record has it */
+#define BOUND_CHUNK_BYTES  ((size_t)1 << 20)
 
 struct bound_bucket {
     /* Odd while a writer is inside. Readers: acquire load before, acquire fence and relaxed
@@ -108,9 +108,10 @@ static void bound_describe(void *handle, char *out, size_t bytes)
 {
     struct bound *db = handle;
 
-    snprintf(out, bytes,
-             "bare hash in memory, %llu buckets, no log and no safety at any level: a ceiling",
-             (unsigned long long)db->bucket_count);
+    snprintf(
+        out, bytes,
+        "bare hash in memory, %llu buckets, no log and no safety at any level: a ceiling",
+        (unsigned long long)db->bucket_count);
 }
 
 static int bound_nothing(void *handle)
@@ -212,10 +213,9 @@ static void bound_lock(struct bound_bucket *bucket)
         uint64_t lock = atomic_load_explicit(&bucket->lock, memory_order_relaxed);
 
         /* Acquire: pairs with the release in bound_unlock. */
-        if ((lock & 1u) == 0 &&
-            atomic_compare_exchange_weak_explicit(&bucket->lock, &lock, lock + 1,
-                                                  memory_order_acquire,
-                                                  memory_order_relaxed)) {
+        if ((lock & 1u) == 0 && atomic_compare_exchange_weak_explicit(
+                                    &bucket->lock, &lock, lock + 1, memory_order_acquire,
+                                    memory_order_relaxed)) {
             /* Readers that see our bytes must see the odd lock: pairs with their fence. */
             atomic_thread_fence(memory_order_release);
             return;
@@ -239,8 +239,8 @@ static void *bound_reserve(struct bound_thread *thread, size_t bytes, size_t ali
     if (thread->chunk == NULL || thread->chunk_left < bytes + skip) {
         size_t chunk = bytes > BOUND_CHUNK_BYTES ? bytes : BOUND_CHUNK_BYTES;
 
-        thread->chunk = mmap(NULL, chunk, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-                             -1, 0);
+        thread->chunk =
+            mmap(NULL, chunk, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (thread->chunk == MAP_FAILED) {
             thread->chunk = NULL;
             return NULL;
@@ -282,7 +282,8 @@ static int bound_insert(struct bound_thread *thread, uint64_t tag, struct bench_
                               atomic_load_explicit(last, memory_order_relaxed),
                               memory_order_relaxed);
         free_entry = &more->entries[1];
-        atomic_store_explicit(last, (uint64_t)BOUND_CHAIN_TAG << 48 | (uint64_t)(uintptr_t)more,
+        atomic_store_explicit(last,
+                              (uint64_t)BOUND_CHAIN_TAG << 48 | (uint64_t)(uintptr_t)more,
                               memory_order_release);
     }
     /* Release: pairs with the acquire fence of a reader that follows the pointer. */
@@ -373,7 +374,8 @@ static int bound_remove(void *handle, struct bench_slice key)
     bound_lock(bucket);
     entry = bound_find(bucket, key, bound_tag(hash), NULL, NULL);
     if (entry != NULL) {
-        atomic_store_explicit(entry, 0, memory_order_relaxed); /* the lock's release covers it */
+        atomic_store_explicit(entry, 0,
+                              memory_order_relaxed); /* the lock's release covers it */
     }
     bound_unlock(bucket);
     return entry != NULL ? BENCH_DONE : BENCH_ABSENT;
@@ -383,7 +385,7 @@ static int bound_modify(void *handle, struct bench_slice key, bench_modifier mod
                         void *context)
 {
     struct bench_value old;
-    struct bench_slice value = { NULL, 0 };
+    struct bench_slice value = {NULL, 0};
     int rc = bound_get(handle, key, &old);
 
     if (rc != BENCH_DONE) {
@@ -417,7 +419,8 @@ static int bound_multi_get(void *handle, const struct bench_slice *keys, uint32_
                     atomic_load_explicit(&bucket->entries[slot], memory_order_relaxed);
 
                 if (entry >> 48 == bound_tag(hashes[i - begin])) {
-                    const char *record = (const char *)(uintptr_t)(entry & BOUND_POINTER_MASK);
+                    const char *record =
+                        (const char *)(uintptr_t)(entry & BOUND_POINTER_MASK);
 
                     __builtin_prefetch(record);
                     __builtin_prefetch(record + 64);

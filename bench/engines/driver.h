@@ -1,16 +1,18 @@
 /*
  * bench/engines/driver.h - the one table through which the benchmark drives every engine.
  *
- * The same loop, keys, values and checks run against each engine; only these functions differ.
- * An engine is compiled in when its library is there (WARP_BENCH_ROCKSDB, WARP_BENCH_LMDB).
+ * The same loop, keys, values and checks run against each engine; only these functions
+ * differ. An engine is compiled in when its library is there (WARP_BENCH_ROCKSDB,
+ * WARP_BENCH_LMDB).
  *
- * Threads:   open, close, begin, end and settle by the main thread of the engine's process; a
- *            thread handle by the thread that made it.
- * Lifetime:  open / close and thread_create / thread_destroy are pairs. What get and multi_get
- *            lend ends with release / release_many, before the thread's next call.
+ * Threads:   open, close, begin, end and settle by the main thread of the engine's process;
+ *            a thread handle by the thread that made it.
+ * Lifetime:  open / close and thread_create / thread_destroy are pairs. What get and
+ *            multi_get lend ends with release / release_many, before the thread's next
+ *            call.
  * Units:     bytes, nanoseconds.
- * Ordering:  a write has its durability when the call that made it returns (or, in a session,
- *            when its completion is polled).
+ * Ordering:  a write has its durability when the call that made it returns (or, in a
+ *            session, when its completion is polled).
  * Errors:    an enum bench_answer, or < 0; explain() puts an error into words.
  * Cost:      one indirect call per operation.
  */
@@ -87,7 +89,8 @@ struct bench_engine {
     void (*version)(void *db, char *out, size_t bytes);
     /* How it was configured, for the report. */
     void (*describe)(void *db, char *out, size_t bytes);
-    /* Around every stretch that writes: background syncing for BENCH_INTERVAL lives in it. */
+    /* Around every stretch that writes: background syncing for BENCH_INTERVAL lives in
+     * it. */
     int (*begin)(void *db);
     int (*end)(void *db);
     /* Push out what is pending and wait for background work, so that others have quiet. */

@@ -1,5 +1,6 @@
 /*
- * bench/engines/ticker.h - calls a function every so many milliseconds on a thread of its own.
+ * bench/engines/ticker.h - calls a function every so many milliseconds on a thread of its
+ * own.
  *
  * The peers have no "durable about every 100 ms"; this gives it to them.
  *

@@ -32,8 +32,8 @@ struct adapter_thread {
     struct warp_batch *batch;
     uint8_t *buffer;
     size_t buffer_bytes;
-    struct warp_slice *keys;      /* owner->group */
-    struct warp_value *values;    /* owner->group, or what a session has on loan */
+    struct warp_slice *keys;   /* owner->group */
+    struct warp_value *values; /* owner->group, or what a session has on loan */
     struct warp_request *requests;
     struct warp_completion *completions;
 };
@@ -50,11 +50,12 @@ static void adapter_explain(void *handle, int rc, char *out, size_t bytes)
     char cause[192] = "";
 
     warp_failure(db->db, cause, sizeof(cause));
-    snprintf(out, bytes, "%s%s%s", warp_error_text(rc), cause[0] != '\0' ? ": " : "", cause);
+    snprintf(out, bytes, "%s%s%s", warp_error_text(rc), cause[0] != '\0' ? ": " : "",
+             cause);
 }
 
 static int adapter_open(const struct bench_setup *setup, void **handle, char *message,
-                            size_t message_bytes)
+                        size_t message_bytes)
 {
     struct warp_options options = WARP_OPTIONS_INIT;
     struct adapter *db = calloc(1, sizeof(*db));
@@ -111,8 +112,8 @@ static int adapter_close(void **handle)
 static void adapter_describe(void *handle, char *out, size_t bytes)
 {
     struct adapter *db = handle;
-    static const char *const levels[] = { "default", "WARP_MEMORY", "WARP_INTERVAL, 100 ms",
-                                          "WARP_COMMIT, durable reads" };
+    static const char *const levels[] = {"default", "WARP_MEMORY", "WARP_INTERVAL, 100 ms",
+                                         "WARP_COMMIT, durable reads"};
     char shards[32] = "default";
     char memory[32] = "default";
 
@@ -123,8 +124,8 @@ static void adapter_describe(void *handle, char *out, size_t bytes)
         snprintf(memory, sizeof(memory), "%llu MiB",
                  (unsigned long long)(db->memory_bytes >> 20));
     }
-    snprintf(out, bytes, "%s, shards %s, memory %s, all else default", levels[db->durability],
-             shards, memory);
+    snprintf(out, bytes, "%s, shards %s, memory %s, all else default",
+             levels[db->durability], shards, memory);
 }
 
 /* The engine syncs by itself. */
@@ -199,7 +200,7 @@ fail:
 
 static struct warp_slice adapter_slice(struct bench_slice slice)
 {
-    struct warp_slice out = { slice.data, slice.bytes };
+    struct warp_slice out = {slice.data, slice.bytes};
 
     return out;
 }
@@ -223,8 +224,8 @@ static int adapter_put(void *handle, struct bench_slice key, struct bench_slice 
 {
     struct adapter_thread *thread = handle;
 
-    return adapter_answer(warp_put(thread->db, adapter_slice(key),
-                                       adapter_slice(value), NULL, NULL));
+    return adapter_answer(
+        warp_put(thread->db, adapter_slice(key), adapter_slice(value), NULL, NULL));
 }
 
 static int adapter_get(void *handle, struct bench_slice key, struct bench_value *out)
@@ -259,10 +260,10 @@ static int adapter_remove(void *handle, struct bench_slice key)
 }
 
 static int adapter_modify(void *handle, struct bench_slice key, bench_modifier modifier,
-                              void *context)
+                          void *context)
 {
     struct bench_value old;
-    struct bench_slice value = { NULL, 0 };
+    struct bench_slice value = {NULL, 0};
     int rc = adapter_get(handle, key, &old);
 
     if (rc != BENCH_DONE) {
@@ -272,7 +273,8 @@ static int adapter_modify(void *handle, struct bench_slice key, bench_modifier m
     if (value.data == NULL) {
         return BENCH_DONE;
     }
-    /* Not BENCH_AGAIN: the read must not be done twice, so the write alone is tried again. */
+    /* Not BENCH_AGAIN: the read must not be done twice, so the write alone is tried
+     * again. */
     for (int attempt = 0; attempt < ADAPTER_ATTEMPTS; attempt++) {
         rc = adapter_put(handle, key, value);
         if (rc != BENCH_AGAIN) {
@@ -283,7 +285,7 @@ static int adapter_modify(void *handle, struct bench_slice key, bench_modifier m
 }
 
 static int adapter_multi_get(void *handle, const struct bench_slice *keys, uint32_t count,
-                                 struct bench_value *values, int *results)
+                             struct bench_value *values, int *results)
 {
     struct adapter_thread *thread = handle;
     int rc;
@@ -315,14 +317,14 @@ static void adapter_release_many(void *handle, struct bench_value *values, uint3
 }
 
 static int adapter_batch(void *handle, const struct bench_slice *keys,
-                             const struct bench_slice *values, uint32_t count)
+                         const struct bench_slice *values, uint32_t count)
 {
     struct adapter_thread *thread = handle;
     int rc;
 
     for (uint32_t i = 0; i < count; i++) {
-        rc = warp_batch_put(thread->batch, adapter_slice(keys[i]),
-                            adapter_slice(values[i]), 0);
+        rc = warp_batch_put(thread->batch, adapter_slice(keys[i]), adapter_slice(values[i]),
+                            0);
         if (rc != 0) {
             return rc < 0 ? rc : WARP_EBATCH;
         }
@@ -338,11 +340,11 @@ static int adapter_batch(void *handle, const struct bench_slice *keys,
 }
 
 static int adapter_submit(void *handle, const struct bench_request *requests,
-                              uint32_t count)
+                          uint32_t count)
 {
-    static const uint32_t opcodes[] = { [BENCH_REQUEST_GET] = WARP_OP_GET,
-                                        [BENCH_REQUEST_PUT] = WARP_OP_PUT,
-                                        [BENCH_REQUEST_DELETE] = WARP_OP_DELETE };
+    static const uint32_t opcodes[] = {[BENCH_REQUEST_GET] = WARP_OP_GET,
+                                       [BENCH_REQUEST_PUT] = WARP_OP_PUT,
+                                       [BENCH_REQUEST_DELETE] = WARP_OP_DELETE};
     struct adapter_thread *thread = handle;
     uint32_t taken = count < ADAPTER_GROUP_MAX ? count : ADAPTER_GROUP_MAX;
 
@@ -359,7 +361,7 @@ static int adapter_submit(void *handle, const struct bench_request *requests,
 }
 
 static int adapter_poll(void *handle, struct bench_completion *out, uint32_t count,
-                            uint64_t timeout_ns)
+                        uint64_t timeout_ns)
 {
     struct adapter_thread *thread = handle;
     uint32_t wanted = count < ADAPTER_GROUP_MAX ? count : ADAPTER_GROUP_MAX;
@@ -372,9 +374,9 @@ static int adapter_poll(void *handle, struct bench_completion *out, uint32_t cou
         out[i].result = adapter_answer(completion->result);
         out[i].value.data = completion->value.data;
         out[i].value.bytes = completion->value.bytes;
-        out[i].value.loan =
-            completion->opcode == WARP_OP_GET && completion->result == 0 ? &completion->value
-                                                                         : NULL;
+        out[i].value.loan = completion->opcode == WARP_OP_GET && completion->result == 0
+                                ? &completion->value
+                                : NULL;
     }
     return came;
 }
