@@ -212,6 +212,7 @@ static bool segment_pinned(const struct warp_segments *segments, uint64_t index)
 static void segment_close(struct warp_segments *segments, uint32_t slot)
 {
     warp_assert(slot < segments->handle_count);
+    warp_assert(segments->handles[slot].pins == 0);
     segments->disk->ops->close(segments->disk->context, segments->handles[slot].file);
     segments->handle_count--;
     segments->handles[slot] = segments->handles[segments->handle_count];
@@ -224,7 +225,8 @@ static bool segment_close_one(struct warp_segments *segments)
     uint32_t newer, i, j;
 
     for (i = 0; i < segments->handle_count; i++) {
-        if (segment_pinned(segments, segments->handles[i].index)) {
+        if (segments->handles[i].pins > 0 ||
+            segment_pinned(segments, segments->handles[i].index)) {
             continue;
         }
         if (best == UINT32_MAX ||
@@ -277,6 +279,7 @@ static int segment_hold(struct warp_segments *segments, uint64_t index, int32_t 
     handle = &segments->handles[segments->handle_count++];
     handle->index = index;
     handle->file = file;
+    handle->pins = 0;
     handle->used = ++segments->use_count;
     *out = handle;
     return 0;
@@ -322,10 +325,10 @@ static int segment_handle(struct warp_segments *segments, uint64_t index,
 
 struct segment_list {
     struct warp_segments *segments;
-    uint64_t head;                /* index of the first segment that is needed */
-    uint64_t first, last, needed; /* of those not below head: least, greatest, how many */
-    uint64_t pass_count;          /* files to clear away that this pass has met */
-    uint64_t clear[16];           /* the first of them ... */
+    uint64_t head;          /* index of the first segment that is needed */
+    uint64_t first, needed; /* of those not below head: the least, and how many */
+    uint64_t pass_count;    /* files to clear away that this pass has met */
+    uint64_t clear[16];     /* the first of them ... */
     enum segment_name_kind clear_kind[16];
     uint32_t clear_count;
 };
@@ -358,7 +361,6 @@ static int segment_list_visit(void *context, const char *name, uint64_t bytes)
             break;
         }
         list->first = list->needed == 0 || index < list->first ? index : list->first;
-        list->last = list->needed == 0 || index > list->last ? index : list->last;
         list->needed++;
         break;
     case SEGMENT_NAME_ASIDE:
@@ -478,7 +480,7 @@ int warp_segments_init(struct warp_segments *segments, const struct warp_disk *d
         rc = segment_say(segments, list.head, 0, "the file is missing", WARP_EDAMAGED);
         goto fail;
     }
-    /* If there is a gap, opening what is missing finds it, at index `end` at the latest. */
+    /* n files whose last is not the nth have a gap below the nth: opening that one finds it. */
     atomic_store_explicit(&segments->begin, list.head * segments->segment_bytes,
                           memory_order_relaxed); /* nobody else knows the struct yet */
     atomic_store_explicit(&segments->end, end * segments->segment_bytes,
@@ -493,10 +495,6 @@ int warp_segments_init(struct warp_segments *segments, const struct warp_disk *d
         if (rc < 0) {
             goto fail;
         }
-    }
-    if (list.needed > 0 && list.last != end - 1) {
-        rc = segment_say(segments, end, 0, "the file is missing", WARP_EDAMAGED);
-        goto fail;
     }
     return 0;
 
@@ -571,10 +569,6 @@ int warp_segments_extend(struct warp_segments *segments)
     int rc;
 
     warp_assert(!segments->read_only);
-    if (segments->handle_count == WARP_SEGMENT_HANDLES_MAX &&
-        !segment_close_one(segments)) {
-        return WARP_ESYSTEM;
-    }
     if (from_spare) {
         segment_make_name(SEGMENT_NAME_SPARE, segments->spares[segments->spare_count - 1],
                           from);
@@ -597,8 +591,10 @@ int warp_segments_extend(struct warp_segments *segments)
         goto fail;
     }
     segments->spare_count -= from_spare ? 1 : 0;
-    rc = segment_hold(segments, index, file, &handle);
-    warp_assert(rc == 0);
+    if (segment_hold(segments, index, file, &handle) < 0) {
+        /* All handles are in use: this one is opened again when it is needed. */
+        disk->ops->close(disk->context, file);
+    }
     /* Pairs with the acquire in warp_segments_end: who sees the end finds the file. */
     atomic_store_explicit(&segments->end, end + segments->segment_bytes,
                           memory_order_release);
@@ -637,6 +633,32 @@ int warp_segments_locate(struct warp_segments *segments, uint64_t position, int3
     *offset = WARP_SEGMENT_HEADER_BYTES + inside;
     *contiguous_bytes = segments->segment_bytes - inside;
     return 0;
+}
+
+/* The handle of a segment that the caller has just located. */
+static struct warp_segment_handle *segment_located(struct warp_segments *segments,
+                                                   uint64_t position)
+{
+    uint64_t index = position / segments->segment_bytes;
+    uint32_t i;
+
+    for (i = 0; i < segments->handle_count && segments->handles[i].index != index; i++) {
+    }
+    warp_assert(i < segments->handle_count);
+    return &segments->handles[i];
+}
+
+void warp_segments_pin(struct warp_segments *segments, uint64_t position)
+{
+    segment_located(segments, position)->pins++;
+}
+
+void warp_segments_unpin(struct warp_segments *segments, uint64_t position)
+{
+    struct warp_segment_handle *handle = segment_located(segments, position);
+
+    warp_assert(handle->pins > 0);
+    handle->pins--;
 }
 
 int warp_segments_recycle(struct warp_segments *segments, uint64_t before_position)
@@ -704,7 +726,8 @@ void warp_segments_trim(struct warp_segments *segments)
     uint32_t i = 0;
 
     while (i < segments->handle_count) {
-        if (segment_pinned(segments, segments->handles[i].index)) {
+        if (segments->handles[i].pins > 0 ||
+            segment_pinned(segments, segments->handles[i].index)) {
             i++;
         } else {
             segment_close(segments, i);

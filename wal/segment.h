@@ -9,9 +9,10 @@
  * Threads:   end and begin by any thread; everything else by one thread at a time: the one
  *            that opens, later the holder of the writer's lease.
  * Lifetime:  embedded; init takes handles and one page, fini gives them back. A handle that
- *            locate returned stays open while it is among the last 8 segments of the log,
- * and otherwise until WARP_SEGMENT_HANDLES_RECENT other segments were located, or until
- *            recycle, trim or fini.
+ *            locate returned stays open while it is pinned, or among the last 8 segments of
+ *            the log, and otherwise until WARP_SEGMENT_HANDLES_RECENT other segments were
+ *            located or made, or until recycle, trim or fini. I/O that outlives the call
+ *            that located, and during which an unknown number of others may be, pins.
  * Units:     bytes; positions of log.
  * Ordering:  end is moved (release) after the new file is durable under its name; pairs
  * with the acquire in warp_segments_end. The same for begin, in recycle. Errors:
@@ -41,6 +42,7 @@
 struct warp_segment_handle {
     uint64_t index;
     uint64_t used; /* value of use_count when it was located last */
+    uint32_t pins; /* I/O in flight that must find it open */
     int32_t file;
 };
 
@@ -100,6 +102,13 @@ int warp_segments_extend(struct warp_segments *segments);
  */
 int warp_segments_locate(struct warp_segments *segments, uint64_t position, int32_t *file,
                          uint64_t *offset, uint64_t *contiguous_bytes);
+
+/*
+ * Keep the handle of the segment that was just located open until as many unpins: for I/O that
+ * is in flight while other segments are located, made or trimmed.
+ */
+void warp_segments_pin(struct warp_segments *segments, uint64_t position);
+void warp_segments_unpin(struct warp_segments *segments, uint64_t position);
 
 /*
  * Give up segments that lie wholly below before_position: at most two are kept as spares.

@@ -359,6 +359,88 @@ WARP_TEST(scan, old_frames_of_a_recycled_file_are_ignored)
     log_fini(&log);
 }
 
+WARP_TEST(scan, an_old_frame_just_at_the_end_is_not_taken)
+{
+    struct log_fixture log;
+    uint8_t old[64];
+    uint64_t end;
+
+    log_init(&log, S);
+    log_with_records(&log, 10, 50);
+    end = log.position;
+    log_peek(&log, 40, old,
+             sizeof(old)); /* a good frame of this epoch, from another place */
+    log_poke(&log, end, old, sizeof(old));
+    check_int(log_scan(&log), ==, 0);
+    check_u64(log.result.end, ==, end);
+    check_u64(log.seen_count, ==, 11);
+    log_fini(&log);
+}
+
+WARP_TEST(scan, a_frame_whose_rest_has_no_file_yet_is_cut)
+{
+    uint32_t inside;
+
+    for (inside = 8; inside <= 200; inside += 8) {
+        struct log_fixture log;
+        uint8_t zero[2 * S] = {0};
+        uint64_t last;
+
+        log_init(&log, S);
+        log_open_frame(&log, 1);
+        log_frame(&log, WARP_FRAME_PAD, zero,
+                  (uint32_t)(2 * S - log.position - 32 - inside));
+        last = log_record(&log, 7, 500);
+        check_u64(last, ==, 2 * S - inside);
+        memory_disk_remove(log.disk, "log-0000000000000002.warp");
+        check_int(log_scan(&log), ==, 0);
+        check_u64(log.result.end, ==, last);
+        check_u64(log.seen_count, ==, 2);
+        log_fini(&log);
+    }
+}
+
+/* Witnesses at every place around the edge of a chunk, and in the last bytes of the last file. */
+WARP_TEST(scan, a_witness_is_found_wherever_it_lies)
+{
+    uint64_t place;
+
+    for (place = S - 64; place <= 2 * S - 32; place += place < S + 64 ? 8 : 504) {
+        struct log_fixture log;
+        uint64_t hole;
+
+        log_init(&log, S);
+        log_with_records(&log, 3, 50);
+        hole = log.position;
+        log_grow(&log, 2 * S);
+        log.position = place;
+        log.mark = hole + 8;
+        log_frame(&log, WARP_FRAME_MARK, NULL, 0);
+        check_int(log_scan(&log), ==, WARP_EDAMAGED);
+        check_u64(log.result.damaged_position, ==, hole);
+        check_u64(log.result.valid_after, ==, place);
+        log.position = place;
+        log.mark = hole;
+        log_frame(&log, WARP_FRAME_MARK, NULL, 0);
+        check_int(log_scan(&log), ==, 0);
+        check_u64(log.result.end, ==, hole);
+        check_u64(log.result.bytes_cut, ==, place + 32 - hole);
+        log_fini(&log);
+    }
+    {
+        struct log_fixture log; /* and in the very last bytes */
+
+        log_init(&log, S);
+        log_with_records(&log, 3, 50);
+        log_grow(&log, 2 * S);
+        log.mark = log.position + 8;
+        log.position = 2 * S - 32;
+        log_frame(&log, WARP_FRAME_MARK, NULL, 0);
+        check_int(log_scan(&log), ==, WARP_EDAMAGED);
+        log_fini(&log);
+    }
+}
+
 WARP_TEST(scan, an_overwritten_tail_may_crash_again)
 {
     struct log_fixture log;

@@ -544,6 +544,64 @@ WARP_TEST(segment, handles_located_lately_stay_open)
     fixture_fini(&f);
 }
 
+WARP_TEST(segment, a_pinned_handle_stays_open_whatever_else_is_opened)
+{
+    struct segment_fixture f;
+    uint64_t offset, contiguous;
+    int32_t file, again;
+    uint32_t i;
+
+    fixture_make(&f, 150);
+    check_int(fixture_open(&f), ==, 0);
+    check_int(warp_segments_locate(&f.segments, 5 * S, &file, &offset, &contiguous), ==, 0);
+    warp_segments_pin(&f.segments, 5 * S);
+    warp_segments_pin(&f.segments, 5 * S + 100);
+    for (i = 6; i < 150; i++) {
+        check_int(warp_segments_locate(&f.segments, i * (uint64_t)S, &again, &offset,
+                                       &contiguous),
+                  ==, 0);
+        check_int(again, !=, file);
+    }
+    fixture_extend(&f, 70);
+    warp_segments_unpin(&f.segments, 5 * S);
+    warp_segments_trim(&f.segments);
+    check_int(warp_segments_locate(&f.segments, 5 * S, &again, &offset, &contiguous), ==,
+              0);
+    check_int(again, ==, file);
+    warp_segments_unpin(&f.segments, 5 * S);
+    warp_segments_trim(&f.segments);
+    check_u64(f.disk->handles, ==, 8);
+    warp_segments_fini(&f.segments);
+    fixture_fini(&f);
+}
+
+WARP_TEST(segment, it_grows_although_every_handle_is_pinned)
+{
+    struct segment_fixture f;
+    uint64_t offset, contiguous;
+    int32_t file;
+    uint32_t i;
+
+    fixture_make(&f, 100);
+    check_int(fixture_open(&f), ==, 0);
+    for (i = 0; i < 56; i++) {
+        check_int(
+            warp_segments_locate(&f.segments, i * (uint64_t)S, &file, &offset, &contiguous),
+            ==, 0);
+        warp_segments_pin(&f.segments, i * (uint64_t)S);
+    }
+    fixture_extend(&f, 20);
+    check_u64(warp_segments_end(&f.segments), ==, 120 * (uint64_t)S);
+    for (i = 0; i < 56; i++) {
+        warp_segments_unpin(&f.segments, i * (uint64_t)S);
+    }
+    check_int(
+        warp_segments_locate(&f.segments, 119 * (uint64_t)S, &file, &offset, &contiguous),
+        ==, 0);
+    warp_segments_fini(&f.segments);
+    fixture_fini(&f);
+}
+
 WARP_TEST(segment, few_handles_are_enough_or_an_honest_error)
 {
     struct segment_fixture f;
