@@ -42,16 +42,17 @@ void __asan_unpoison_memory_region(void const volatile *address, size_t bytes);
 #define SLAB_UNPOISON(p, bytes) ((void)0)
 #endif
 
-#define SLAB_BLOCK_BYTES  UINT64_C(2097152)
-#define SLAB_BYTES        65536u
-#define SLAB_BYTES_SHIFT  16
-#define SLAB_PER_BLOCK    32u
-#define SLAB_WIDE         4u    /* slabs in a row for a big class */
-#define SLAB_NARROW_MAX   8192u /* largest class of a single slab */
-#define SLAB_HEADER_BYTES 4096u /* of a block; slab 0 begins behind it */
-#define SLAB_LARGE_HEADER 64u
-#define SLAB_PAGE_BYTES   4096u
-#define SLAB_CLASS_NONE   UINT16_MAX
+#define SLAB_BLOCK_BYTES    UINT64_C(2097152)
+#define SLAB_BYTES          65536u
+#define SLAB_BYTES_SHIFT    16
+#define SLAB_PER_BLOCK      32u
+#define SLAB_WIDE           4u    /* slabs in a row for a big class */
+#define SLAB_NARROW_MAX     8192u /* largest class of a single slab */
+#define SLAB_HEADER_BYTES   4096u /* of a block; slab 0 begins behind it */
+#define SLAB_LARGE_HEADER   64u
+#define SLAB_KEPT_BYTES_MAX 2097152u /* of mappings of large things that came back */
+#define SLAB_PAGE_BYTES     4096u
+#define SLAB_CLASS_NONE     UINT16_MAX
 
 struct slab_object {
     struct slab_object *next;
@@ -91,6 +92,7 @@ struct warp_slab_large {
     struct warp_slab_large *previous;
     struct warp_slab_pool *pool;
     size_t mapped_bytes;
+    size_t usable_bytes; /* what is counted as used: round() of what was asked for */
 };
 static_assert(sizeof(struct warp_slab_large) <= SLAB_LARGE_HEADER, "and this one its line");
 
@@ -282,6 +284,8 @@ static void block_give(struct warp_slab_pool *pool, struct warp_slab_block *bloc
     block_destroy(pool, block);
 }
 
+static void large_trim(struct warp_slab_pool *pool, size_t bytes);
+
 /* ---- slabs --------------------------------------------------------------------------- */
 
 static inline uint32_t slab_index(const struct warp_slab_block *block,
@@ -352,6 +356,10 @@ static struct warp_slab *slab_create(struct warp_slab_pool *pool, uint32_t class
         pool->kept = NULL;
         slab = block_take(pool, width);
     }
+    if (slab == NULL && pool->kept_bytes > 0) {
+        large_trim(pool, 0);
+        slab = block_take(pool, width);
+    }
     if (slab == NULL) {
         return NULL;
     }
@@ -383,6 +391,73 @@ static void slab_emptied(struct warp_slab_pool *pool, struct warp_slab *slab)
 
 /* ---- large things -------------------------------------------------------------------- */
 
+/*
+ * A mapping costs a page fault per 4 KiB, twenty times what it takes to fill the page, so
+ * the last few that came back are kept, youngest first, and given out again to who asks for
+ * nearly as much.
+ */
+static void large_link(struct warp_slab_large **list, struct warp_slab_large *large)
+{
+    large->previous = NULL;
+    large->next = *list;
+    if (*list != NULL) {
+        (*list)->previous = large;
+    }
+    *list = large;
+}
+
+static void large_unlink(struct warp_slab_large **list, struct warp_slab_large *large)
+{
+    if (large->previous != NULL) {
+        large->previous->next = large->next;
+    } else {
+        warp_assert(*list == large);
+        *list = large->next;
+    }
+    if (large->next != NULL) {
+        large->next->previous = large->previous;
+    }
+}
+
+static void large_unmap(struct warp_slab_pool *pool, struct warp_slab_large *large)
+{
+    size_t mapped = large->mapped_bytes;
+
+    pool->bytes_held -= mapped;
+    SLAB_UNPOISON(large, mapped);
+    warp_memory_unmap(pool->memory, large, mapped);
+}
+
+/* Gives kept mappings back, the oldest first, until at most `bytes` are left. */
+static void large_trim(struct warp_slab_pool *pool, size_t bytes)
+{
+    while (pool->kept_bytes > bytes) {
+        struct warp_slab_large *oldest = pool->kept_larges;
+
+        while (oldest->next != NULL) {
+            oldest = oldest->next;
+        }
+        large_unlink(&pool->kept_larges, oldest);
+        pool->kept_bytes -= oldest->mapped_bytes;
+        large_unmap(pool, oldest);
+    }
+}
+
+static struct warp_slab_large *large_take_kept(struct warp_slab_pool *pool, size_t mapped)
+{
+    struct warp_slab_large *large = pool->kept_larges;
+
+    while (large != NULL &&
+           (large->mapped_bytes < mapped || large->mapped_bytes > mapped + mapped / 8)) {
+        large = large->next;
+    }
+    if (large != NULL) {
+        large_unlink(&pool->kept_larges, large);
+        pool->kept_bytes -= large->mapped_bytes;
+    }
+    return large;
+}
+
 static void *large_reserve(struct warp_slab_pool *pool, size_t bytes)
 {
     struct warp_slab_large *large;
@@ -393,41 +468,27 @@ static void *large_reserve(struct warp_slab_pool *pool, size_t bytes)
     }
     usable = warp_slab_round(bytes);
     mapped = usable + SLAB_LARGE_HEADER;
-    /* Huge pages would round it up to 2 MiB. */
-    large = warp_memory_map(pool->memory, mapped, SLAB_PAGE_BYTES, false);
+    large = large_take_kept(pool, mapped);
     if (large == NULL) {
-        return NULL;
+        /* Huge pages would round it up to 2 MiB. */
+        large = warp_memory_map(pool->memory, mapped, SLAB_PAGE_BYTES, false);
+        if (large == NULL && pool->kept_bytes > 0) {
+            large_trim(pool, 0);
+            large = warp_memory_map(pool->memory, mapped, SLAB_PAGE_BYTES, false);
+        }
+        if (large == NULL) {
+            return NULL;
+        }
+        large->pool = pool;
+        large->mapped_bytes = mapped;
+        pool->bytes_held += mapped;
     }
-    large->pool = pool;
-    large->mapped_bytes = mapped;
-    large->previous = NULL;
-    large->next = pool->larges;
-    if (pool->larges != NULL) {
-        pool->larges->previous = large;
-    }
-    pool->larges = large;
+    large->usable_bytes = usable;
+    large_link(&pool->larges, large);
     pool->bytes_used += usable;
-    pool->bytes_held += mapped;
-    SLAB_POISON((char *)large + SLAB_LARGE_HEADER + bytes, usable - bytes);
+    SLAB_POISON((char *)large + SLAB_LARGE_HEADER, large->mapped_bytes - SLAB_LARGE_HEADER);
+    SLAB_UNPOISON((char *)large + SLAB_LARGE_HEADER, bytes);
     return (char *)large + SLAB_LARGE_HEADER;
-}
-
-static void large_destroy(struct warp_slab_pool *pool, struct warp_slab_large *large)
-{
-    size_t mapped = large->mapped_bytes;
-
-    if (large->previous != NULL) {
-        large->previous->next = large->next;
-    } else {
-        pool->larges = large->next;
-    }
-    if (large->next != NULL) {
-        large->next->previous = large->previous;
-    }
-    pool->bytes_used -= mapped - SLAB_LARGE_HEADER;
-    pool->bytes_held -= mapped;
-    SLAB_UNPOISON(large, mapped);
-    warp_memory_unmap(pool->memory, large, mapped);
 }
 
 static void large_release(struct warp_slab_pool *pool, void *p, size_t bytes)
@@ -435,8 +496,18 @@ static void large_release(struct warp_slab_pool *pool, void *p, size_t bytes)
     struct warp_slab_large *large = (void *)((char *)p - SLAB_LARGE_HEADER);
 
     warp_assert(large->pool == pool);
-    warp_assert(large->mapped_bytes == warp_slab_round(bytes) + SLAB_LARGE_HEADER);
-    large_destroy(pool, large);
+    warp_assert(large->usable_bytes == warp_slab_round(bytes));
+    large_unlink(&pool->larges, large);
+    pool->bytes_used -= large->usable_bytes;
+    large->usable_bytes = 0; /* a second release does not find its size */
+    if (large->mapped_bytes > SLAB_KEPT_BYTES_MAX / 4) {
+        large_unmap(pool, large);
+        return;
+    }
+    SLAB_POISON(p, large->mapped_bytes - SLAB_LARGE_HEADER);
+    large_trim(pool, SLAB_KEPT_BYTES_MAX - large->mapped_bytes);
+    large_link(&pool->kept_larges, large);
+    pool->kept_bytes += large->mapped_bytes;
 }
 
 /* ---- the pool ------------------------------------------------------------------------ */
@@ -451,8 +522,12 @@ int warp_slab_pool_init(struct warp_slab_pool *pool, struct warp_memory *memory,
 
 void warp_slab_pool_fini(struct warp_slab_pool *pool)
 {
+    large_trim(pool, 0);
     while (pool->larges != NULL) {
-        large_destroy(pool, pool->larges);
+        struct warp_slab_large *large = pool->larges;
+
+        large_unlink(&pool->larges, large);
+        large_unmap(pool, large);
     }
     while (pool->blocks != NULL) {
         block_destroy(pool, pool->blocks);

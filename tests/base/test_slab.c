@@ -114,8 +114,8 @@ WARP_TEST(slab, what_is_out_never_overlaps_and_is_aligned)
         }
     }
     check_u64(warp_slab_bytes_used(&pool), ==, 0);
-    /* One empty block is kept, and one empty slab may hold another. */
-    check_u64(warp_slab_bytes_held(&pool), <=, 2 * BLOCK_BYTES);
+    /* One empty block is kept, one empty slab may hold another, and 2 MiB of large ones. */
+    check_u64(warp_slab_bytes_held(&pool), <=, 3 * BLOCK_BYTES);
     warp_slab_pool_fini(&pool);
     check_u64(warp_memory_bytes(&memory), ==, 0);
     warp_memory_fini(&memory);
@@ -178,6 +178,49 @@ WARP_TEST(slab, taking_and_giving_one_object_moves_no_memory)
     }
     check_u64(warp_memory_calls(&memory), ==, calls);
     warp_slab_pool_fini(&pool);
+    warp_memory_fini(&memory);
+}
+
+WARP_TEST(slab, large_things_are_used_again_within_a_bound)
+{
+    enum { LARGES = 100 };
+    struct warp_slab_pool pool;
+    struct warp_memory memory;
+    void *larges[LARGES];
+    uint64_t calls;
+
+    check_int(warp_memory_init(&memory, NULL), ==, 0);
+    check_int(warp_slab_pool_init(&pool, &memory, false), ==, 0);
+    for (int index = 0; index < LARGES; index++) {
+        larges[index] = warp_slab_reserve(&pool, 65536);
+        memset(larges[index], index, 65536);
+    }
+    for (int index = 0; index < LARGES; index++) {
+        check_int(*(unsigned char *)larges[index], ==, index);
+        warp_slab_release(&pool, larges[index], 65536);
+    }
+    check_u64(warp_slab_bytes_used(&pool), ==, 0);
+    check_u64(warp_slab_bytes_held(&pool), <=, BLOCK_BYTES);
+    check_u64(warp_slab_bytes_held(&pool), ==, warp_memory_bytes(&memory));
+    calls = warp_memory_calls(&memory);
+    for (int index = 0; index < LARGES; index++) {
+        /* nearly the same size will do */
+        size_t bytes = 65536 - (size_t)index * 40;
+        void *p = warp_slab_reserve(&pool, bytes);
+
+        memset(p, 1, bytes);
+        warp_slab_release(&pool, p, bytes);
+    }
+    check_u64(warp_memory_calls(&memory), ==, calls);
+    /* What is kept makes room when there is no other memory; huge ones are not kept. */
+    warp_slab_release(&pool, warp_slab_reserve(&pool, 1000000), 1000000);
+    check_u64(warp_slab_bytes_held(&pool), <=, BLOCK_BYTES);
+    warp_memory_fail_after(&memory, 0);
+    check(warp_slab_reserve(&pool, 400000) == NULL);
+    check_u64(warp_slab_bytes_held(&pool), ==, 0);
+    warp_memory_fail_after(&memory, UINT64_MAX);
+    warp_slab_pool_fini(&pool);
+    check_u64(warp_memory_bytes(&memory), ==, 0);
     warp_memory_fini(&memory);
 }
 
