@@ -136,6 +136,15 @@ static int engine_open_log(struct warp *db, bool is_new, uint64_t position,
     struct warp_writer_config config;
     int rc;
 
+    if (warp_segments_end(&db->segments) == warp_segments_begin(&db->segments)) {
+        /* A MANIFEST of a later epoch without a log file means damage, so the file comes first:
+         * the end may come between making the database and its first segment. */
+        rc = warp_segments_extend(&db->segments);
+        if (rc < 0) {
+            ENGINE_SAY(message, "making the first log file: %s", warp_error_text(rc));
+            return rc;
+        }
+    }
     if (!is_new) {
         /* Frames of the new epoch may follow only after it is on disk. */
         db->manifest.epoch++;
