@@ -7,6 +7,7 @@
 set -uo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
+typed=${WARP:-build/warp} # as the last line shows it
 WARP=${WARP:-$root/build/warp}
 [[ $WARP = /* ]] || WARP=$PWD/$WARP
 lists=${APT_LISTS:-/var/lib/apt/lists}
@@ -120,22 +121,24 @@ for prefix in installed available; do
         break
     fi
 done
-# Each answer is JSON on one line; jq is not needed to count those that are right.
-awk -v prefix=available: '
-    /^Package: / { p = $2 } /^Version: / { v = $2 }
-    /^$/ { if (p != "" && v != "") print p, v; p = ""; v = "" }' index |
-    shuf -n 20000 --random-source=<(yes) >asked
-if [[ -s asked ]]; then
-    awk '{ printf "get available:%s=%s\n", $1, $2 }' asked >script
-    start=$(now)
-    "$WARP" shell --path "$db" <script | grep '^Package: ' >answers
-    seconds=$(since "$start")
-    if cmp -s <(awk '{ print "Package: " $1 }' asked) answers; then
-        ok "$(number "$(wc -l <asked)") packages asked for by name and version through a pipe, all answered" \
-            "right, in $seconds s with opening"
-    else
-        not_ok "some of $(wc -l <asked) look-ups were answered wrongly"
-    fi
+# Ask for many by name and version; the first line of each answer must have the name.
+names() { # PREFIX FILE: "name key" of each paragraph
+    awk -v prefix="$1" '
+        function flush() { if (p != "" && v != "") print p, prefix p "=" v; p = ""; v = "" }
+        /^Package: / { p = $2 } /^Version: / { v = $2 } /^$/ { flush() } END { flush() }' "$2"
+}
+{
+    names available: index
+    [[ $installed -gt 0 ]] && names installed: "$dpkg_status"
+} | shuf -n 20000 --random-source=<(yes) >asked
+start=$(now)
+awk '{ print "get " $2 }' asked | "$WARP" shell --path "$db" | grep '^Package: ' >answers
+seconds=$(since "$start")
+if cmp -s <(awk '{ print "Package: " $1 }' asked) answers; then
+    ok "$(number "$(wc -l <asked)") packages asked for by name and version through a pipe:" \
+        "all answers right, $seconds s with opening"
+else
+    not_ok "some of $(wc -l <asked) look-ups were answered wrongly"
 fi
 
 # ---- changing ----
@@ -216,6 +219,6 @@ say "$(number "$records") real records, $size on disk, 3 violent deaths, $checks
 if [[ -n ${DEMO_DIRECTORY:-} ]]; then
     say "the database is in $db:  warp shell --path $db"
 else
-    say "try it:  $WARP --help     DEMO_DIRECTORY=somewhere make demo  keeps the data"
+    say "try it:  $typed --help     DEMO_DIRECTORY=somewhere make demo  keeps the data"
 fi
 [[ $wrong -eq 0 ]]

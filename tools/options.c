@@ -219,7 +219,7 @@ int warp_tool_open(struct warp_tool *tool, uint32_t flags, struct warp **db)
 {
     int rc;
 
-    if ((flags & WARP_READ_ONLY) != 0) {
+    if ((flags & (WARP_READ_ONLY | WARP_MUST_EXIST)) != 0) {
         tool->options.open_flags &= ~WARP_CREATE;
     }
     tool->options.open_flags |= flags;

@@ -56,7 +56,7 @@ status 2 "$WARP" xyzzyxyzzy
 has "$err" "no command"
 for command in put get del incr load dump stat shell verify bench; do
     status 0 "$WARP" "$command" --help
-    has "$out" "Usage: warp $command"
+    has "${out,,}" "usage: warp $command"
 done
 status 0 "$WARP" help put
 has "$out" "Usage: warp put"
@@ -398,6 +398,7 @@ status 3 "$WARP" verify --path none
 # ---- a writer that is killed loses nothing that it acknowledged ----
 for level in commit interval; do
     for round in 1 2 3; do
+        rm -f ack
         "$WARP" torture-writer --path "kill-$level" --ack-file ack --threads 4 --keys 50 \
             --value-bytes-max 20K --seed "$round" --durability "$level" >writer 2>&1 &
         process=$!
