@@ -1,8 +1,9 @@
 /*
- * Encoding is inline in the header, because it is on the way of every put. Decoding is here:
- * it trusts nothing, for what it reads may be a torn write, an older use of the file, or the
- * work of a fuzzer. The order matters in decode_header: the checksum comes before any field
- * is believed, and the version is told apart from garbage only once the checksum is right.
+ * Encoding is inline in the header, because it is on the way of every put. Decoding is
+ * here: it trusts nothing, for what it reads may be a torn write, an older use of the file,
+ * or the work of a fuzzer. The order matters in decode_header: the checksum comes before
+ * any field is believed, and the version is told apart from garbage only once the checksum
+ * is right.
  */
 #include "wal/frame.h"
 

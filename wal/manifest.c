@@ -1,10 +1,11 @@
 /*
- * The happy path of a write: the page is built and put into MANIFEST.new, made durable, then
- * renamed over MANIFEST, and the directory is synced. A crash before the rename is durable
- * leaves the old page, a crash after it the new one; MANIFEST.new is never read.
+ * The happy path of a write: the page is built and put into MANIFEST.new, made durable,
+ * then renamed over MANIFEST, and the directory is synced. A crash before the rename is
+ * durable leaves the old page, a crash after it the new one; MANIFEST.new is never read.
  *
- * A read must not mistake damage for absence: a missing manifest beside log files, a short one
- * and one with a wrong checksum are all damage, and only a directory with neither is new.
+ * A read must not mistake damage for absence: a missing manifest beside log files, a short
+ * one and one with a wrong checksum are all damage, and only a directory with neither is
+ * new.
  */
 #include "wal/manifest.h"
 

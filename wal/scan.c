@@ -1,16 +1,18 @@
 /*
- * The happy path: two buffers of one chunk each take turns; while the frames of one are with the
- * caller, the disk fills the other. A frame that straddles two chunks is moved to the front of
- * the second, so every frame lies in one piece. Headers are read in order, for each says where
- * the next one is; the body checksums of a chunk are then computed in pieces, in parallel if
- * the caller has the threads. A frame greater than a chunk gets memory of its own.
+ * The happy path: two buffers of one chunk each take turns; while the frames of one are
+ * with the caller, the disk fills the other. A frame that straddles two chunks is moved to
+ * the front of the second, so every frame lies in one piece. Headers are read in order, for
+ * each says where the next one is; the body checksums of a chunk are then computed in
+ * pieces, in parallel if the caller has the threads. A frame greater than a chunk gets
+ * memory of its own.
  *
  *     buffer   | front: room for one moved frame | data: positions [from, to)   |
  *              |                  [moved bytes --+--> continue here]            |
  *
- * What can go wrong: somewhere a frame is not good. Frames before it are delivered first; the
- * next call then decides, by looking for witnesses behind it, whether the log ends there or was
- * damaged. A read error counts only when its bytes are needed: it may lie behind the end.
+ * What can go wrong: somewhere a frame is not good. Frames before it are delivered first;
+ * the next call then decides, by looking for witnesses behind it, whether the log ends
+ * there or was damaged. A read error counts only when its bytes are needed: it may lie
+ * behind the end.
  */
 #include "wal/scan.h"
 
@@ -112,7 +114,9 @@ static int scan_over(struct warp_scan *scan, int verdict)
     return verdict;
 }
 
-/* ---- reading ahead -------------------------------------------------------------------- */
+/*
+ * ---- reading ahead --------------------------------------------------------------------
+ */
 
 static void scan_read_failed(struct scan_buffer *buffer, uint64_t position, int error)
 {
@@ -123,8 +127,9 @@ static void scan_read_failed(struct scan_buffer *buffer, uint64_t position, int 
 }
 
 /*
- * Whether one more segment may be located. The handle of a request in flight stays open only
- * while few others are located after it, and the disk may finish the oldest request last.
+ * Whether one more segment may be located. The handle of a request in flight stays open
+ * only while few others are located after it, and the disk may finish the oldest request
+ * last.
  */
 static bool scan_may_locate(const struct warp_scan *scan)
 {
@@ -283,7 +288,9 @@ static void scan_start(struct warp_scan *scan, uint64_t position)
     scan_pump(scan);
 }
 
-/* Read [position, position + bytes), whole blocks, now. *failed gets where it went wrong. */
+/*
+ * Read [position, position + bytes), whole blocks, now. *failed gets where it went wrong.
+ */
 static int scan_read(struct warp_scan *scan, uint64_t position, uint8_t *to, uint64_t bytes,
                      uint64_t *failed)
 {
@@ -320,7 +327,9 @@ static int scan_read(struct warp_scan *scan, uint64_t position, uint8_t *to, uin
     return 0;
 }
 
-/* ---- frames --------------------------------------------------------------------------- */
+/*
+ * ---- frames ---------------------------------------------------------------------------
+ */
 
 static int scan_bad(struct warp_scan *scan, uint64_t position, const char *what,
                     int verdict)
@@ -333,8 +342,8 @@ static int scan_bad(struct warp_scan *scan, uint64_t position, const char *what,
 }
 
 /*
- * Is there a good header at `position`? 0 and *out, or WARP_EFORMAT with the state set to BAD.
- * The body is looked at later.
+ * Is there a good header at `position`? 0 and *out, or WARP_EFORMAT with the state set to
+ * BAD. The body is looked at later.
  */
 static int scan_header(struct warp_scan *scan, const uint8_t *bytes, uint64_t position,
                        bool epoch_known, uint32_t epoch, struct warp_frame *out)
@@ -368,8 +377,8 @@ static int scan_header(struct warp_scan *scan, const uint8_t *bytes, uint64_t po
 }
 
 /*
- * Read headers from `parse` on, as far as the buffer has whole frames and the array has room.
- * Leaves `needed` > 0 if it stopped because the buffer ends inside a frame.
+ * Read headers from `parse` on, as far as the buffer has whole frames and the array has
+ * room. Leaves `needed` > 0 if it stopped because the buffer ends inside a frame.
  */
 static uint32_t scan_collect(struct warp_scan *scan)
 {
@@ -496,7 +505,9 @@ static void scan_big_release(struct warp_scan *scan)
     }
 }
 
-/* Read the frame at `parse`, which is greater than a chunk. 1 frame accepted, 0 it is bad. */
+/*
+ * Read the frame at `parse`, which is greater than a chunk. 1 frame accepted, 0 it is bad.
+ */
 static int scan_read_big(struct warp_scan *scan)
 {
     uint64_t from = warp_align_down(scan->parse, SCAN_BLOCK_BYTES);
@@ -549,7 +560,9 @@ static void scan_advance(struct warp_scan *scan)
     scan_pump(scan);
 }
 
-/* ---- the end, or damage --------------------------------------------------------------- */
+/*
+ * ---- the end, or damage ---------------------------------------------------------------
+ */
 
 struct scan_search {
     uint64_t trace_end; /* the last trace of an unfinished tail ends here */
@@ -657,8 +670,8 @@ static int scan_search(struct warp_scan *scan, struct scan_search *search)
 }
 
 /*
- * There is no good frame at `parse`: say why. An accepted frame cannot have a mark above parse,
- * because no mark is above its own frame; so only what lies behind can prove a loss.
+ * There is no good frame at `parse`: say why. An accepted frame cannot have a mark above
+ * parse, because no mark is above its own frame; so only what lies behind can prove a loss.
  */
 static int scan_decide(struct warp_scan *scan)
 {
@@ -699,7 +712,9 @@ static int scan_decide(struct warp_scan *scan)
     return scan_over(scan, 0);
 }
 
-/* ---- the outside ---------------------------------------------------------------------- */
+/*
+ * ---- the outside ----------------------------------------------------------------------
+ */
 
 int warp_scan_create(struct warp_scan **scan, const struct warp_disk *disk,
                      struct warp_memory *memory, struct warp_segments *segments,

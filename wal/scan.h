@@ -8,15 +8,17 @@
  *
  * Threads:   one at a time; the given `parallel` may run the checksums on others meanwhile.
  * Lifetime:  create/destroy. disk, memory and segments must outlive the scan, and nobody
- * else may use segments meanwhile. A chunk's frames and bodies live until the next call.
+ *            else may use segments meanwhile. A chunk's frames and bodies live until the
+ *            next call.
  * Units:     bytes; positions of log.
  * Ordering:  frames come in log order. The log must not be written meanwhile.
  * Errors:    WARP_EDAMAGED, _EIO, _ENOMEM, _EVERSION, _ESYSTEM; warp_scan_result() then
- * says file, offset and what. After an error or the end every further call says the same.
+ *            says file, offset and what. After an error or the end every further call says
+ *            the same.
  * Cost:      reads the files once, up to two chunks ahead; one CRC32C pass over all bodies;
- * then, once, one pass over what is left behind the end. Memory: 4 chunks of address space,
- *            of which 2 are used, and 5 % for the frames; a frame greater than a chunk, its
- * size.
+ *            then, once, one pass over what is left behind the end. Memory: 4 chunks of
+ *            address space, of which 2 are used, and 5 % for the frames; a frame greater
+ *            than a chunk, its size.
  */
 #ifndef WAL_SCAN_H
 #define WAL_SCAN_H

@@ -1,13 +1,14 @@
 /*
- * The happy path: init lists the directory once, sorts what it finds into log files, spares and
- * half-made files, and checks that the log files follow one another without a gap. extend takes
- * a spare or makes a file, and gives it its name only when it is durable, so whatever has a
- * name has its size and its header. locate keeps a small table of open handles.
+ * The happy path: init lists the directory once, sorts what it finds into log files, spares
+ * and half-made files, and checks that the log files follow one another without a gap.
+ * extend takes a spare or makes a file, and gives it its name only when it is durable, so
+ * whatever has a name has its size and its header. locate keeps a small table of open
+ * handles.
  *
- * What can go wrong: the disk fills up while a file is made (the half-made file is removed, the
- * log is as before); the process runs out of handles (those that nobody can be using are closed
- * and the open is tried once more); a crash anywhere (init finds a half-made file, a spare with
- * any header, or log files below the head, and clears them away).
+ * What can go wrong: the disk fills up while a file is made (the half-made file is removed,
+ * the log is as before); the process runs out of handles (those that nobody can be using
+ * are closed and the open is tried once more); a crash anywhere (init finds a half-made
+ * file, a spare with any header, or log files below the head, and clears them away).
  */
 #include "wal/segment.h"
 
@@ -58,7 +59,9 @@ void warp_segment_name(uint64_t index, char out[WARP_SEGMENT_NAME_BYTES])
     segment_make_name(SEGMENT_NAME_LOG, index, out);
 }
 
-/* Whether the name is one of ours; only the exact form that segment_make_name() writes is. */
+/*
+ * Whether the name is one of ours; only the exact form that segment_make_name() writes is.
+ */
 static bool segment_parse_name(const char *name, enum segment_name_kind *kind,
                                uint64_t *index)
 {
@@ -94,7 +97,9 @@ static bool segment_parse_name(const char *name, enum segment_name_kind *kind,
     return false;
 }
 
-/* ---- the header ----------------------------------------------------------------------- */
+/*
+ * ---- the header -----------------------------------------------------------------------
+ */
 
 static uint64_t segment_file_bytes(const struct warp_segments *segments)
 {
@@ -200,7 +205,9 @@ static int segment_check(struct warp_segments *segments, uint64_t index, int32_t
     return 0;
 }
 
-/* ---- handles -------------------------------------------------------------------------- */
+/*
+ * ---- handles --------------------------------------------------------------------------
+ */
 
 static bool segment_pinned(const struct warp_segments *segments, uint64_t index)
 {
@@ -321,7 +328,9 @@ static int segment_handle(struct warp_segments *segments, uint64_t index,
     return rc;
 }
 
-/* ---- finding the files ---------------------------------------------------------------- */
+/*
+ * ---- finding the files ----------------------------------------------------------------
+ */
 
 struct segment_list {
     struct warp_segments *segments;
@@ -399,9 +408,9 @@ static int segment_give_up(struct warp_segments *segments, uint64_t index)
 }
 
 /*
- * List the directory, clear away what a crash left, and list again, until there is nothing more
- * to clear: a list has a bounded memory of what it met, and a file is not renamed or removed
- * while the directory is being read.
+ * List the directory, clear away what a crash left, and list again, until there is nothing
+ * more to clear: a list has a bounded memory of what it met, and a file is not renamed or
+ * removed while the directory is being read.
  */
 static int segment_find(struct segment_list *list, const struct warp_manifest *manifest)
 {
@@ -480,7 +489,10 @@ int warp_segments_init(struct warp_segments *segments, const struct warp_disk *d
         rc = segment_say(segments, list.head, 0, "the file is missing", WARP_EDAMAGED);
         goto fail;
     }
-    /* n files whose last is not the nth have a gap below the nth: opening that one finds it. */
+    /*
+     * n files whose last is not the nth have a gap below the nth: opening that one finds
+     * it.
+     */
     atomic_store_explicit(&segments->begin, list.head * segments->segment_bytes,
                           memory_order_relaxed); /* nobody else knows the struct yet */
     atomic_store_explicit(&segments->end, end * segments->segment_bytes,
@@ -524,7 +536,9 @@ uint64_t warp_segments_end(const struct warp_segments *segments)
     return atomic_load_explicit(&segments->end, memory_order_acquire);
 }
 
-/* ---- growing and giving up ------------------------------------------------------------ */
+/*
+ * ---- growing and giving up ------------------------------------------------------------
+ */
 
 /* Fill and name a file that is open under the name `from`. */
 static int segment_finish(struct warp_segments *segments, uint64_t index, int32_t file,
@@ -603,10 +617,10 @@ int warp_segments_extend(struct warp_segments *segments)
 fail:
     disk->ops->close(disk->context, file);
     /*
-     * If the rename happened and only the directory's sync failed, the file may be there after
-     * a crash or not; it is empty of good frames and the next init takes it. For now its name
-     * is taken back, so that a second try begins from nothing. These removals may fail too, and
-     * then what they leave is cleared away, or taken, by the next init.
+     * If the rename happened and only the directory's sync failed, the file may be there
+     * after a crash or not; it is empty of good frames and the next init takes it. For now
+     * its name is taken back, so that a second try begins from nothing. These removals may
+     * fail too, and then what they leave is cleared away, or taken, by the next init.
      */
     warp_segment_name(index, name);
     (void)disk->ops->unlink(disk->context, name);
@@ -682,7 +696,9 @@ int warp_segments_recycle(struct warp_segments *segments, uint64_t before_positi
             }
         }
         begin += segments->segment_bytes;
-        /* Pairs with the acquire in warp_segments_begin: below it nobody may look any more. */
+        /*
+         * Pairs with the acquire in warp_segments_begin: below it nobody may look any more.
+         */
         atomic_store_explicit(&segments->begin, begin, memory_order_release);
         rc = segment_give_up(segments, index);
         if (rc < 0) {

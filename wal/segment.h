@@ -15,11 +15,12 @@
  *            that located, and during which an unknown number of others may be, pins.
  * Units:     bytes; positions of log.
  * Ordering:  end is moved (release) after the new file is durable under its name; pairs
- * with the acquire in warp_segments_end. The same for begin, in recycle. Errors:
- * WARP_EFORMAT (a foreign file), _EVERSION, _EDAMAGED (a file of the log is missing, short
- * or has a bad header), _ENOSPC, _EIO, _EPERM, _ENOMEM, _ESYSTEM (no more handles); init
- * leaves a sentence in `message`. Cost:      locate scans at most 64 handles, without a
- * system call when the file is open; extend is bounded: one file made, two syncs.
+ *            with the acquire in warp_segments_end. The same for begin, in recycle.
+ * Errors:    WARP_EFORMAT (a foreign file), _EVERSION, _EDAMAGED (a file of the log is
+ *            missing, short or has a bad header), _ENOSPC, _EIO, _EPERM, _ENOMEM, _ESYSTEM
+ *            (no more handles); init leaves a sentence in `message`.
+ * Cost:      locate scans at most 64 handles, without a system call when the file is open;
+ *            extend is bounded: one file made, two syncs.
  */
 #ifndef WAL_SEGMENT_H
 #define WAL_SEGMENT_H
@@ -104,8 +105,8 @@ int warp_segments_locate(struct warp_segments *segments, uint64_t position, int3
                          uint64_t *offset, uint64_t *contiguous_bytes);
 
 /*
- * Keep the handle of the segment that was just located open until as many unpins: for I/O that
- * is in flight while other segments are located, made or trimmed.
+ * Keep the handle of the segment that was just located open until as many unpins: for I/O
+ * that is in flight while other segments are located, made or trimmed.
  */
 void warp_segments_pin(struct warp_segments *segments, uint64_t position);
 void warp_segments_unpin(struct warp_segments *segments, uint64_t position);

@@ -1,9 +1,9 @@
 /*
- * Any bytes as a frame header, an entry and a batch: the decoders neither crash nor read past the
- * end, and what they accept encodes to the same bytes again.
+ * Any bytes as a frame header, an entry and a batch: the decoders neither crash nor read
+ * past the end, and what they accept encodes to the same bytes again.
  *
- * The first byte says what the rest is, so that a mutation does not have to win a CRC: with its
- * low bit set, the checksums of the input are made right before it is decoded.
+ * The first byte says what the rest is, so that a mutation does not have to win a CRC: with
+ * its low bit set, the checksums of the input are made right before it is decoded.
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -40,7 +40,9 @@ static void fuzz_header(const uint8_t *data, size_t size, bool repair)
     }
 }
 
-/* The checksum lies behind the 8 fixed bytes and the expiry, if there is room for all that. */
+/*
+ * The checksum lies behind the 8 fixed bytes and the expiry, if there is room for all that.
+ */
 static void fuzz_repair_entry(uint8_t *entry, size_t size)
 {
     size_t at = WARP_ENTRY_HEADER_BYTES_MIN;

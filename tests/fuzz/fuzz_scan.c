@@ -1,7 +1,7 @@
 /*
- * Any bytes as a log: the scan neither crashes nor runs for ever, delivers frames that follow one
- * another without a gap, and never cuts below a mark that it has itself delivered or that any
- * header behind the cut can prove.
+ * Any bytes as a log: the scan neither crashes nor runs for ever, delivers frames that
+ * follow one another without a gap, and never cuts below a mark that it has itself
+ * delivered or that any header behind the cut can prove.
  *
  * The input is a small language, so that mutations make interesting logs rather than bad
  * checksums. Each operation is one byte and its arguments:

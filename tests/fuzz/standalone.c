@@ -3,9 +3,9 @@
  *
  *     fuzz_scan [-runs=N] [-seed=S] [-max_len=BYTES] [FILE | DIRECTORY]...
  *
- * Runs the target on every file given; then, with -runs, on N random changes of those files (or
- * of nothing). The same seed makes the same inputs. A finding ends the process, as in libFuzzer,
- * and the input is left in crash-input.
+ * Runs the target on every file given; then, with -runs, on N random changes of those files
+ * (or of nothing). The same seed makes the same inputs. A finding ends the process, as in
+ * libFuzzer, and the input is left in crash-input.
  */
 #include <dirent.h>
 #include <signal.h>

@@ -1,4 +1,6 @@
-/* Frames are built in memory and poked into the segment files, past all caches and checks. */
+/*
+ * Frames are built in memory and poked into the segment files, past all caches and checks.
+ */
 #include "tests/lib/log_fixture.h"
 
 #include <stdio.h>

@@ -2,8 +2,8 @@
  * tests/lib/log_fixture.h - a small log on a disk in memory, written by hand and read back.
  *
  * It is the tests' own writer, so that they can put any frame anywhere: with any mark, any
- * epoch, over anything. log_scan() reads the log with the real segments and scan and keeps what
- * it saw.
+ * epoch, over anything. log_scan() reads the log with the real segments and scan and keeps
+ * what it saw.
  *
  * Threads:   one.
  * Lifetime:  log_init/log_fini; `seen` until the next log_scan.
@@ -61,7 +61,9 @@ void log_grow(struct log_fixture *log, uint64_t end);
 uint64_t log_frame(struct log_fixture *log, uint8_t kind, const void *body, uint32_t bytes);
 /* A record whose key is a number and whose value is `value_bytes` bytes made from it. */
 uint64_t log_record(struct log_fixture *log, uint32_t number, uint32_t value_bytes);
-/* An OPEN frame; sets log->epoch (and the manifest's, if greater), marks its own position. */
+/*
+ * An OPEN frame; sets log->epoch (and the manifest's, if greater), marks its own position.
+ */
 uint64_t log_open_frame(struct log_fixture *log, uint32_t epoch);
 uint64_t log_batch(struct log_fixture *log, uint32_t number, uint32_t count);
 uint64_t log_close_frame(struct log_fixture *log);

@@ -1,4 +1,6 @@
-/* A file is a block of bytes in a list; an unlinked one lives until its last handle closes. */
+/*
+ * A file is a block of bytes in a list; an unlinked one lives until its last handle closes.
+ */
 #include "tests/lib/memory_disk.h"
 
 #include <errno.h>

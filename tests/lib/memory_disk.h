@@ -1,13 +1,14 @@
 /*
  * tests/lib/memory_disk.h - a disk in memory whose bytes a test can reach.
  *
- * One directory of named files. It can be full, run out of handles, fail its nth operation or
- * a range of one file, and its queue completes requests in the reverse order of submission. It
- * knows nothing of crashes: what was written is there. A test that wants a crash changes the
- * bytes itself.
+ * One directory of named files. It can be full, run out of handles, fail its nth operation
+ * or a range of one file, and its queue completes requests in the reverse order of
+ * submission. It knows nothing of crashes: what was written is there. A test that wants a
+ * crash changes the bytes itself.
  *
  * Threads:   one at a time.
- * Lifetime:  create/destroy; bytes from memory_disk_bytes live until the file next changes size.
+ * Lifetime:  create/destroy; bytes from memory_disk_bytes live until the file next changes
+ *            size.
  * Units:     bytes.
  * Ordering:  none.
  * Errors:    as base/io.h says.

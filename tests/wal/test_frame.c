@@ -224,7 +224,9 @@ WARP_TEST(frame, body_is_checked_but_not_that_of_a_pad)
     check(warp_frame_check_body(&frame, body));
 }
 
-/* ---- entries -------------------------------------------------------------------------- */
+/*
+ * ---- entries --------------------------------------------------------------------------
+ */
 
 static size_t entry_write(uint8_t *out, struct warp_entry *entry)
 {
@@ -371,7 +373,9 @@ WARP_TEST(frame, entries_that_make_no_sense_are_refused)
     check_u64(back.value_bytes, ==, 0);
 }
 
-/* ---- walking a batch ------------------------------------------------------------------- */
+/*
+ * ---- walking a batch -------------------------------------------------------------------
+ */
 
 static uint32_t batch_write(uint8_t *body, uint32_t count)
 {

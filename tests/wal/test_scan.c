@@ -1,7 +1,7 @@
 /*
- * Reading the log back: what was written comes out in order; an unfinished tail is cut; what was
- * durable and is gone is reported with its place. The last tests play a writer with flushes in
- * flight, crash it at 512-byte sectors, and recover it again and again.
+ * Reading the log back: what was written comes out in order; an unfinished tail is cut;
+ * what was durable and is gone is reported with its place. The last tests play a writer
+ * with flushes in flight, crash it at 512-byte sectors, and recover it again and again.
  */
 #include "wal/scan.h"
 
@@ -198,7 +198,9 @@ WARP_TEST(scan, a_log_whose_head_moved_begins_there)
     log_fini(&log);
 }
 
-/* ---- tails ---------------------------------------------------------------------------- */
+/*
+ * ---- tails ----------------------------------------------------------------------------
+ */
 
 WARP_TEST(scan, torn_tail_is_dropped_wherever_it_is_torn)
 {
@@ -328,7 +330,10 @@ WARP_TEST(scan, stale_frames_of_a_lower_epoch_after_the_end_are_ignored)
     log.position = cut;
     log_open_frame(&log, 2);
     log.mark = cut;
-    /* Records of 60 are 112 bytes, OPEN is 40: write until a new frame ends where an old begins. */
+    /*
+     * Records of 60 are 112 bytes, OPEN is 40: write until a new frame ends where an old
+     * begins.
+     */
     while ((log.position - cut) % 112 != 0 && log.position < end) {
         log_record(&log, 200, 13 + (uint32_t)(log.position % 3) * 8);
     }
@@ -400,7 +405,10 @@ WARP_TEST(scan, a_frame_whose_rest_has_no_file_yet_is_cut)
     }
 }
 
-/* Witnesses at every place around the edge of a chunk, and in the last bytes of the last file. */
+/*
+ * Witnesses at every place around the edge of a chunk, and in the last bytes of the last
+ * file.
+ */
 WARP_TEST(scan, a_witness_is_found_wherever_it_lies)
 {
     uint64_t place;
@@ -493,7 +501,9 @@ WARP_TEST(scan, an_epoch_rises_only_at_an_open_frame)
     log_fini(&log);
 }
 
-/* No crash does that; an old MANIFEST put back from a backup does. It must not cut the log. */
+/*
+ * No crash does that; an old MANIFEST put back from a backup does. It must not cut the log.
+ */
 WARP_TEST(scan, frames_later_than_the_manifest_are_damage_not_a_tail)
 {
     struct log_fixture log;
@@ -548,7 +558,9 @@ WARP_TEST(scan, foreign_id_is_refused)
     log_fini(&log);
 }
 
-/* ---- damage, systematically ------------------------------------------------------------ */
+/*
+ * ---- damage, systematically ------------------------------------------------------------
+ */
 
 /* The frames seen are a prefix of those that were there. */
 static bool seen_is_prefix(const struct log_fixture *log, const struct log_fixture *whole)
@@ -570,7 +582,9 @@ static bool seen_is_prefix(const struct log_fixture *log, const struct log_fixtu
     return true;
 }
 
-/* The highest mark that a header which survives in the log can prove, found by brute force. */
+/*
+ * The highest mark that a header which survives in the log can prove, found by brute force.
+ */
 static uint64_t highest_mark(struct log_fixture *log, const struct log_fixture *whole)
 {
     uint64_t highest = 0;
@@ -681,7 +695,9 @@ WARP_TEST(scan, misdirected_and_repeated_blocks_are_noticed)
     log_fini(&log);
 }
 
-/* ---- what the system does ------------------------------------------------------------- */
+/*
+ * ---- what the system does -------------------------------------------------------------
+ */
 
 WARP_TEST(scan, a_read_error_below_the_end_is_reported_with_its_place)
 {
@@ -720,7 +736,7 @@ WARP_TEST(scan, every_operation_that_fails_is_an_error_never_a_shorter_log)
             check_int(rc, ==, 0);
             break;
         }
-        /* A queue that cannot be made is the system's lack, all else the disk's failure; what
+        /* A queue that cannot be made is the lack of the system, all else of the disk; what
          * was read ahead in vain, behind the end, does not matter. */
         check(rc == WARP_EIO || rc == WARP_ESYSTEM || (rc == 0 && log.seen_count == 43));
         check_u64(log.disk->handles, ==, 0);
@@ -787,7 +803,9 @@ WARP_TEST(scan, it_may_be_given_up_while_reads_are_in_flight)
     log_fini(&log);
 }
 
-/* ---- several threads ------------------------------------------------------------------- */
+/*
+ * ---- several threads -------------------------------------------------------------------
+ */
 
 struct parallel_run {
     void (*job)(void *job_context, uint32_t index);
@@ -863,7 +881,9 @@ WARP_TEST(scan, bodies_are_checked_in_parallel_and_the_first_bad_one_counts)
     log_fini(&log);
 }
 
-/* ---- a writer that crashes again and again ---------------------------------------------- */
+/*
+ * ---- a writer that crashes again and again ----------------------------------------------
+ */
 
 #define HISTORY_FRAMES_MAX 4000u
 #define HISTORY_FLUSHES    6u

@@ -1,4 +1,7 @@
-/* The files of a log: made, found again, recycled, and refused when they are not what they say. */
+/*
+ * The files of a log: made, found again, recycled, and refused when they are not what they
+ * say.
+ */
 #include "wal/segment.h"
 
 #include <errno.h>

@@ -1,10 +1,10 @@
 /*
  * `warp verify`: checks every file of a closed database without opening it as one.
  *
- * It takes the directory's lock shared, so nobody can write meanwhile, reads the manifest and
- * the header of every log file, and then every frame: header, place, epoch, checksum, and the
- * entries inside. Where the scan finds damage it notes the range, and begins again at the next
- * good frame header behind it, so one run finds all of it. Nothing is changed.
+ * It takes the directory's lock shared, so nobody can write meanwhile, reads the manifest
+ * and the header of every log file, and then every frame: header, place, epoch, checksum,
+ * and the entries inside. Where the scan finds damage it notes the range, and begins again
+ * at the next good frame header behind it, so one run finds all of it. Nothing is changed.
  */
 #include "tools/commands.h"
 
@@ -57,7 +57,8 @@ struct verify {
     struct warp_disk disk;
     struct warp_manifest manifest;
     struct warp_segments segments;
-    bool log; /* print frames */
+    bool log;  /* print frames */
+    bool read; /* the log could be read at all */
 
     uint64_t files, frames, batches, puts, deletes, bytes, bytes_cut, end;
     uint32_t epoch;
@@ -69,7 +70,9 @@ struct verify {
     bool bar_shown;
 };
 
-/* ---- the progress bar ------------------------------------------------------------------ */
+/*
+ * ---- the progress bar ------------------------------------------------------------------
+ */
 
 static void verify_bar_clear(struct verify *v)
 {
@@ -102,7 +105,9 @@ static void verify_bar(struct verify *v, uint64_t position)
     fflush(stderr);
 }
 
-/* ---- frames ---------------------------------------------------------------------------- */
+/*
+ * ---- frames ----------------------------------------------------------------------------
+ */
 
 static const char *verify_kind_name(uint8_t kind)
 {
@@ -249,8 +254,8 @@ static void verify_frame(struct verify *v, const struct warp_frame *frame,
 }
 
 /*
- * Read from `begin` to the end of the log or to damage. 0: the end was reached; 1: *begin is
- * where to go on behind the damage; < 0: a WARP_E... that ends the run.
+ * Read from `begin` to the end of the log or to damage. 0: the end was reached; 1: *begin
+ * is where to go on behind the damage; < 0: a WARP_E... that ends the run.
  */
 static int verify_stretch(struct verify *v, uint64_t *begin)
 {
@@ -297,7 +302,9 @@ static int verify_stretch(struct verify *v, uint64_t *begin)
     return rc;
 }
 
-/* ---- the report ------------------------------------------------------------------------ */
+/*
+ * ---- the report ------------------------------------------------------------------------
+ */
 
 static void verify_report_json(const struct verify *v, uint64_t duration_ns)
 {
@@ -345,6 +352,10 @@ static void verify_report_text(const struct verify *v, uint64_t duration_ns)
     if (v->damage_count > VERIFY_DAMAGES_MAX) {
         printf("... and %" PRIu32 " more\n", v->damage_count - VERIFY_DAMAGES_MAX);
     }
+    if (!v->read) {
+        puts("DAMAGED: the log was not read");
+        return;
+    }
     printf("%s: %s log files, %s frames, %s of log", v->tool.path,
            warp_text_count(a, v->files), warp_text_count(b, v->frames),
            warp_text_size(c, v->bytes));
@@ -382,7 +393,9 @@ static int verify_failed(struct verify *v, int rc, const char *message)
     return warp_tool_error(&v->tool, "%s: %s", v->tool.path, warp_error_text(rc));
 }
 
-/* Everything behind the lock. 0 (the counts and damages are filled in) or an exit status. */
+/*
+ * Everything behind the lock. 0 (the counts and damages are filled in) or an exit status.
+ */
 static int verify_files(struct verify *v)
 {
     char message[512] = "";
@@ -398,6 +411,7 @@ static int verify_files(struct verify *v)
     if (rc < 0) {
         return verify_failed(v, rc, v->segments.message);
     }
+    v->read = true;
     v->files = (warp_segments_end(&v->segments) - warp_segments_begin(&v->segments)) /
                v->manifest.segment_bytes;
     begin = v->manifest.head_position;
@@ -424,9 +438,16 @@ static int verify_run(struct verify *v)
     if (rc < 0) {
         return warp_tool_error(&v->tool, "%s", message[0] != 0 ? message : strerror(-rc));
     }
-    /* Look before locking: the lock makes a file, and not in a directory that is not ours. */
-    if (warp_manifest_read(&v->disk, &manifest, message, sizeof(message)) == WARP_ABSENT) {
+    /*
+     * Look before locking: the lock makes a file, and not in a directory that is not ours.
+     */
+    rc = warp_manifest_read(&v->disk, &manifest, message, sizeof(message));
+    if (rc == WARP_ABSENT) {
         exit_code = warp_tool_error(&v->tool, "%s: there is no database", v->tool.path);
+        goto out;
+    }
+    if (rc != 0 && rc != WARP_EDAMAGED) {
+        exit_code = verify_failed(v, rc, message);
         goto out;
     }
     rc = v->disk.ops->lock(v->disk.context, WARP_LOCK_NAME, true, holder, sizeof(holder));
