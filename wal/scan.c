@@ -484,13 +484,16 @@ static uint32_t scan_accept(struct warp_scan *scan, uint32_t count)
             result->mark = frame->mark;
         }
         result->bytes += warp_frame_bytes(frame->body_bytes);
+        /* The flush that closes the log may have been padded: that changes nothing. */
+        if (frame->kind != WARP_FRAME_PAD && frame->kind != WARP_FRAME_MARK) {
+            result->clean = frame->kind == WARP_FRAME_CLOSE;
+        }
     }
     if (count > 0) {
         const struct warp_frame *last = &scan->frames[count - 1];
 
         result->frames += count;
         result->epoch_last = last->epoch;
-        result->clean = last->kind == WARP_FRAME_CLOSE;
         result->end = last->position + warp_frame_bytes(last->body_bytes);
         scan->epoch_known = true;
     }

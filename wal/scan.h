@@ -66,7 +66,7 @@ struct warp_scan_result {
     uint64_t frames; /* good ones so far ... */
     uint64_t bytes;  /* ... and the log they take */
     uint32_t epoch_last; /* of the last good frame */
-    bool clean;          /* the last good frame is a WARP_FRAME_CLOSE */
+    bool clean;          /* a WARP_FRAME_CLOSE, and behind it at most PADs and MARKs */
 
     /* After WARP_EDAMAGED, _EVERSION or _EIO, else empty. */
     char file[WARP_SEGMENT_NAME_BYTES];

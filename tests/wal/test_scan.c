@@ -69,6 +69,13 @@ WARP_TEST(scan, one_frame_comes_back)
     check_clean_end(&log, 80, 2);
     check(log.result.clean);
     check_u64(log.result.mark, ==, 40);
+    log_frame(&log, WARP_FRAME_PAD, "12345678", 8); /* the last flush was padded */
+    log_frame(&log, WARP_FRAME_MARK, NULL, 0);
+    check_clean_end(&log, 152, 4);
+    check(log.result.clean);
+    log_record(&log, 1, 1);
+    check_int(log_scan(&log), ==, 0);
+    check(!log.result.clean);
     log_fini(&log);
 }
 
