@@ -9,7 +9,7 @@
 #include "shards/batch.h"
 #include "wal/frame.h"
 
-#define BATCH_TTL_MS_MAX (UINT64_C(100) * 366 * 86400 * 1000)
+#define BATCH_TTL_MS_MAX (UINT64_C(36525) * 86400 * 1000) /* 100 years */
 
 struct warp_batch {
     struct warp *db;

@@ -9,7 +9,7 @@
 #include "shards/put.h"
 
 #define CALL_ROOM_NS     UINT64_C(10000000000)
-#define CALL_TTL_MS_MAX  (UINT64_C(100) * 366 * 86400 * 1000)
+#define CALL_TTL_MS_MAX  (UINT64_C(36525) * 86400 * 1000) /* 100 years */
 #define CALL_LEASE_SPINS 64u
 
 static int call_check_key(struct warp_slice key)
@@ -344,19 +344,40 @@ static int call_visit_take(void *context, struct warp_record *record, _Atomic ui
     if (visit->count == visit->capacity) {
         return WARP_AGAIN;
     }
-    if (!warp_record_is_expired(visit->db->store, record)) {
-        if (!warp_record_pin(record)) {
-            return WARP_ENOMEM; /* 255 other borrowers hold it */
-        }
-        visit->records[visit->count++] = record;
+    if (warp_record_is_expired(visit->db->store, record)) {
+        return 0;
     }
+    if (!warp_record_pin(record)) {
+        /* 255 borrowers hold it already: a copy, marked by the lowest bit of its address. */
+        size_t bytes = warp_record_bytes_of(record);
+        struct warp_record *copy = warp_memory_reserve(&visit->db->memory, bytes, 0);
+
+        if (copy == NULL) {
+            return WARP_ENOMEM;
+        }
+        memcpy(copy, record, bytes);
+        record = (struct warp_record *)((uintptr_t)copy | 1);
+    }
+    visit->records[visit->count++] = record;
     return 0;
+}
+
+static struct warp_record *call_visit_record(struct warp_record *record)
+{
+    return (struct warp_record *)((uintptr_t)record & ~(uintptr_t)1);
 }
 
 static void call_visit_drop(struct call_visit *visit)
 {
     while (visit->count > 0) {
-        warp_record_unpin(visit->records[--visit->count]);
+        struct warp_record *record = visit->records[--visit->count];
+
+        if (((uintptr_t)record & 1) == 0) {
+            warp_record_unpin(record);
+        } else {
+            record = call_visit_record(record);
+            warp_memory_release(&visit->db->memory, record, warp_record_bytes_of(record));
+        }
     }
 }
 
@@ -417,7 +438,7 @@ int warp_call_visit(struct warp *db, warp_visitor visitor, void *context)
         }
         rc = call_visit_slot(&visit, caller, slot);
         for (i = 0; i < visit.count && rc == 0; i++) {
-            struct warp_record *record = visit.records[i];
+            struct warp_record *record = call_visit_record(visit.records[i]);
             struct warp_slice key = {warp_record_key(record), warp_record_key_bytes(record)};
             struct warp_value value = WARP_VALUE_INIT;
 

@@ -286,6 +286,42 @@ static int engine_build(struct warp *db, const char *path, struct engine_message
     return 0;
 }
 
+/*
+ * Building may make and close io_uring rings (a probe, the scan). The kernel tells the thread that
+ * made a ring when it is gone, some milliseconds later, by interrupting whatever system call it
+ * is in; an application's thread must not find EINTR there. So a thread of ours does it.
+ */
+struct engine_build_job {
+    struct warp *db;
+    const char *path;
+    struct engine_message *message;
+    int rc;
+};
+
+static void engine_build_main(void *context)
+{
+    struct engine_build_job *job = context;
+
+    job->rc = engine_build(job->db, job->path, job->message);
+}
+
+static int engine_build_aside(struct warp *db, const char *path,
+                              struct engine_message *message)
+{
+    struct engine_build_job job = {db, path, message, WARP_ESYSTEM};
+    struct warp_thread *thread = NULL;
+
+    if (!db->env.threads) {
+        return engine_build(db, path, message);
+    }
+    if (warp_thread_start(&thread, &db->memory, "warp-open", -1, engine_build_main, &job) < 0) {
+        ENGINE_SAY(message, "the system starts no more threads");
+        return WARP_ESYSTEM;
+    }
+    warp_thread_join(&thread);
+    return job.rc;
+}
+
 int warp_engine_open(const char *path, const struct warp_options *options,
                      const struct warp_env *env, struct warp **db)
 {
@@ -333,7 +369,7 @@ int warp_engine_open(const char *path, const struct warp_options *options,
     warp_options_limits(&complete, &made->env);
     (void)warp_memory_init(&made->memory, complete.allocator);
     made->opened_ns = warp_clock_ns(made->env.clock);
-    rc = engine_build(made, path, &message);
+    rc = engine_build_aside(made, path, &message);
     if (rc != 0) {
         if (message.text[0] == '\0') {
             ENGINE_SAY(&message, "%s: %s", path, warp_error_text(rc));

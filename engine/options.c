@@ -96,7 +96,7 @@ int warp_options_complete(const struct warp_options *given, struct warp_options 
     const struct options_preset *preset;
 
     if (given != NULL && warp_options_copy(&options, sizeof(options), given,
-                                           offsetof(struct warp_options, preset)) < 0) {
+                                           offsetof(struct warp_options, open_flags)) < 0) {
         OPTIONS_REFUSE("options.size %zu is not that of struct warp_options (%zu), or fields "
                        "this version does not know are set: use WARP_OPTIONS_INIT",
                        given->size, sizeof(options));

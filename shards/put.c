@@ -90,15 +90,18 @@ void warp_put_drop(struct warp_shard *shard, uint32_t slot, uint64_t hash,
 struct warp_record *warp_put_make(struct warp_shard *shard, struct warp_slice key,
                                   struct warp_slice value, uint64_t expires_at_ms)
 {
-    struct warp_store *store = shard->store;
+    struct warp_slab_pool *pool = &shard->limbo.pool;
+    size_t bytes = warp_record_bytes((uint32_t)key.bytes, (uint32_t)value.bytes,
+                                     expires_at_ms != 0);
     struct warp_record *record;
 
-    if (warp_memory_bytes(store->memory) > store->memory_bytes_max) {
+    /* What the pool holds and has free counts as there to be used. */
+    if (WARP_UNLIKELY(warp_memory_bytes(shard->store->memory) + bytes >
+                      shard->store->memory_bytes_max + warp_slab_bytes_held(pool) -
+                          warp_slab_bytes_used(pool))) {
         return NULL;
     }
-    record = warp_slab_reserve(&shard->limbo.pool,
-                               warp_record_bytes((uint32_t)key.bytes, (uint32_t)value.bytes,
-                                                 expires_at_ms != 0));
+    record = warp_slab_reserve(pool, bytes);
     if (record != NULL) {
         warp_record_fill(record, 0, key, value, expires_at_ms);
     }

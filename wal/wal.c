@@ -26,6 +26,12 @@ static void wal_main(void *context)
             warp_writer_sleep(writer, due_ns);
         }
     }
+    /* What is in flight is this thread's to reap: it made the ring. */
+    while (warp_writer_in_flight(writer)) {
+        uint64_t due_ns;
+
+        (void)warp_writer_turn(writer, 1000000, &due_ns);
+    }
 }
 
 /* Copy a big frame piece by piece, telling the writer how far it is, so that it can go to disk and
@@ -170,7 +176,9 @@ int warp_wal_destroy(struct warp_wal **wal, uint64_t wall_ms)
         (void)warp_wal_turn(one);
     }
     if (rc == 0) {
-        /* The writer's own cell is ours now that its thread is gone. */
+        /* The writer's own cell is ours now that its thread is gone, and nobody waits, so that
+         * no PAD frame follows the CLOSE. */
+        one->writer.next_waiters = 0;
         rc = wal_append_time(one, WARP_FRAME_CLOSE, wall_ms);
         if (rc == WARP_ENOSPC) {
             rc = 0; /* all data is safe; the next open replays without the shortcut */

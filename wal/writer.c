@@ -25,10 +25,11 @@
 
 #define WRITER_TICK_NS       1000000u   /* WARP_INTERVAL: written within 1 ms */
 #define WRITER_QUIET_NS      20000000u  /* so long without work before the log goes idle */
-#define WRITER_EXTEND_NS     50000000u  /* after a full disk, so long before the next try */
+#define WRITER_EXTEND_NS     10000000u  /* after a full disk, so long before the next try */
 #define WRITER_ZERO_BYTES    1048576u   /* prewritten at a time ... */
 #define WRITER_ZERO_AHEAD    524288u    /* ... when so little is left of it */
 #define WRITER_SMALL_FLUSH   65536u     /* prewriting pays for flushes up to here */
+#define WRITER_QUEUE_DEPTH   32u        /* all flushes, all files of a sync, the prewriting */
 #define WRITER_NOT_WAITING   UINT32_MAX
 
 static uint64_t writer_now(const struct warp_writer *writer)
@@ -670,11 +671,23 @@ static void writer_raise(_Atomic uint64_t *wanted, uint64_t target)
 bool warp_writer_turn(struct warp_writer *writer, uint64_t wait_ns, uint64_t *due_ns)
 {
     uint64_t now_ns, tail, wanted, due = UINT64_MAX;
-    bool did, interval, pressed;
+    bool did = false, interval, pressed;
+    int rc = 0;
 
-    did = writer_reap(writer, wait_ns);
+    if (writer->queue == NULL) {
+        /* Made by the thread that uses it: the kernel interrupts whoever made a ring, and that
+         * must not be an application's thread in its epoll_wait. */
+        rc = writer->env->disk->ops->queue_create(writer->env->disk->context,
+                                                  WRITER_QUEUE_DEPTH, &writer->queue);
+    }
+    if (rc == 0) {
+        did = writer_reap(writer, wait_ns);
+    }
     if (!did) {
         writer_lock(writer);
+    }
+    if (rc < 0) {
+        writer_fail(writer, "making an I/O queue", writer->captured, rc);
     }
     now_ns = writer_now(writer);
     tail = warp_sequence_tail(&writer->sequence);
@@ -695,7 +708,7 @@ bool warp_writer_turn(struct warp_writer *writer, uint64_t wait_ns, uint64_t *du
             did = true;
         } else if (writer->extend_result < 0) {
             /* Somebody who needs it will try and ask; until then no hurry. */
-            due = writer->last_extend_ns + 4 * WRITER_EXTEND_NS;
+            due = writer->last_extend_ns + 20 * WRITER_EXTEND_NS;
         }
     }
 
@@ -1087,7 +1100,6 @@ static uint32_t writer_block_bytes(struct warp_writer *writer, uint64_t position
 
 int warp_writer_init(struct warp_writer *writer, const struct warp_writer_config *config)
 {
-    const struct warp_disk *disk = config->env->disk;
     uint32_t cells = config->cell_count + 1;
     uint32_t i;
     int rc;
@@ -1130,11 +1142,6 @@ int warp_writer_init(struct warp_writer *writer, const struct warp_writer_config
         if (writer->zero_memory == NULL) {
             goto fail;
         }
-    }
-    rc = disk->ops->queue_create(disk->context, 32, &writer->queue);
-    if (rc < 0) {
-        rc = warp_error_from_errno(rc);
-        goto fail;
     }
     writer->captured = config->position;
     writer->captured_boundary = config->position;

@@ -142,7 +142,7 @@ struct warp_allocator {
     void *context;
 };
 
-/* Called by warp_open() on the opening thread while the log is replayed, about ten times a second. */
+/* Called by warp_open(), on a thread of its own, while the log is replayed: ten times a second. */
 typedef void (*warp_progress)(void *context, uint64_t bytes_done, uint64_t bytes_total,
                               uint64_t records);
 
