@@ -62,7 +62,7 @@ int warp_tool_del(int argc, char **argv)
     }
     rc = warp_delete(db, key, &how, &sequence);
     if (rc < 0) {
-        exit_code = warp_tool_failed(&tool, db, "del", rc);
+        exit_code = warp_tool_failed(&tool, db, NULL, rc);
     } else if (rc == WARP_ABSENT || rc == WARP_CONFLICT) {
         exit_code = WARP_TOOL_ABSENT;
         if (tool.json) {

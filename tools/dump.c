@@ -201,7 +201,7 @@ static int dump_all(struct dump *dump)
     }
     rc = warp_visit(db, dump_record, dump);
     if (rc != 0 && dump->failed == 0) {
-        dump->failed = warp_tool_failed(&dump->tool, db, "dump", rc);
+        dump->failed = warp_tool_failed(&dump->tool, db, "reading", rc);
     }
     if (dump->failed == 0 && fflush(dump->file) != 0) {
         dump->failed =

@@ -90,7 +90,7 @@ int warp_tool_get(int argc, char **argv)
     }
     rc = warp_borrow(db, key, &value);
     if (rc < 0) {
-        exit_code = warp_tool_failed(&tool, db, "get", rc);
+        exit_code = warp_tool_failed(&tool, db, NULL, rc);
     } else if (rc == WARP_ABSENT) {
         exit_code = WARP_TOOL_ABSENT;
         if (tool.json) {

@@ -104,7 +104,7 @@ int warp_tool_incr(int argc, char **argv)
     }
     rc = warp_add(db, key, delta, &how, &result);
     if (rc < 0) {
-        exit_code = warp_tool_failed(&tool, db, "incr", rc);
+        exit_code = warp_tool_failed(&tool, db, NULL, rc);
     } else if (rc == WARP_CONFLICT) {
         exit_code = WARP_TOOL_ABSENT;
         if (tool.json) {

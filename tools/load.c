@@ -170,7 +170,7 @@ static int session_collect(struct load *load, bool wait)
 
     if (count < 0) {
         progress_clear(load);
-        return load->failed = warp_tool_failed(&load->tool, load->db, "load", count);
+        return load->failed = warp_tool_failed(&load->tool, load->db, "writing", count);
     }
     for (int i = 0; i < count; i++) {
         struct flight *flight = &load->flights[done[i].cookie];
@@ -189,7 +189,8 @@ static int session_collect(struct load *load, bool wait)
             load->bytes += flight->bytes;
         } else if (load->failed == 0) {
             progress_clear(load);
-            load->failed = warp_tool_failed(&load->tool, load->db, "load", done[i].result);
+            load->failed =
+                warp_tool_failed(&load->tool, load->db, "writing", done[i].result);
         }
     }
     return load->failed;
@@ -207,7 +208,7 @@ static int session_submit(struct load *load)
             warp_submit(load->session, load->waiting + taken, load->waiting_count - taken);
 
         if (count < 0) {
-            load->failed = warp_tool_failed(&load->tool, load->db, "load", count);
+            load->failed = warp_tool_failed(&load->tool, load->db, "writing", count);
             break;
         }
         taken += (uint32_t)count;
@@ -220,7 +221,7 @@ static int session_submit(struct load *load)
                 break;
             }
         } else if (++stuck_ms > STUCK_MS_MAX) {
-            load->failed = warp_tool_failed(&load->tool, load->db, "load", WARP_AGAIN);
+            load->failed = warp_tool_failed(&load->tool, load->db, "writing", WARP_AGAIN);
             break;
         } else {
             nanosleep(&nap, NULL);
@@ -287,7 +288,7 @@ static int batch_commit(struct load *load)
     rc = warp_batch_commit(load->batch, NULL, NULL);
     if (rc != 0) {
         progress_clear(load);
-        return load->failed = warp_tool_failed(&load->tool, load->db, "load", rc);
+        return load->failed = warp_tool_failed(&load->tool, load->db, "writing", rc);
     }
     load->records += load->batch_records;
     load->bytes += load->batch_bytes;
@@ -312,7 +313,7 @@ static int batch_record(struct load *load, const struct warp_loader_record *reco
     }
     if (rc != 0) {
         progress_clear(load);
-        return load->failed = warp_tool_failed(&load->tool, load->db, "load", rc);
+        return load->failed = warp_tool_failed(&load->tool, load->db, "writing", rc);
     }
     load->batch_records++;
     load->batch_bytes += key.bytes + record->value.bytes;
@@ -507,7 +508,7 @@ static int load_begin(struct load *load)
             load->free_flights = &load->flights[i];
         }
     }
-    return rc == 0 ? 0 : warp_tool_failed(&load->tool, load->db, "load", rc);
+    return rc == 0 ? 0 : warp_tool_failed(&load->tool, load->db, "writing", rc);
 }
 
 /* Wait for all that is on its way, also after a failure, and release everything. */

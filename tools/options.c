@@ -89,12 +89,14 @@ int warp_tool_error(const struct warp_tool *tool, const char *format, ...)
 int warp_tool_failed(const struct warp_tool *tool, struct warp *db, const char *what,
                      int rc)
 {
+    const char *colon = what != NULL ? ": " : "";
     char cause[512];
 
+    what = what != NULL ? what : "";
     if (rc == WARP_EFAILED && warp_failure(db, cause, sizeof(cause)) != 0) {
-        return warp_tool_error(tool, "%s: %s: %s", what, warp_error_text(rc), cause);
+        return warp_tool_error(tool, "%s%s%s: %s", what, colon, warp_error_text(rc), cause);
     }
-    return warp_tool_error(tool, "%s: %s", what, warp_error_text(rc));
+    return warp_tool_error(tool, "%s%s%s", what, colon, warp_error_text(rc));
 }
 
 /* One of the common options. 0, or an exit code. */

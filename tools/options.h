@@ -56,7 +56,7 @@ int warp_tool_usage(const struct warp_tool *tool, const char *format, ...)
 int warp_tool_error(const struct warp_tool *tool, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 /* As error, for a call on db that answered rc < 0; names the cause if the log has
- * failed. */
+ * failed. what stands before the sentence and may be NULL. */
 int warp_tool_failed(const struct warp_tool *tool, struct warp *db, const char *what,
                      int rc);
 

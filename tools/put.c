@@ -139,7 +139,7 @@ int warp_tool_put(int argc, char **argv)
     }
     rc = warp_put(db, key, value, &how, &sequence);
     if (rc < 0) {
-        exit_code = warp_tool_failed(&tool, db, "put", rc);
+        exit_code = warp_tool_failed(&tool, db, NULL, rc);
     } else if (rc == WARP_CONFLICT) {
         if (tool.json) {
             puts("{\"written\":false}");

@@ -227,7 +227,7 @@ int warp_tool_stat(int argc, char **argv)
         rc = warp_tool_metrics_text(db, &metrics);
     }
     if (rc != 0) {
-        exit_code = warp_tool_failed(&tool, db, "stat", rc);
+        exit_code = warp_tool_failed(&tool, db, "reading", rc);
     } else if (raw) {
         fputs(metrics, stdout);
     } else {

@@ -300,7 +300,7 @@ static int writer_step(struct writer *writer, struct warp_batch *batch, char *va
                       NULL, &sequence);
     }
     if (rc != 0) {
-        writer_fail(writer, warp_tool_failed(setting->tool, setting->db, "write", rc));
+        writer_fail(writer, warp_tool_failed(setting->tool, setting->db, "writing", rc));
         return -1;
     }
     rc = snprintf(line, sizeof(line), "A %" PRIu32 " %" PRIu64 " %" PRIu64 "\n", writer->id,

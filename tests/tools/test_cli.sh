@@ -417,6 +417,39 @@ for level in commit interval; do
         has "$out" '"violations":0'
     done
 done
+# what was not closed can be read without being changed, by several at once
+rm -f ack
+"$WARP" torture-writer --path unclean --ack-file ack --threads 2 --keys 50 >writer 2>&1 &
+process=$!
+for _ in $(seq 200); do
+    [[ $(wc -l 2>/dev/null <ack) -gt 400 ]] && break
+    sleep 0.02
+done
+kill -KILL "$process"
+wait "$process" 2>/dev/null
+before=$(cat unclean/log-* unclean/MANIFEST | sha256sum)
+status 0 "$WARP" stat --path unclean --json
+same False "$(python3 -c 'import json; print(json.load(open("stdout"))["recovery"]["clean"])')"
+{ echo count && sleep 2; } | "$WARP" shell --path unclean --read-only >count &
+reader=$!
+for _ in $(seq 100); do
+    [[ -s count ]] && break
+    sleep 0.02
+done
+status 0 "$WARP" dump --path unclean
+same "$(cat count)" "$(wc -l <stdout)"
+status 3 "$WARP" put --path unclean k v
+wait "$reader"
+same "$before" "$(cat unclean/log-* unclean/MANIFEST | sha256sum)"
+status 0 "$WARP" torture-check --path unclean --ack-file ack
+
+# what does not fit into memory is refused, and what was written before stays
+seq 200000 | sed 's/.*/key&\t0123456789012345678901234567890123456789/' >many.tsv
+status 3 "$WARP" load --path small --memory-bytes 16M many.tsv
+has "$err" "memory"
+stopped=$(sed -n 's/^stopped after \([0-9,]*\) records.*/\1/p' <<<"$out" | tr -d ,)
+same "$stopped" "$(echo count | "$WARP" shell --path small)"
+
 # and the checker notices what it is there to notice
 "$WARP" torture-writer --path liar --ack-file ack --threads 1 --keys 5 --duration-s 1 >/dev/null
 status 0 "$WARP" torture-check --path liar --ack-file ack
