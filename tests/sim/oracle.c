@@ -9,6 +9,7 @@
  */
 #include "tests/sim/oracle.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +20,8 @@ enum outcome { OUTCOME_PENDING, OUTCOME_DONE, OUTCOME_REFUSED, OUTCOME_UNKNOWN }
 struct write {
     struct oracle_intent intent;
     enum outcome outcome;
-    bool gone;     /* lost in an earlier crash: must never be seen again */
+    bool gone;     /* lost or replaced before the last recovery: must not be seen again ... */
+    bool history;  /* ... unless the log is cut below that: it was replaced, not lost */
     bool shadowed; /* a later operation of its batch is on the same key */
     bool sequence_known, rank_known;
     uint64_t sequence, rank;
@@ -48,6 +50,7 @@ struct id_list {
 
 struct key {
     struct id_list writes;
+    struct id_list history; /* replaced before the last recovery, if that is kept */
     uint32_t floor;         /* newest write known to be done or seen */
     uint64_t absent_floor;  /* absence was seen after everything up to this rank */
     uint64_t absent_floor_durable;
@@ -82,6 +85,9 @@ struct oracle {
     uint64_t order_floor;   /* highest rank returned to anybody */
     uint64_t durable_floor; /* highest rank that must survive */
     uint64_t flush_floor;   /* highest rank acknowledged at any level */
+    uint64_t base_place;    /* where the log ended at the last recovery */
+    bool keep_history;
+    bool old_allowed; /* the log was cut below base_place */
     struct deferred *deferred;
     uint32_t deferred_count, deferred_capacity;
     uint8_t *scratch;
@@ -132,6 +138,7 @@ void oracle_destroy(struct oracle **pointer)
     }
     for (i = 0; i < ORACLE_KEYS_MAX; i++) {
         free(oracle->keys[i].writes.items);
+        free(oracle->keys[i].history.items);
     }
     free(oracle->writes);
     free(oracle->batches);
@@ -142,10 +149,13 @@ void oracle_destroy(struct oracle **pointer)
 }
 
 void oracle_reset(struct oracle *oracle, uint64_t seed, uint32_t key_count,
-                  uint32_t counter_count)
+                  uint32_t counter_count, bool keep_history)
 {
     uint32_t i;
 
+    oracle->keep_history = keep_history;
+    oracle->old_allowed = false;
+    oracle->base_place = 0;
     oracle->seed = mix(seed + 0x5eed);
     oracle->step = 1;
     oracle->write_count = 0;
@@ -158,11 +168,13 @@ void oracle_reset(struct oracle *oracle, uint64_t seed, uint32_t key_count,
     oracle->violation[0] = '\0';
     for (i = 0; i < oracle->key_count; i++) {
         struct key *key = &oracle->keys[i];
-        struct id_list list = key->writes;
+        struct id_list list = key->writes, history = key->history;
 
         memset(key, 0, sizeof(*key));
         key->writes = list;
         key->writes.count = 0;
+        key->history = history;
+        key->history.count = 0;
         key->floor = ORACLE_NONE;
         key->counter = i >= key_count;
     }
@@ -316,7 +328,7 @@ static uint32_t identify(struct oracle *oracle, uint32_t index, const void *data
         oracle_violate(oracle, "key %u: the value of write %u is torn or changed", index, id);
         return ORACLE_NONE;
     }
-    if (write->gone) {
+    if (write->gone && !(oracle->old_allowed && write->history)) {
         oracle_violate(oracle, "key %u: write %u came back after a crash had lost it", index,
                        id);
         return ORACLE_NONE;
@@ -1032,9 +1044,35 @@ void oracle_flush_end(struct oracle *oracle, uint64_t token)
 
 /* ---- recovery ----------------------------------------------------------------------------- */
 
-void oracle_recovery_begin(struct oracle *oracle)
+static void list_add(struct id_list *list, uint32_t id)
+{
+    list->items = grow(list->items, &list->capacity, list->count, sizeof(*list->items));
+    list->items[list->count++] = id;
+}
+
+/* The log may have been cut below the last recovery: what was replaced since counts again. */
+static void history_return(struct oracle *oracle)
+{
+    uint32_t i, j;
+
+    oracle->old_allowed = true;
+    for (i = 0; i < oracle->key_count; i++) {
+        struct key *key = &oracle->keys[i];
+
+        for (j = 0; j < key->history.count; j++) {
+            oracle->writes[key->history.items[j]].gone = false;
+            list_add(&key->writes, key->history.items[j]);
+        }
+    }
+}
+
+void oracle_recovery_begin(struct oracle *oracle, bool damaged, uint64_t damage_floor)
 {
     uint32_t i;
+
+    if (damaged && damage_floor < oracle->base_place) {
+        history_return(oracle);
+    }
 
     for (i = 0; i < oracle->deferred_count; i++) {
         check_previous(oracle, &oracle->deferred[i]);
@@ -1278,12 +1316,25 @@ static void rebase(struct oracle *oracle, uint64_t place, bool on_medium)
 {
     uint32_t i;
 
+    uint32_t j;
+
     for (i = 0; i < oracle->write_count; i++) {
         oracle->writes[i].gone = true;
     }
+    oracle->base_place = place;
     for (i = 0; i < oracle->key_count; i++) {
         struct key *key = &oracle->keys[i];
         uint32_t id = key->found ? key->found_write : ORACLE_NONE;
+
+        for (j = 0; oracle->keep_history && j < key->writes.count; j++) {
+            struct write *write = &oracle->writes[key->writes.items[j]];
+
+            if (write->outcome != OUTCOME_REFUSED && !(write->rank_known && write->rank > place) &&
+                key->writes.items[j] != id) {
+                write->history = true;
+                list_add(&key->history, key->writes.items[j]);
+            }
+        }
 
         key->writes.count = 0;
         key->floor = ORACLE_NONE;
@@ -1412,4 +1463,29 @@ void oracle_recovery_end(struct oracle *oracle, bool on_medium, bool damaged,
         return;
     }
     rebase(oracle, place, on_medium);
+}
+
+void oracle_dump(const struct oracle *oracle)
+{
+    static const char *const kinds[] = { "put", "delete", "add" };
+    static const char *const outcomes[] = { "pending", "done", "refused", "unknown" };
+    const char *at = strpbrk(oracle->violation, "0123456789");
+    uint32_t index = at == NULL ? 0 : (uint32_t)strtoul(at, NULL, 10), i;
+    const struct key *key = &oracle->keys[index % ORACLE_KEYS_MAX];
+
+    for (i = 0; i < key->writes.count; i++) {
+        const struct write *write = &oracle->writes[key->writes.items[i]];
+
+        printf("    key %u write %u: %s, %s, rank %" PRIu64 " sequence %" PRIu64
+               ", level %u, session %u, batch %d, ttl %" PRIu64 " expires %" PRIu64 "-%" PRIu64
+               ", condition %u, steps %" PRIu64 "-%" PRIu64 "%s\n",
+               index, key->writes.items[i], kinds[write->intent.kind], outcomes[write->outcome],
+               write->rank_known ? write->rank : 0, write->sequence_known ? write->sequence : 0,
+               write->intent.durability, write->intent.session, (int)write->intent.batch,
+               write->intent.ttl_ms, write->expires_min_ms, write->expires_max_ms,
+               write->intent.condition, write->began, write->ended,
+               write->shadowed ? ", shadowed" : "");
+    }
+    printf("    durable floor %" PRIu64 ", absence durable up to %" PRIu64 "\n",
+           oracle->durable_floor, key->absent_floor_durable);
 }

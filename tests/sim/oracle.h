@@ -58,9 +58,10 @@ struct oracle_read {
 
 int oracle_create(struct oracle **out);
 void oracle_destroy(struct oracle **oracle);
-/* Keys [0, key_count) hold values, [key_count, key_count + counter_count) are counters. */
+/* Keys [0, key_count) hold values, [key_count, key_count + counter_count) are counters. With
+ * keep_history a recovery may find less than the one before it, if the medium was damaged. */
 void oracle_reset(struct oracle *oracle, uint64_t seed, uint32_t key_count,
-                  uint32_t counter_count);
+                  uint32_t counter_count, bool keep_history);
 /* NULL, or what was broken. */
 const char *oracle_violation(const struct oracle *oracle);
 void oracle_violate(struct oracle *oracle, const char *format, ...)
@@ -104,16 +105,21 @@ void oracle_flush_end(struct oracle *oracle, uint64_t token);
 
 /* ---- after a crash -------------------------------------------------------------------------- */
 
-void oracle_recovery_begin(struct oracle *oracle);
+/*
+ * damaged: the medium was changed behind the engine's back; only what is below `damage_floor`
+ * must be there then.
+ */
+void oracle_recovery_begin(struct oracle *oracle, bool damaged, uint64_t damage_floor);
 void oracle_recovery_record(struct oracle *oracle, uint32_t key, const void *data, size_t bytes,
                             uint64_t sequence, uint64_t expires_at_ms);
 /*
- * All records were shown: decide. on_medium: what was found cannot be lost any more. damaged: the
- * medium was changed behind the engine's back; only what is below `damage_floor` must be there
- * then. Afterwards the records found are the new beginning.
+ * All records were shown: decide. on_medium: what was found cannot be lost any more. Afterwards the
+ * records found are the new beginning.
  */
 void oracle_recovery_end(struct oracle *oracle, bool on_medium, bool damaged,
                          uint64_t damage_floor, uint64_t wall_ms);
+/* Print what is known of the key that the violation names. */
+void oracle_dump(const struct oracle *oracle);
 uint64_t oracle_durable_floor(const struct oracle *oracle);
 uint32_t oracle_write_count(const struct oracle *oracle);
 
