@@ -94,6 +94,12 @@ SAN := $(SAN_$(MODE))
 
 WARNINGS := -Wall -Wextra -Werror -Wshadow -Wconversion -Wno-sign-conversion \
             -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla -Wundef
+# gcc guesses at lengths and initialisations, and guesses worse when less is optimised.
+ifneq ($(filter-out release,$(MODE)),)
+ifeq ($(findstring clang,$(CC)),)
+WARNINGS += -Wno-format-truncation -Wno-maybe-uninitialized
+endif
+endif
 CPPFLAGS_ALL := -D_GNU_SOURCE -I. -Iinclude $(CPPFLAGS)
 CFLAGS_ALL   := -std=gnu11 -g $(OPT_$(MODE)) $(WARNINGS) -fPIC -fno-plt -fno-semantic-interposition \
                 -fvisibility=hidden -fno-strict-aliasing -pthread $(CFLAGS)
