@@ -192,6 +192,7 @@ static bool writer_complete(struct warp_writer *writer)
             break;
         }
         did = true;
+        warp_segments_unpin(writer->segments, flush->write_from);
         if (flush->result < 0) {
             writer_fail(writer, "a write", flush->from, flush->result);
         } else if (!warp_writer_failed(writer)) {
@@ -331,6 +332,7 @@ static struct warp_flush *writer_capture(struct warp_writer *writer, bool for_co
         flush->request.buffer = warp_buffer_at(&writer->buffer, write_from, &contiguous);
         flush->request.bytes = (uint32_t)(end - write_from);
     }
+    warp_segments_pin(writer->segments, write_from);
     flush->from = from;
     flush->write_from = write_from;
     flush->end = end;
@@ -406,6 +408,7 @@ static void writer_lead(struct warp_writer *writer, struct warp_flush *flush)
 static bool writer_sync_begin(struct warp_writer *writer, int32_t *files, uint32_t *count)
 {
     uint64_t at = writer->durable_raw;
+    uint32_t i;
 
     if (writer->sync_busy || warp_writer_failed(writer) ||
         writer->written_raw == writer->durable_raw) {
@@ -428,9 +431,14 @@ static bool writer_sync_begin(struct warp_writer *writer, int32_t *files, uint32
             writer_fail(writer, "opening a segment", at, -5);
             return false;
         }
+        writer->sync_places[*count] = at;
         *count += 1;
         at += contiguous;
     }
+    for (i = 0; i < *count; i++) {
+        warp_segments_pin(writer->segments, writer->sync_places[i]);
+    }
+    writer->sync_count = *count;
     writer->sync_busy = true;
     writer->sync_begun_ns = writer_now(writer);
     writer->last_sync_ns = writer->sync_begun_ns;
@@ -440,6 +448,11 @@ static bool writer_sync_begin(struct warp_writer *writer, int32_t *files, uint32
 
 static void writer_sync_end(struct warp_writer *writer, int result)
 {
+    uint32_t i;
+
+    for (i = 0; i < writer->sync_count; i++) {
+        warp_segments_unpin(writer->segments, writer->sync_places[i]);
+    }
     writer->sync_busy = false;
     writer->last_work_ns = writer_now(writer);
     warp_histogram_add(&writer->sync_latency, writer->last_work_ns - writer->sync_begun_ns);
@@ -542,6 +555,7 @@ static bool writer_reap(struct warp_writer *writer, uint64_t wait_ns)
                 /* A failure shows when the log itself gets here. */
                 writer->zero_busy = false;
                 writer->zero_end = flush->end;
+                warp_segments_unpin(writer->segments, flush->from);
             } else {
                 writer_finish(writer, flush, request->result);
             }
@@ -591,6 +605,7 @@ static bool writer_prewrite(struct warp_writer *writer)
     zero->request.bytes = (uint32_t)(zero->end - begin);
     zero->request.offset = offset;
     zero->request.user = zero;
+    warp_segments_pin(writer->segments, begin);
     writer->zero_busy = true;
     writer_submit(writer, &zero->request);
     return true;

@@ -162,6 +162,8 @@ struct warp_writer {
     bool sync_busy;
     bool sync_asynchronous;
     uint32_t sync_pending;
+    uint32_t sync_count;
+    uint64_t sync_places[WARP_FLUSH_FILES_MAX]; /* a position in each file it covers */
     int sync_result;
     uint64_t sync_target;
     uint64_t sync_boundary;
