@@ -83,7 +83,14 @@ static void put_unpublish(struct warp_shard *shard, uint32_t slot, uint64_t hash
 void warp_put_drop(struct warp_shard *shard, uint32_t slot, uint64_t hash,
                    struct warp_record *record, _Atomic uint64_t *place)
 {
+    _Atomic uint64_t *removed = &shard->store->slots[slot].removed_sequence;
+
     warp_shard_assert_owner(shard);
+    /* A reader that finds nothing any more has seen this record's end: a power cut that took the
+     * record back would bring an older one to light. Release: pairs with warp_get_find. */
+    if (record->sequence > atomic_load_explicit(removed, memory_order_relaxed)) {
+        atomic_store_explicit(removed, record->sequence, memory_order_release);
+    }
     put_unpublish(shard, slot, hash, record, place);
 }
 
@@ -242,14 +249,15 @@ static int put_add(struct warp_message *message, const struct warp_record *live,
     return 0;
 }
 
-/* The answer shows what is there now: a durable reader must not hear of it too early. */
+/* The answer shows what is there now, if only that its time has passed: a durable reader must not
+ * hear of it too early. */
 static void put_answer_state(struct warp_shard *shard, struct warp_message *message, int result,
-                             const struct warp_record *live)
+                             const struct warp_record *seen)
 {
     message->result = result;
     message->wait_for =
-        1 + (live != NULL
-                 ? live->sequence
+        1 + (seen != NULL
+                 ? seen->sequence
                  : atomic_load_explicit(&shard->store->slots[message->slot].removed_sequence,
                                         memory_order_relaxed));
 }
@@ -272,17 +280,17 @@ static void put_write(struct warp_shard *shard, struct warp_message *message)
     live = old != NULL && warp_record_is_expired(store, old) ? NULL : old;
     if (!put_condition_holds(message, live)) {
         warp_counter_add(&shard->counters.conflicts, 1);
-        put_answer_state(shard, message, WARP_CONFLICT, live);
+        put_answer_state(shard, message, WARP_CONFLICT, old);
         return;
     }
     if (is_delete && live == NULL) {
-        put_answer_state(shard, message, WARP_ABSENT, live);
+        put_answer_state(shard, message, WARP_ABSENT, old);
         return;
     }
     if (message->opcode == WARP_OP_ADD) {
         rc = put_add(message, live, text, sizeof(text));
         if (rc < 0) {
-            put_answer_state(shard, message, rc, live);
+            put_answer_state(shard, message, rc, old);
             return;
         }
     }
