@@ -88,6 +88,7 @@ WARP_TEST(full, who_never_polls_holds_up_nobody)
         check_int(fixture_put(db, key, "v"), ==, 0);
         check_int(warp_submit(busy, &request, 1), ==, 1);
         check_int(warp_poll(busy, &completion, 1, UINT64_MAX), ==, 1);
+        check_int(completion.result, ==, 0);
         warp_return(&completion.value);
     }
     check_u64(support_now_ns() - begun_ns, <, 5000000000u);
@@ -95,6 +96,32 @@ WARP_TEST(full, who_never_polls_holds_up_nobody)
     check(fixture_metric_reaches(db, "warp_retained_records", 1)); /* a leak shows */
     warp_session_destroy(&lazy); /* completions not polled, loans not returned */
     warp_session_destroy(&busy);
+    check(fixture_metric_reaches(db, "warp_retained_records", 0));
+    check_int(warp_close(&db), ==, 0);
+}
+
+WARP_TEST(full, a_thousand_loans_of_one_value)
+{
+    enum { LOANS = 1000 };
+    struct warp_options options = fixture_options();
+    struct warp *db = fixture_open(test_directory(), &options);
+    static struct warp_value values[LOANS];
+    uint32_t i, refused = 0, wrong = 0;
+
+    if (db == NULL) {
+        return;
+    }
+    check_int(fixture_put(db, "hot", "value"), ==, 0);
+    for (i = 0; i < LOANS; i++) {
+        refused += warp_borrow(db, support_text("hot"), &values[i]) != 0;
+    }
+    check_u64(refused, ==, 0);
+    check_int(fixture_put(db, "hot", "other"), ==, 0);
+    for (i = 0; i < LOANS; i++) {
+        wrong += values[i].bytes != 5 || memcmp(values[i].data, "value", 5) != 0;
+        warp_return(&values[i]);
+    }
+    check_u64(wrong, ==, 0);
     check(fixture_metric_reaches(db, "warp_retained_records", 0));
     check_int(warp_close(&db), ==, 0);
 }
@@ -440,7 +467,7 @@ static void full_disk(const char *mounted, uint32_t durability)
     uint64_t sequence = 0, last = 0, until_ns, count = 0;
     struct warp_batch *batch = NULL;
     struct warp *db = NULL;
-    uint32_t i, written = 0, deleted = 0, more = 0;
+    uint32_t i, written = 0, deleted = 0, more = 0, small = 0;
     size_t bytes = 0;
     int rc = 0;
 
@@ -467,6 +494,11 @@ static void full_disk(const char *mounted, uint32_t durability)
     }
     check_u64(sequence, ==, last); /* refused before it got a sequence */
     check_int(warp_failure(db, text, sizeof(text)), ==, 0); /* full is not failed */
+    for (i = 0; i < 100000 && rc != 0; i++) { /* there may be room for small ones */
+        rc = fixture_put(db, "small", "x");
+        small |= rc == 0;
+        rc = rc == WARP_ENOSPC ? 0 : 1;
+    }
     check_int(fixture_put(db, "one more", "x"), ==, WARP_ENOSPC);
     check_int(warp_batch_create(db, &batch), ==, 0);
     check_int(warp_batch_put(batch, support_text("batch"), support_text("x"), 0), ==, 0);
@@ -491,7 +523,8 @@ static void full_disk(const char *mounted, uint32_t durability)
     ballast(mounted, false); /* space returns */
     until_ns = support_now_ns() + 5000000000u;
     do {
-        rc = fixture_put(db, "again", "x");
+        rc = warp_put(db, support_text("again"), support_slice(value, sizeof(value)), NULL,
+                      NULL);
         if (rc == WARP_ENOSPC) {
             support_sleep_ns(2000000);
         }
@@ -513,7 +546,7 @@ static void full_disk(const char *mounted, uint32_t durability)
         return;
     }
     check_int(warp_count(db, &count), ==, 0);
-    check_u64(count, ==, written - deleted + more + 2);
+    check_u64(count, ==, written - deleted + more + 2 + small);
     for (i = 0; i < 2000; i++) { /* full again, and closed so */
         snprintf(key, sizeof(key), "f%u", i);
         if (warp_put(db, support_text(key), support_slice(value, sizeof(value)), NULL, NULL) !=
@@ -530,7 +563,7 @@ static void full_disk(const char *mounted, uint32_t durability)
 
             check_int(warp_count(db, &now), ==, 0);
             check_u64(now, ==, count);
-            check_str(fixture_get(db, "again", text), "x");
+            check_str(fixture_get(db, "batch", text), "x");
             check_int(warp_close(&db), ==, 0);
         } else {
             check_int(rc, ==, WARP_ENOSPC);
@@ -540,7 +573,7 @@ static void full_disk(const char *mounted, uint32_t durability)
     options.open_flags = WARP_READ_ONLY;
     db = fixture_open(path, &options);
     if (db != NULL) {
-        check_str(fixture_get(db, "again", text), "x");
+        check_str(fixture_get(db, "batch", text), "x");
         check_int(warp_close(&db), ==, 0);
     }
 }

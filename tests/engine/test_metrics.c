@@ -1,0 +1,643 @@
+/*
+ * Every metric that is exported moves when what it counts happens: one action for each. A
+ * metric without a row here fails the test, so that none is exported and never watched.
+ */
+#include "tests/engine/fixture.h"
+
+#include <pthread.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+
+#include "base/io_fault.h"
+#include "base/memory.h"
+#include "engine/engine.h"
+
+enum rule {
+    RISES,    /* the action makes it larger */
+    POSITIVE, /* it is above 0 after the action */
+};
+
+struct row {
+    const char *name;
+    enum rule rule;
+    void (*act)(struct warp *db);                   /* on an open database, or ... */
+    bool (*measure)(const char *name, double pair[2]); /* ... with one of its own; false: skip */
+};
+
+/* ---- simple actions --------------------------------------------------------------------- */
+
+static void act_nothing(struct warp *db)
+{
+    (void)db;
+}
+
+static void act_sleep(struct warp *db)
+{
+    (void)db;
+    support_sleep_ns(20000000);
+}
+
+static void act_put(struct warp *db)
+{
+    static uint32_t number;
+    char key[32];
+    uint32_t i;
+
+    for (i = 0; i < 100; i++) {
+        snprintf(key, sizeof(key), "put-%u", number++);
+        fixture_put(db, key, "value");
+    }
+}
+
+/* A database takes memory in large pieces: much more than one is put. */
+static void act_put_much(struct warp *db)
+{
+    static uint8_t value[100000];
+    char key[32];
+    uint32_t i;
+
+    for (i = 0; i < 100; i++) {
+        snprintf(key, sizeof(key), "much-%u", i);
+        warp_put(db, support_text(key), support_slice(value, sizeof(value)), NULL, NULL);
+    }
+    warp_flush(db);
+}
+
+static void act_get(struct warp *db)
+{
+    char text[256];
+
+    fixture_put(db, "k", "v");
+    fixture_get(db, "k", text);
+    fixture_get(db, "none", text);
+}
+
+static void act_delete(struct warp *db)
+{
+    fixture_put(db, "d", "v");
+    warp_delete(db, support_text("d"), NULL, NULL);
+}
+
+static void act_add(struct warp *db)
+{
+    warp_add(db, support_text("n"), 1, NULL, NULL);
+}
+
+static void act_batch(struct warp *db)
+{
+    struct warp_batch *batch = NULL;
+
+    warp_batch_create(db, &batch);
+    warp_batch_put(batch, support_text("a"), support_text("v"), 0);
+    warp_batch_put(batch, support_text("b"), support_text("v"), 0);
+    warp_batch_commit(batch, NULL, NULL);
+    warp_batch_destroy(&batch);
+}
+
+static void act_borrow(struct warp *db)
+{
+    struct warp_value value = WARP_VALUE_INIT;
+
+    fixture_put(db, "k", "v");
+    warp_borrow(db, support_text("k"), &value);
+    warp_return(&value);
+}
+
+static void act_conflict(struct warp *db)
+{
+    struct warp_write how = WARP_WRITE_INIT;
+
+    fixture_put(db, "k", "v");
+    how.condition = WARP_IF_ABSENT;
+    warp_put(db, support_text("k"), support_text("v"), &how, NULL);
+}
+
+static void act_expire(struct warp *db)
+{
+    struct warp_write how = WARP_WRITE_INIT;
+    double before = fixture_metric(db, "warp_expired_total");
+    uint64_t until_ns = support_now_ns() + 5000000000u;
+
+    how.ttl_ms = 5;
+    warp_put(db, support_text("short"), support_text("v"), &how, NULL);
+    while (fixture_metric(db, "warp_expired_total") <= before && support_now_ns() < until_ns) {
+        support_sleep_ns(10000000);
+    }
+}
+
+static void act_commit(struct warp *db)
+{
+    struct warp_write how = WARP_WRITE_INIT;
+    uint32_t i;
+
+    how.durability = WARP_COMMIT;
+    for (i = 0; i < 20; i++) {
+        warp_put(db, support_text("k"), support_text("v"), &how, NULL);
+    }
+    warp_flush(db);
+}
+
+static void act_overwrite(struct warp *db)
+{
+    uint32_t i;
+
+    for (i = 0; i < 5000; i++) {
+        fixture_put(db, "over", "value");
+    }
+    support_sleep_ns(20000000);
+}
+
+/* Many keys with one tag share a slot, whose table must grow. */
+static void act_grow(struct warp *db)
+{
+    char key[32];
+    uint32_t i;
+
+    for (i = 0; i < 200; i++) {
+        snprintf(key, sizeof(key), "{tag}%u", i);
+        fixture_put(db, key, "v");
+    }
+}
+
+static void *call_main(void *context)
+{
+    char text[256];
+
+    fixture_get(context, "k", text);
+    return NULL;
+}
+
+static void act_many_callers(struct warp *db)
+{
+    pthread_t threads[16];
+    uint32_t i;
+
+    for (i = 0; i < 16; i++) {
+        pthread_create(&threads[i], NULL, call_main, db);
+    }
+    for (i = 0; i < 16; i++) {
+        pthread_join(threads[i], NULL);
+    }
+}
+
+struct contender {
+    struct warp *db;
+    const char *watched;
+    double before;
+};
+
+/* Write until the metric has moved, or for some seconds. */
+static void *contend_main(void *context)
+{
+    static const struct warp_request request_init = WARP_REQUEST_INIT;
+    struct contender *contender = context;
+    uint64_t until_ns = support_now_ns() + 8000000000u;
+    struct warp_session *session = NULL;
+    struct warp_request request = request_init;
+    struct warp_completion completions[64];
+    static uint8_t value[20000];
+    uint32_t i;
+    int rc;
+
+    if (warp_session_create(contender->db, 64, &session) != 0) {
+        return NULL;
+    }
+    while (fixture_metric(contender->db, contender->watched) <= contender->before &&
+           support_now_ns() < until_ns) {
+        for (i = 0; i < 100; i++) {
+            request.opcode = WARP_OP_PUT;
+            request.key = support_text("contended");
+            request.value = support_slice(value, sizeof(value));
+            warp_submit(session, &request, 1);
+            warp_put(contender->db, support_text("contended"),
+                     support_slice(value, i % 2 == 0 ? 10 : sizeof(value)), NULL, NULL);
+            while ((rc = warp_poll(session, completions, 64, 0)) > 0) {
+            }
+        }
+    }
+    warp_session_destroy(&session);
+    return NULL;
+}
+
+/* Many threads that wait for the disk at once. */
+static void *commit_main(void *context)
+{
+    struct contender *contender = context;
+    uint64_t until_ns = support_now_ns() + 8000000000u;
+    uint32_t i;
+
+    while (fixture_metric(contender->db, contender->watched) <= contender->before &&
+           support_now_ns() < until_ns) {
+        for (i = 0; i < 20; i++) {
+            fixture_put(contender->db, "contended", "value");
+        }
+    }
+    return NULL;
+}
+
+static bool measure_threads(const char *name, double pair[2], uint32_t durability,
+                            void *(*thread_main)(void *));
+
+static bool measure_commits(const char *name, double pair[2])
+{
+    return measure_threads(name, pair, WARP_COMMIT, commit_main);
+}
+
+static bool measure_contention(const char *name, double pair[2])
+{
+    return measure_threads(name, pair, WARP_INTERVAL, contend_main);
+}
+
+/* A small buffer, one shard, many threads: everybody is in everybody's way. */
+static bool measure_threads(const char *name, double pair[2], uint32_t durability,
+                            void *(*thread_main)(void *))
+{
+    struct warp_options options = fixture_options();
+    struct contender contender;
+    pthread_t threads[8];
+    struct warp *db;
+    uint32_t i;
+
+    options.shard_count = 1;
+    options.durability = durability;
+    options.log_buffer_bytes = 256 << 10;
+    options.segment_bytes = 8 << 20;
+    db = fixture_open(test_directory(), &options);
+    if (db == NULL) {
+        return true;
+    }
+    contender.db = db;
+    contender.watched = name;
+    contender.before = pair[0] = fixture_metric(db, name);
+    for (i = 0; i < 8; i++) {
+        pthread_create(&threads[i], NULL, thread_main, &contender);
+    }
+    for (i = 0; i < 8; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    pair[1] = fixture_metric(db, name);
+    warp_close(&db);
+    return true;
+}
+
+/* ---- actions with a life of their own --------------------------------------------------- */
+
+static bool measure_sessions(const char *name, double pair[2])
+{
+    struct warp_options options = fixture_options();
+    struct warp *db = fixture_open(test_directory(), &options);
+    struct warp_session *session = NULL;
+
+    pair[0] = fixture_metric(db, name);
+    warp_session_create(db, 4, &session);
+    pair[1] = fixture_metric(db, name);
+    warp_session_destroy(&session);
+    check(fixture_metric_reaches(db, name, pair[0]));
+    warp_close(&db);
+    return true;
+}
+
+static bool measure_retained(const char *name, double pair[2])
+{
+    struct warp_options options = fixture_options();
+    struct warp *db = fixture_open(test_directory(), &options);
+    struct warp_value value = WARP_VALUE_INIT;
+
+    fixture_put(db, "k", "v");
+    pair[0] = fixture_metric(db, name);
+    warp_borrow(db, support_text("k"), &value);
+    fixture_put(db, "k", "w"); /* the loan is leaked until it is returned */
+    fixture_metric_reaches(db, name, pair[0] + 1);
+    pair[1] = fixture_metric(db, name);
+    warp_return(&value);
+    check(fixture_metric_reaches(db, name, pair[0]));
+    warp_close(&db);
+    return true;
+}
+
+static bool measure_reopen(const char *name, double pair[2])
+{
+    struct warp_options options = fixture_options();
+    const char *directory = test_directory();
+    struct warp *db = fixture_open(directory, &options);
+
+    pair[0] = fixture_metric(db, name);
+    act_put(db);
+    warp_close(&db);
+    db = fixture_open(directory, &options);
+    pair[1] = fixture_metric(db, name);
+    warp_close(&db);
+    return true;
+}
+
+/* A killed writer, and the last bytes of its log spoilt as a power cut could have. */
+static bool measure_cut(const char *name, double pair[2])
+{
+    struct warp_options options = fixture_options();
+    const char *directory = test_directory();
+    char path[SUPPORT_PATH_BYTES], byte;
+    uint8_t *bytes = malloc(2 << 20);
+    struct warp *db;
+    int ready[2], status, file;
+    ssize_t count;
+    pid_t pid;
+
+    options.sync_interval_ms = 60000;
+    pair[0] = 0;
+    if (pipe(ready) != 0) {
+        return false;
+    }
+    fflush(NULL);
+    pid = fork();
+    if (pid == 0) {
+        db = fixture_open(directory, &options);
+        act_put(db);
+        support_sleep_ns(50000000);
+        _exit(write(ready[1], "r", 1) == 1 ? 0 : 1);
+    }
+    check_int(read(ready[0], &byte, 1), ==, 1);
+    waitpid(pid, &status, 0);
+    close(ready[0]);
+    close(ready[1]);
+    snprintf(path, sizeof(path), "%.400s/log-%016x.warp", directory, 0u);
+    file = open(path, O_RDWR);
+    count = file < 0 ? 0 : pread(file, bytes, 2 << 20, 0);
+    while (count > 4096 && bytes[count - 1] == 0) {
+        count--;
+    }
+    if (check(count > 4096)) {
+        byte = (char)(bytes[count - 1] ^ 1);
+        check(pwrite(file, &byte, 1, count - 1) == 1);
+    }
+    close(file);
+    free(bytes);
+    db = fixture_open(directory, &options);
+    pair[1] = fixture_metric(db, name);
+    warp_close(&db);
+    return true;
+}
+
+static bool measure_full_disk(const char *name, double pair[2])
+{
+    static uint8_t value[50000];
+    struct warp_options options = fixture_options();
+    const char *directory = test_directory();
+    char path[SUPPORT_PATH_BYTES];
+    struct warp *db;
+    uint32_t i;
+
+    if (mount("tmpfs", directory, "tmpfs", 0, "size=12m") != 0) {
+        test_skip("a small disk cannot be mounted: %s", strerror(errno));
+        return false;
+    }
+    snprintf(path, sizeof(path), "%.400s/db", directory);
+    db = fixture_open(path, &options);
+    pair[0] = fixture_metric(db, name);
+    for (i = 0; db != NULL && i < 1000; i++) {
+        char key[32];
+
+        snprintf(key, sizeof(key), "k%u", i);
+        if (warp_put(db, support_text(key), support_slice(value, sizeof(value)), NULL, NULL) !=
+            0) {
+            break;
+        }
+    }
+    pair[1] = fixture_metric(db, name);
+    warp_close(&db);
+    umount2(directory, MNT_DETACH);
+    return true;
+}
+
+/* A disk whose every write fails from some moment on. */
+static bool measure_failed(const char *name, double pair[2])
+{
+    struct warp_options options = fixture_options();
+    const char *directory = test_directory();
+    struct warp_fault_disk fault;
+    struct warp_memory memory;
+    struct warp_disk disk;
+    struct warp_env env;
+    char message[256] = "", text[256];
+    struct warp *db = NULL;
+    int rc;
+
+    check_int(warp_memory_init(&memory, NULL), ==, 0);
+    rc = warp_disk_open_directory(directory, &memory, 1, true, &disk, message,
+                                  sizeof(message));
+    if (!check_int(rc, ==, 0)) {
+        return true;
+    }
+    warp_fault_init(&fault, &disk, &memory);
+    memset(&env, 0, sizeof(env));
+    env.disk = &fault.disk;
+    env.threads = true;
+    options.durability = WARP_COMMIT;
+    rc = warp_engine_open(directory, &options, &env, &db);
+    if (check_int(rc, ==, 0)) {
+        check_int(fixture_put(db, "before", "v"), ==, 0);
+        pair[0] = fixture_metric(db, name);
+        warp_fault_plan(&fault, (1u << WARP_FAULT_WRITE) | (1u << WARP_FAULT_SYNC), 0, -EIO,
+                        true);
+        check_int(fixture_put(db, "after", "v"), ==, WARP_EFAILED);
+        pair[1] = fixture_metric(db, name);
+        check_int(warp_failure(db, text, sizeof(text)), ==, WARP_EFAILED);
+        check(text[0] != '\0');
+        if (fixture_verbose()) {
+            printf("    failed: %s\n", text);
+        }
+        check_int(fixture_put(db, "again", "v"), ==, WARP_EFAILED);
+        check_int(warp_delete(db, support_text("before"), NULL, NULL), ==, WARP_EFAILED);
+        check_str(fixture_get(db, "before", text), "v"); /* what was durable is read */
+        warp_fault_plan_none(&fault);
+        check_int(fixture_put(db, "healed", "v"), ==, WARP_EFAILED); /* it stays failed */
+        rc = warp_close(&db);
+        check(rc == WARP_EFAILED || rc == WARP_EIO);
+        check(db == NULL);
+    }
+    warp_fault_fini(&fault);
+    warp_disk_close(&disk);
+    warp_memory_fini(&memory);
+    db = fixture_open(directory, &options);
+    if (db != NULL) {
+        check_str(fixture_get(db, "before", text), "v");
+        check_int(warp_close(&db), ==, 0);
+    }
+    return true;
+}
+
+/* ---- the table -------------------------------------------------------------------------- */
+
+static const struct row rows[] = {
+    { "warp_records", RISES, act_put, NULL },
+    { "warp_record_bytes", RISES, act_put, NULL },
+    { "warp_memory_bytes", RISES, act_put_much, NULL },
+    { "warp_memory_limit_bytes", POSITIVE, act_nothing, NULL },
+    { "warp_shards", POSITIVE, act_nothing, NULL },
+    { "warp_sessions", RISES, NULL, measure_sessions },
+    { "warp_caller_threads", RISES, act_many_callers, NULL },
+    { "warp_gets_total", RISES, act_get, NULL },
+    { "warp_get_hits_total", RISES, act_get, NULL },
+    { "warp_puts_total", RISES, act_put, NULL },
+    { "warp_deletes_total", RISES, act_delete, NULL },
+    { "warp_adds_total", RISES, act_add, NULL },
+    { "warp_batches_total", RISES, act_batch, NULL },
+    { "warp_borrows_total", RISES, act_borrow, NULL },
+    { "warp_conflicts_total", RISES, act_conflict, NULL },
+    { "warp_expired_total", RISES, act_expire, NULL },
+    { "warp_retained_records", RISES, NULL, measure_retained },
+    { "warp_reclaimed_total", RISES, act_overwrite, NULL },
+    { "warp_table_growths_total", RISES, act_grow, NULL },
+    { "warp_lease_runs_total", RISES, act_put, NULL },
+    { "warp_mailbox_sends_total", RISES, NULL, measure_contention },
+    { "warp_mailbox_messages_total", RISES, NULL, measure_contention },
+    { "warp_mailbox_stalls_total", RISES, NULL, measure_contention },
+    { "warp_shard_turns_total", RISES, NULL, measure_contention },
+    { "warp_durable_waits_total", RISES, act_commit, NULL },
+    { "warp_log_tail_bytes", RISES, act_put, NULL },
+    { "warp_log_durable_bytes", RISES, act_commit, NULL },
+    { "warp_log_allocated_bytes", RISES, act_put_much, NULL },
+    { "warp_log_flushes_total", RISES, act_commit, NULL },
+    { "warp_log_flushes_led_total", RISES, act_commit, NULL },
+    { "warp_log_flush_bytes_total", RISES, act_commit, NULL },
+    { "warp_log_pad_bytes_total", RISES, NULL, measure_commits },
+    { "warp_log_syncs_total", RISES, act_put_much, NULL },
+    { "warp_log_waits_total", RISES, NULL, measure_commits },
+    { "warp_log_room_waits_total", RISES, NULL, measure_contention },
+    { "warp_log_segments_made_total", RISES, act_put_much, NULL },
+    { "warp_log_enospc_total", RISES, NULL, measure_full_disk },
+    { "warp_log_failed", RISES, NULL, measure_failed },
+    { "warp_recovery_records", RISES, NULL, measure_reopen },
+    { "warp_recovery_operations", RISES, NULL, measure_reopen },
+    { "warp_recovery_cut_bytes", RISES, NULL, measure_cut },
+    { "warp_fencing_epoch", RISES, NULL, measure_reopen },
+    { "warp_log_flush_seconds_count", RISES, act_commit, NULL },
+    { "warp_log_flush_seconds_sum", RISES, act_commit, NULL },
+    { "warp_log_sync_seconds_count", RISES, act_put_much, NULL },
+    { "warp_log_sync_seconds_sum", RISES, act_put_much, NULL },
+    { "warp_recovery_seconds", POSITIVE, act_nothing, NULL },
+    { "warp_uptime_seconds", RISES, act_sleep, NULL },
+    { "warp_build_info", POSITIVE, act_nothing, NULL },
+};
+enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
+
+static void check_row(const struct row *row)
+{
+    struct warp_options options = fixture_options();
+    double pair[2] = { -1, -1 };
+    struct warp *db;
+
+    if (row->measure != NULL) {
+        if (!row->measure(row->name, pair)) {
+            return;
+        }
+    } else {
+        db = fixture_open(test_directory(), &options);
+        if (db == NULL) {
+            return;
+        }
+        pair[0] = fixture_metric(db, row->name);
+        row->act(db);
+        pair[1] = fixture_metric(db, row->name);
+        check_int(warp_close(&db), ==, 0);
+    }
+    if (pair[1] < 0) {
+        test_fail(__FILE__, __LINE__, "%s is not exported", row->name);
+    } else if (row->rule == RISES ? pair[1] <= pair[0] : pair[1] <= 0) {
+        test_fail(__FILE__, __LINE__, "%s does not move: %f before, %f after its action",
+                  row->name, pair[0], pair[1]);
+    }
+}
+
+/* The runner gives a test a few directories: the rows are spread over several tests. */
+static void check_rows(size_t part)
+{
+    size_t i;
+
+    for (i = part * 8; i < part * 8 + 8 && i < ROWS; i++) {
+        check_row(&rows[i]);
+    }
+}
+
+WARP_TEST(metrics, of_records_and_calls_move)
+{
+    check_rows(0);
+}
+
+WARP_TEST(metrics, of_writes_move)
+{
+    check_rows(1);
+}
+
+WARP_TEST(metrics, of_memory_and_mailboxes_move)
+{
+    check_rows(2);
+}
+
+WARP_TEST(metrics, of_waits_and_flushes_move)
+{
+    check_rows(3);
+}
+
+WARP_TEST(metrics, of_the_log_move)
+{
+    check_rows(4);
+}
+
+WARP_TEST(metrics, of_recovery_move)
+{
+    check_rows(5);
+}
+
+WARP_TEST(metrics, of_time_move)
+{
+    check_rows(6);
+    check_u64(ROWS, <=, 56);
+}
+
+WARP_TEST(metrics, each_has_an_action_and_the_text_has_its_form)
+{
+    struct warp_options options = fixture_options();
+    struct warp *db = fixture_open(test_directory(), &options);
+    char *text = malloc(1 << 20), *line, *rest = NULL, *copy;
+    size_t bytes = 0, needed = 0, i, length;
+    uint32_t series = 0;
+
+    if (db == NULL) {
+        return;
+    }
+    check_int(warp_metrics_render(db, text, 10, &needed), ==, WARP_TRUNCATED);
+    check_u64(needed, >, 1000);
+    check_int(warp_metrics_render(db, NULL, 0, &needed), ==, WARP_TRUNCATED);
+    check_int(warp_metrics_render(db, text, 1 << 20, &bytes), ==, 0);
+    check_u64(bytes, ==, strlen(text));
+    check_u64(bytes, <=, needed + 200); /* numbers may grow in between */
+    check(bytes > 0 && text[bytes - 1] == '\n');
+    copy = strdup(text);
+    for (line = strtok_r(copy, "\n", &rest); line != NULL;
+         line = strtok_r(NULL, "\n", &rest)) {
+        bool found = false;
+
+        if (line[0] == '#') {
+            check(strncmp(line, "# HELP warp_", 12) == 0 ||
+                  strncmp(line, "# TYPE warp_", 12) == 0);
+            continue;
+        }
+        series++;
+        check(strncmp(line, "warp_", 5) == 0);
+        length = strcspn(line, " {");
+        for (i = 0; i < ROWS && !found; i++) {
+            found = strlen(rows[i].name) == length &&
+                    strncmp(rows[i].name, line, length) == 0;
+        }
+        if (!found && strstr(line, "{quantile=") == NULL) {
+            test_fail(__FILE__, __LINE__, "%.*s is exported, but has no action in this test",
+                      (int)length, line);
+        }
+        check(strchr(line, ' ') != NULL);
+    }
+    check_u64(series, >, 20);
+    check_u64(series, <, 300);
+    free(copy);
+    free(text);
+    check_int(warp_close(&db), ==, 0);
+}
