@@ -11,7 +11,7 @@
 #   make sim             the engine on one thread, with faults SEED=1 RUNS=200
 #   make planted         builds with a bug in them: each must be found
 #   make fuzz            libFuzzer (clang), FUZZ_SECONDS=60 each;  fuzz-smoke: corpus only
-#   make bench           warp bench with BENCH_ARGS="...";  bench-table: beside the peers
+#   make bench           warp bench with BENCH_ARGS="...";  bench-table: beside its peers
 #   make micro           one small benchmark per structure
 #   make layers          do all includes point downward?    make format, make tidy
 #   make install         PREFIX=/usr/local DESTDIR= ; make uninstall, make clean
@@ -320,7 +320,7 @@ BENCH_ARGS ?= --workload ycsb-a --records 1000000
 bench: all
 	$(Q)$(OUT)/warp bench $(BENCH_ARGS)
 bench-table: all
-	$(Q)WARP=$(OUT)/warp BUILD=$(OUT) tools/bench-table.sh
+	$(Q)WARP=$(OUT)/warp bench/run_table.sh $(TABLE_ARGS)
 
 micro:
 	$(SUBMAKE) $(MICROS)
