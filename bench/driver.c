@@ -37,6 +37,8 @@
 #define DRIVER_SILENCE_NS 60000000000u
 /* Open loop: sleep until so long before the time, then watch the clock. */
 #define DRIVER_SPIN_NS 80000u
+/* How long the same records stay popular in a workload that shifts. */
+#define DRIVER_SHIFT_NS 1000000000u
 
 /*
  * Which records there are while others are being inserted: ids below `acked` are
@@ -108,6 +110,7 @@ struct worker {
     uint64_t operations_max;
     uint64_t groups_done;
     uint64_t version_count;
+    uint64_t choice_count;
     struct bench_chooser chooser;
     pthread_barrier_t *barrier;
 
@@ -305,6 +308,17 @@ static bool worker_again(struct worker *worker, uint32_t *attempts)
     return true;
 }
 
+/* Time decides which records are popular; it is looked at once in 256 choices. */
+static void worker_shift(struct worker *worker)
+{
+    if (worker->choice_count++ % 256 == 0) {
+        uint64_t elapsed_ns = bench_clock_ns(&worker->config->clock,
+                                             worker_ticks(worker) - worker->begin_ticks);
+
+        worker->chooser.shift = (elapsed_ns / DRIVER_SHIFT_NS) << 32;
+    }
+}
+
 static struct choice worker_choose(struct worker *worker)
 {
     const struct bench_workload *workload = worker->cell->workload;
@@ -312,6 +326,9 @@ static struct choice worker_choose(struct worker *worker)
     uint64_t limit = worker->config->records;
     uint32_t draw = 0;
 
+    if (workload->shifts) {
+        worker_shift(worker);
+    }
     if (worker->writes_only) {
         choice.kind = BENCH_PUT;
     } else if (workload->get_percent != 100) {

@@ -63,14 +63,16 @@ uint64_t bench_chooser_next(struct bench_chooser *chooser, uint64_t limit)
 {
     struct bench_random *random = &chooser->random;
     uint64_t hot;
+    uint64_t rank;
 
     switch (chooser->distribution) {
     case BENCH_UNIFORM:
         return bench_random_below(random, limit);
     case BENCH_ZIPFIAN:
-        return (uint64_t)(((unsigned __int128)bench_mix(
-                               bench_zipf_next(chooser->zipf, random) + 1) *
-                           limit) >>
+        /* Over the records of the beginning, so that inserts do not move the popular
+         * ones. */
+        rank = bench_zipf_next(chooser->zipf, random) + 1 + chooser->shift;
+        return (uint64_t)(((unsigned __int128)bench_mix(rank) * chooser->zipf->count) >>
                           64);
     case BENCH_LATEST:
         return limit - 1 - bench_zipf_next(chooser->zipf, random);

@@ -503,6 +503,22 @@ static int parse_flag(struct options *options, int flag, const char *text)
     }
 }
 
+/* How many ids there may be at the end. */
+static uint64_t options_ids(const struct options *options,
+                            const struct bench_workload *workload)
+{
+    const struct bench_config *config = &options->config;
+    uint64_t runs = options->repeats * options->thread_count * options->workload_count;
+
+    if (workload->insert_percent == 0) {
+        return config->records;
+    }
+    if (config->operations == 0 || config->operations > UINT64_MAX / 2 / runs) {
+        return (uint64_t)1 << BENCH_VALUE_ID_BITS; /* as many as the time allows */
+    }
+    return config->records + config->operations * runs;
+}
+
 /* Workloads times threads, and what cannot go together. */
 static int options_cells(struct options *options)
 {
@@ -553,7 +569,8 @@ static int options_cells(struct options *options)
                              : workload->work == BENCH_WORK_FILL_SEQUENTIAL
                                  ? BENCH_KEY_DECIMAL
                                  : BENCH_KEY_SCATTERED;
-            if (!bench_keys_fit(cell->key_form, config->key_bytes, config->records * 2)) {
+            if (!bench_keys_fit(cell->key_form, config->key_bytes,
+                                options_ids(options, workload))) {
                 return complain("key-bytes", "too small", "not enough keys of this size");
             }
         }

@@ -37,6 +37,7 @@ struct bench_workload {
     uint32_t modify_percent;
     bool extra_writer; /* one more thread that only puts */
     bool fresh;        /* needs a new database every time */
+    bool shifts;       /* every second other records are the popular ones */
     enum bench_distribution distribution;
 };
 

@@ -225,6 +225,7 @@ expect 2 "a stray argument" ycsb-a
 expect 2 "reads in batches" --workload ycsb-a --batch 8
 expect 2 "a session of multi-gets" --workload multiget --depth 8
 expect 2 "keys too short for the records" --key-bytes 1 --records 1000
+expect 2 "keys too short for what is inserted" --workload ycsb-d --key-bytes 2 --duration-s 1
 expect 2 "one file to compare" --compare a.json
 expect 2 "an unknown check" --verify=perhaps
 

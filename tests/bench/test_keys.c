@@ -8,7 +8,7 @@
 
 WARP_TEST(keys, a_walk_visits_every_record_once)
 {
-    static const uint64_t counts[] = { 1, 2, 3, 4, 5, 7, 8, 9, 100, 1000, 4096, 4097, 65537 };
+    static const uint64_t counts[] = {1, 2, 3, 4, 5, 7, 8, 9, 100, 1000, 4096, 4097, 65537};
 
     for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
         for (uint64_t seed = 0; seed < 5; seed++) {
@@ -70,7 +70,7 @@ WARP_TEST(keys, a_key_is_the_same_every_time_and_stays_in_its_bytes)
 
 WARP_TEST(keys, decimal_keys_sort_as_their_numbers)
 {
-    uint8_t key[9] = { 0 };
+    uint8_t key[9] = {0};
 
     bench_key_encode(BENCH_KEY_DECIMAL, 90210, key, 8);
     check_bytes(key, 8, "00090210", 8);
@@ -112,7 +112,7 @@ WARP_TEST(keys, zipfian_ranks_come_as_often_as_they_should)
     const double theta = 0.99;
     struct bench_zipf zipf;
     struct bench_random random;
-    uint64_t top[2] = { 0, 0 };
+    uint64_t top[2] = {0, 0};
     uint64_t first_thousand = 0;
     double zeta = 0.0;
     double share = 0.0;
@@ -146,14 +146,14 @@ WARP_TEST(keys, zipfian_ranks_come_as_often_as_they_should)
 
 WARP_TEST(keys, every_distribution_stays_below_its_limit)
 {
-    static const uint64_t limits[] = { 1, 2, 3, 4, 5, 10, 1000 };
+    static const uint64_t limits[] = {1, 2, 3, 4, 5, 10, 1000};
 
     for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
-        for (int distribution = BENCH_UNIFORM; distribution <= BENCH_HOTSPOT; distribution++) {
+        for (int distribution = BENCH_UNIFORM; distribution <= BENCH_HOTSPOT;
+             distribution++) {
             struct bench_zipf zipf;
             struct bench_chooser chooser = {
-                .distribution = (enum bench_distribution)distribution, .zipf = &zipf
-            };
+                .distribution = (enum bench_distribution)distribution, .zipf = &zipf};
 
             bench_zipf_init(&zipf, limits[i], 0.99);
             bench_random_init(&chooser.random, 3, 3);
@@ -168,7 +168,7 @@ WARP_TEST(keys, every_distribution_stays_below_its_limit)
 
 WARP_TEST(keys, the_hotspot_gets_its_share)
 {
-    struct bench_chooser chooser = { .distribution = BENCH_HOTSPOT };
+    struct bench_chooser chooser = {.distribution = BENCH_HOTSPOT};
     uint32_t hot = 0;
 
     bench_random_init(&chooser.random, 9, 9);
@@ -181,7 +181,7 @@ WARP_TEST(keys, the_hotspot_gets_its_share)
 WARP_TEST(keys, latest_prefers_the_newest)
 {
     struct bench_zipf zipf;
-    struct bench_chooser chooser = { .distribution = BENCH_LATEST, .zipf = &zipf };
+    struct bench_chooser chooser = {.distribution = BENCH_LATEST, .zipf = &zipf};
     uint32_t newest = 0;
 
     bench_zipf_init(&zipf, 1000, 0.99);

@@ -4,8 +4,8 @@
 
 #include "tests/lib/test.h"
 
-static bool both_checks(const struct bench_values *values, const uint8_t *data, size_t bytes,
-                        uint64_t id, uint32_t *version)
+static bool both_checks(const struct bench_values *values, const uint8_t *data,
+                        size_t bytes, uint64_t id, uint32_t *version)
 {
     bool quick = bench_value_check(values, data, bytes, id, version);
     bool full = bench_value_check_full(values, data, bytes, id, version);
