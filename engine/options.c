@@ -162,6 +162,10 @@ int warp_options_complete(const struct warp_options *given, struct warp_options 
     }
     if (options.log_buffer_bytes == 0) {
         options.log_buffer_bytes = preset->log_buffer_bytes;
+        while (options.log_buffer_bytes > 256u << 10 &&
+               options.log_buffer_bytes > options.memory_bytes_max / 32) {
+            options.log_buffer_bytes /= 2;
+        }
     }
     if (!warp_is_power_of_two(options.log_buffer_bytes) ||
         options.log_buffer_bytes < 256u << 10 || options.log_buffer_bytes > 1u << 30) {

@@ -40,7 +40,8 @@ static void batch_undo(struct warp_store *store, struct warp_batch_operation *op
 
 /* Make sure of everything that may fail, all leases held. */
 static int batch_prepare(struct warp_store *store, struct warp_batch_operation *operations,
-                         uint32_t count, const uint8_t *body, uint32_t body_bytes)
+                         uint32_t count, const uint8_t *body, uint32_t body_bytes,
+                         uint64_t shards)
 {
     bool again = true;
     uint32_t i;
@@ -84,7 +85,7 @@ static int batch_prepare(struct warp_store *store, struct warp_batch_operation *
     }
     /* Growing may have used up what was reserved for retiring, so this comes last. */
     for (i = 0; i < store->shard_count; i++) {
-        if (warp_lease_is_held(&store->shards[i]->lease)) {
+        if ((shards >> i & 1) != 0) {
             rc = warp_limbo_reserve(&store->shards[i]->limbo, count + 1);
             if (rc < 0) {
                 return rc;
@@ -125,13 +126,14 @@ int warp_batch_run(struct warp_store *store, struct warp_batch_operation *operat
         } else if (!warp_wal_has_room(store->wal, body_bytes, false)) {
             rc = WARP_MESSAGE_NEEDS_ROOM;
         } else {
-            rc = batch_prepare(store, operations, count, body, body_bytes);
+            rc = batch_prepare(store, operations, count, body, body_bytes, shards);
             if (rc == 0) {
                 rc = warp_wal_append(store->wal, cell, WARP_FRAME_BATCH, &part, 1, body_bytes,
-                                     body_crc, &position, &frame_end);
+                                     body_crc, false, &position, &frame_end);
             }
-            if (rc < 0) {
+            if (rc != 0) {
                 batch_undo(store, operations, count);
+                rc = rc == WARP_AGAIN ? WARP_MESSAGE_NEEDS_ROOM : rc;
             }
         }
         if (rc == 0) {

@@ -10,7 +10,8 @@
  * Units:     Unix time in ms, as the engine's clock has it.
  * Ordering:  the lease.
  * Errors:    none: a slot that cannot be swept for lack of memory is swept later.
- * Cost:      about 2,000 records looked at per call at most.
+ * Cost:      about 2,000 records looked at per call, or one slot: a slot that one tag made huge
+ *            is walked whole.
  */
 #ifndef SHARDS_EXPIRE_H
 #define SHARDS_EXPIRE_H

@@ -10,7 +10,9 @@ struct warp_record *warp_get_find(const struct warp_store *store, uint32_t slot,
         warp_table_find(&store->words[slot], hash, key.data, key.bytes);
 
     if (record == NULL) {
-        /* Acquire: pairs with the release before the entry was taken out. */
+        /* The entries that did not match were read relaxed; the fence makes the removal they show
+         * come after its release store of removed_sequence. */
+        atomic_thread_fence(memory_order_acquire);
         *wait_for = 1 + atomic_load_explicit(&store->slots[slot].removed_sequence,
                                              memory_order_acquire);
         return NULL;

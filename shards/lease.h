@@ -31,8 +31,9 @@ struct warp_lease {
 
 static inline bool warp_lease_try(struct warp_lease *lease)
 {
-    /* The load first, so that waiting does not move the line about. */
-    return atomic_load_explicit(&lease->held, memory_order_relaxed) == 0 &&
+    /* The load first, so that waiting does not move the line about; seq_cst as all that the
+     * mailbox's argument rests on. */
+    return atomic_load_explicit(&lease->held, memory_order_seq_cst) == 0 &&
            atomic_exchange_explicit(&lease->held, 1, memory_order_seq_cst) == 0;
 }
 

@@ -52,7 +52,7 @@ int warp_mailbox_send(struct warp_mailbox *mailbox, uint32_t sender,
     if (ring == NULL) {
         rc = warp_ring_create(mailbox->memory, mailbox->capacity, &ring);
         if (rc < 0) {
-            return rc;
+            return WARP_ENOMEM;
         }
         /* Release: pairs with the acquire in take. */
         atomic_store_explicit(&mailbox->rings[sender], ring, memory_order_release);

@@ -119,7 +119,7 @@ int warp_put_prepare(struct warp_shard *shard, uint32_t slot, uint64_t hash, boo
                      bool reserve)
 {
     struct warp_store *store = shard->store;
-    uint64_t before = atomic_load_explicit(&store->words[slot], memory_order_relaxed);
+    uint64_t before = warp_counter_read(&shard->limbo.pending_items);
     int rc;
 
     warp_shard_assert_owner(shard);
@@ -132,7 +132,8 @@ int warp_put_prepare(struct warp_shard *shard, uint32_t slot, uint64_t hash, boo
     }
     rc = warp_table_prepare(&store->words[slot], &store->slots[slot].count, &shard->limbo, hash,
                             store->hash_seed, reserve);
-    if (before != atomic_load_explicit(&store->words[slot], memory_order_relaxed)) {
+    /* Growing retires what it replaces; the first array of a slot replaces nothing. */
+    if (WARP_UNLIKELY(before != warp_counter_read(&shard->limbo.pending_items))) {
         warp_counter_add(&shard->counters.table_growths, 1);
         warp_shard_disturb(shard);
     }
@@ -317,12 +318,13 @@ static void put_write(struct warp_shard *shard, struct warp_message *message)
         part_count = 3;
     }
     rc = warp_wal_append(store->wal, shard->id, WARP_FRAME_RECORD, parts, part_count,
-                         message->body_bytes, message->body_crc, &position, &end);
-    if (rc < 0) {
+                         message->body_bytes, message->body_crc, is_delete, &position, &end);
+    if (rc != 0) {
         if (fresh != NULL) {
             warp_slab_release(&shard->limbo.pool, fresh, warp_record_bytes_of(fresh));
         }
-        message->result = rc;
+        message->expires_at_ms = asked_expiry;
+        message->result = rc == WARP_AGAIN ? WARP_MESSAGE_NEEDS_ROOM : rc;
         return;
     }
     message->sequence = position + WARP_FRAME_HEADER_BYTES;
@@ -371,4 +373,9 @@ void warp_put_execute(struct warp_shard *shard, struct warp_message *message)
         return;
     }
     put_write(shard, message);
+    if (message->opcode == WARP_OP_ADD) {
+        /* It pointed at the text of the sum, in a frame of ours that is gone. */
+        message->value.data = NULL;
+        message->value.bytes = 0;
+    }
 }

@@ -24,8 +24,9 @@ static int replay_apply(struct warp_shard *shard, const struct replay_item *item
 
     counts->operations++;
     rc = warp_put_prepare(shard, item->slot, item->hash,
-                          warp_table_find(&shard->store->words[item->slot], item->hash,
-                                          key.data, key.bytes) != NULL,
+                          entry->kind == WARP_ENTRY_DELETE ||
+                              warp_table_find(&shard->store->words[item->slot], item->hash,
+                                              key.data, key.bytes) != NULL,
                           false);
     if (rc < 0) {
         return rc;

@@ -221,12 +221,16 @@ static void shard_main(void *context)
 {
     struct warp_shard *shard = context;
 
-    /* Acquire: pairs with the release in warp_store_stop. */
-    while (atomic_load_explicit(&shard->stop, memory_order_acquire) == 0) {
+    for (;;) {
+        /* The word before stop: who sees the new word sees stop, and who saw the old one does not
+         * fall asleep. Acquires: pair with warp_shard_wake and warp_store_stop. */
         uint32_t word = atomic_load_explicit(&shard->word, memory_order_acquire);
-        uint64_t now_ns = warp_clock_ns(shard->store->env->clock);
-        uint64_t due_ns;
+        uint64_t now_ns, due_ns;
 
+        if (atomic_load_explicit(&shard->stop, memory_order_acquire) != 0) {
+            return;
+        }
+        now_ns = warp_clock_ns(shard->store->env->clock);
         if (warp_shard_turn(shard, now_ns, &due_ns)) {
             continue;
         }

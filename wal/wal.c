@@ -34,19 +34,21 @@ static void wal_main(void *context)
     }
 }
 
-/* Copy a big frame piece by piece, telling the writer how far it is, so that it can go to disk and
- * make room for the rest of itself. */
-int warp_wal_append_slowly(struct warp_wal *wal, uint32_t cell, uint8_t kind,
-                           const struct warp_slice *parts, uint32_t part_count,
-                           uint32_t body_bytes, uint32_t body_crc, uint64_t *position,
-                           uint64_t *end)
+/*
+ * Copy a frame piece by piece, telling the writer how far it is, so that it can go to disk and
+ * make room for the rest of itself. Before the first wait the cell must say our place instead of
+ * the lower bound that begin left there: somebody before us may be waiting for the prefix to
+ * pass that bound.
+ */
+int warp_wal_append_slowly(struct warp_wal *wal, uint32_t cell, struct warp_frame *frame,
+                           const struct warp_slice *parts, uint32_t part_count, bool taken,
+                           bool is_delete)
 {
     struct warp_writer *writer = &wal->writer;
-    uint64_t bytes = warp_frame_bytes(body_bytes);
+    uint64_t bytes = warp_frame_bytes(frame->body_bytes);
     uint8_t header[WARP_FRAME_HEADER_BYTES];
     uint8_t zeroes[8] = {0};
     struct warp_slice all[8];
-    struct warp_frame frame;
     uint64_t at, piece_max = WAL_PIECE_BYTES;
     uint32_t i;
     int rc = 0;
@@ -55,20 +57,17 @@ int warp_wal_append_slowly(struct warp_wal *wal, uint32_t cell, uint8_t kind,
     if (piece_max > writer->small_bytes) {
         piece_max = writer->small_bytes;
     }
-    frame.position = warp_buffer_begin(&writer->buffer, cell, &writer->sequence, bytes);
-    frame.kind = kind;
-    frame.body_bytes = body_bytes;
-    frame.body_crc = body_crc;
-    frame.epoch = writer->epoch;
-    frame.has_mark = true;
-    frame.mark = warp_sequence_durable(&writer->sequence);
-    warp_frame_encode_header(header, &frame, writer->seed);
+    if (!taken && !warp_writer_take_big(writer, cell, bytes, is_delete, &frame->position)) {
+        return WARP_AGAIN;
+    }
+    warp_buffer_progress(&writer->buffer, cell, frame->position, frame->position);
+    warp_frame_encode_header(header, frame, writer->seed);
     all[0].data = header;
     all[0].bytes = sizeof(header);
     memcpy(&all[1], parts, part_count * sizeof(*parts));
     all[part_count + 1].data = zeroes;
-    all[part_count + 1].bytes = bytes - WARP_FRAME_HEADER_BYTES - body_bytes;
-    at = frame.position;
+    all[part_count + 1].bytes = bytes - WARP_FRAME_HEADER_BYTES - frame->body_bytes;
+    at = frame->position;
     for (i = 0; i < part_count + 2 && rc == 0; i++) {
         const uint8_t *from = all[i].data;
         uint64_t left = all[i].bytes;
@@ -84,13 +83,11 @@ int warp_wal_append_slowly(struct warp_wal *wal, uint32_t cell, uint8_t kind,
             at += piece;
             from += piece;
             left -= piece;
-            warp_buffer_progress(&writer->buffer, cell, frame.position, at);
+            warp_buffer_progress(&writer->buffer, cell, frame->position, at);
         }
     }
     /* After a failure nothing is written any more, so what the ring holds here is no matter. */
     warp_buffer_finish(&writer->buffer, cell);
-    *position = frame.position;
-    *end = frame.position + bytes;
     return rc;
 }
 
@@ -108,7 +105,7 @@ static int wal_append_time(struct warp_wal *wal, uint8_t kind, uint64_t wall_ms)
     }
     warp_store_u64le(body, wall_ms);
     rc = warp_wal_append(wal, writer->own_cell, kind, &part, 1, sizeof(body),
-                         warp_crc32c(0, body, sizeof(body)), &position, &end);
+                         warp_crc32c(0, body, sizeof(body)), true, &position, &end);
     if (rc != 0) {
         return rc;
     }

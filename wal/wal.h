@@ -44,12 +44,11 @@ int warp_wal_destroy(struct warp_wal **wal, uint64_t wall_ms);
 /* One turn of the log from outside; true if it did work. */
 bool warp_wal_turn(struct warp_wal *wal);
 
-/* What a frame of several pieces in memory is made of, and how it goes into the ring if it does
- * not fit there in one piece. */
-int warp_wal_append_slowly(struct warp_wal *wal, uint32_t cell, uint8_t kind,
-                           const struct warp_slice *parts, uint32_t part_count,
-                           uint32_t body_bytes, uint32_t body_crc, uint64_t *position,
-                           uint64_t *end);
+/* The part of append that may have to wait for the ring: a big frame, or a small one whose place
+ * a big one has moved out of the ring's reach. taken: frame->position is taken already. */
+int warp_wal_append_slowly(struct warp_wal *wal, uint32_t cell, struct warp_frame *frame,
+                           const struct warp_slice *parts, uint32_t part_count, bool taken,
+                           bool is_delete);
 
 /* Would a frame with such a body find room now? 0, or WARP_AGAIN: warp_wal_make_room() first. */
 static inline bool warp_wal_has_room(const struct warp_wal *wal, uint64_t body_bytes,
@@ -60,61 +59,57 @@ static inline bool warp_wal_has_room(const struct warp_wal *wal, uint64_t body_b
 
 /*
  * Append a frame whose body is the parts in order; body_crc is the CRC32C of them. *position gets
- * its place, *end where the next one begins. WARP_EFAILED only for a big frame during which
- * the log failed: it has no place in the order then and must not be applied.
+ * its place, *end where the next one begins. warp_wal_has_room() came before, with the same
+ * is_delete. For a frame too big to be small two more answers: WARP_AGAIN, the room is gone, and
+ * WARP_EFAILED, the log failed during it; it must not be applied then.
  */
 static inline int warp_wal_append(struct warp_wal *wal, uint32_t cell, uint8_t kind,
                                   const struct warp_slice *parts, uint32_t part_count,
-                                  uint32_t body_bytes, uint32_t body_crc, uint64_t *position,
-                                  uint64_t *end)
+                                  uint32_t body_bytes, uint32_t body_crc, bool is_delete,
+                                  uint64_t *position, uint64_t *end)
 {
     struct warp_writer *writer = &wal->writer;
     uint64_t bytes = warp_frame_bytes(body_bytes);
-    uint64_t contiguous;
+    uint64_t contiguous, written;
     struct warp_frame frame;
     uint8_t *place, *stop;
     uint32_t i;
+    int rc;
 
-    if (WARP_UNLIKELY(bytes > writer->small_bytes)) {
-        return warp_wal_append_slowly(wal, cell, kind, parts, part_count, body_bytes, body_crc,
-                                      position, end);
-    }
-    frame.position =
-        warp_buffer_begin(&writer->buffer, cell, &writer->sequence, bytes);
-    place = warp_buffer_at(&writer->buffer, frame.position, &contiguous);
     frame.kind = kind;
     frame.body_bytes = body_bytes;
     frame.body_crc = body_crc;
     frame.epoch = writer->epoch;
     frame.has_mark = true;
     frame.mark = warp_sequence_durable(&writer->sequence);
-    if (WARP_LIKELY(bytes <= contiguous)) {
-        stop = place + bytes;
-        warp_frame_encode_header(place, &frame, writer->seed);
-        place += WARP_FRAME_HEADER_BYTES;
-        for (i = 0; i < part_count; i++) {
-            memcpy(place, parts[i].data, parts[i].bytes);
-            place += parts[i].bytes;
-        }
-        while (place < stop) {
-            *place++ = 0;
-        }
-    } else {
-        uint8_t header[WARP_FRAME_HEADER_BYTES];
-        uint64_t at = frame.position + WARP_FRAME_HEADER_BYTES;
-        uint64_t zero = 0;
-
-        warp_frame_encode_header(header, &frame, writer->seed);
-        warp_buffer_copy_in(&writer->buffer, frame.position, header, sizeof(header));
-        for (i = 0; i < part_count; i++) {
-            warp_buffer_copy_in(&writer->buffer, at, parts[i].data, parts[i].bytes);
-            at += parts[i].bytes;
-        }
-        warp_buffer_copy_in(&writer->buffer, at, &zero, frame.position + bytes - at);
+    if (WARP_UNLIKELY(bytes > writer->small_bytes)) {
+        rc = warp_wal_append_slowly(wal, cell, &frame, parts, part_count, false, is_delete);
+        *position = frame.position;
+        *end = frame.position + bytes;
+        return rc;
     }
-    warp_buffer_finish(&writer->buffer, cell);
+    frame.position = warp_buffer_begin(&writer->buffer, cell, &writer->sequence, bytes);
     *position = frame.position;
     *end = frame.position + bytes;
+    place = warp_buffer_at(&writer->buffer, frame.position, &contiguous);
+    /* The room that has_room saw may be behind us: a big frame takes more than its share. Acquire:
+     * pairs with the release in writer_update_limits; the ring up to there is free. */
+    written = atomic_load_explicit(&writer->written, memory_order_acquire);
+    if (WARP_UNLIKELY(bytes > contiguous ||
+                      *end + writer->block_bytes > written + writer->buffer.bytes)) {
+        return warp_wal_append_slowly(wal, cell, &frame, parts, part_count, true, is_delete);
+    }
+    stop = place + bytes;
+    warp_frame_encode_header(place, &frame, writer->seed);
+    place += WARP_FRAME_HEADER_BYTES;
+    for (i = 0; i < part_count; i++) {
+        memcpy(place, parts[i].data, parts[i].bytes);
+        place += parts[i].bytes;
+    }
+    while (place < stop) {
+        *place++ = 0;
+    }
+    warp_buffer_finish(&writer->buffer, cell);
     return 0;
 }
 

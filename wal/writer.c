@@ -260,6 +260,30 @@ static bool writer_pad(struct warp_writer *writer, uint64_t tail)
     return true;
 }
 
+/* A big frame may be captured to its last byte before it says that it is finished: then its end is
+ * learnt without anything new to write. */
+static void writer_raise_boundary(struct warp_writer *writer, uint64_t boundary)
+{
+    if (boundary <= writer->captured_boundary || boundary > writer->captured) {
+        return;
+    }
+    writer->captured_boundary = boundary;
+    if (writer->flush_count > 0) {
+        uint32_t newest =
+            (writer->flush_head + writer->flush_count - 1) % WARP_FLUSHES_MAX;
+
+        writer->flushes[newest].boundary = boundary;
+        return;
+    }
+    writer->written_boundary = boundary;
+    if (writer->durable_raw == writer->written_raw && !warp_writer_failed(writer) &&
+        boundary > warp_sequence_durable(&writer->sequence)) {
+        warp_sequence_publish(&writer->sequence, boundary);
+        writer->wake_mask = UINT32_MAX;
+        writer_fire_watches(writer);
+    }
+}
+
 /*
  * Capture what is finished, if there is something and a flush may start now; the caller writes it
  * and says so with done. for_commit asks for O_DSYNC where that moves the mark.
@@ -283,6 +307,7 @@ static struct warp_flush *writer_capture(struct warp_writer *writer, bool for_co
     }
     warp_buffer_prefix(&writer->buffer, &writer->sequence, &bytes, &boundary, &tail);
     if (bytes <= from) {
+        writer_raise_boundary(writer, boundary);
         return NULL;
     }
     if (bytes == tail && boundary == tail && tail % writer->block_bytes != 0 &&
@@ -739,6 +764,7 @@ bool warp_writer_turn(struct warp_writer *writer, uint64_t wait_ns, uint64_t *du
              writer_chance(writer, WARP_CHANCE_FLUSH_EARLY)) &&
             !writer_chance(writer, WARP_CHANCE_FLUSH_LATE)) {
             struct warp_flush *flush;
+            bool captured = false;
 
             if (interval) {
                 atomic_store_explicit(&writer->interval_wanted, 0, memory_order_relaxed);
@@ -746,9 +772,10 @@ bool warp_writer_turn(struct warp_writer *writer, uint64_t wait_ns, uint64_t *du
             while ((flush = writer_capture(writer, commit, false)) != NULL) {
                 flush->asynchronous = true;
                 writer_submit(writer, &flush->request);
-                did = true;
+                captured = true;
             }
-            if (!did && interval) {
+            did = did || captured;
+            if (!captured && interval) {
                 /* Nothing could be captured now: keep the wish. */
                 atomic_store_explicit(&writer->interval_wanted, 1, memory_order_relaxed);
             }
@@ -825,7 +852,8 @@ void warp_writer_sleep(struct warp_writer *writer, uint64_t due_ns)
                         due_ns == UINT64_MAX ? UINT64_MAX : due_ns - now_ns, UINT32_MAX);
     }
     atomic_store_explicit(&writer->sleeping, 0, memory_order_relaxed);
-    atomic_store_explicit(&writer->hurry, 0, memory_order_relaxed);
+    /* seq_cst: what the kickers wanted is looked at after this (see warp_writer_kick). */
+    (void)atomic_exchange_explicit(&writer->hurry, 0, memory_order_seq_cst);
 }
 
 /* ---- any thread ------------------------------------------------------------------------ */
@@ -835,10 +863,11 @@ void warp_writer_kick(struct warp_writer *writer)
     if (!writer->env->threads) {
         return;
     }
-    if (atomic_load_explicit(&writer->hurry, memory_order_relaxed) != 0) {
-        return; /* somebody kicked it already */
+    /* seq_cst: our wish was stored before; if hurry is set already, the log thread has yet to
+     * clear it, and looks for wishes after that. */
+    if (atomic_exchange_explicit(&writer->hurry, 1, memory_order_seq_cst) != 0) {
+        return;
     }
-    atomic_store_explicit(&writer->hurry, 1, memory_order_seq_cst);
     atomic_fetch_add_explicit(&writer->kick_word, 1, memory_order_seq_cst);
     if (atomic_load_explicit(&writer->sleeping, memory_order_seq_cst) != 0) {
         warp_wake(&writer->kick_word, 1, UINT32_MAX);
@@ -875,6 +904,13 @@ int warp_writer_wait(struct warp_writer *writer, uint64_t target, uint64_t timeo
                 deadline_ns = now_ns + timeout_ns;
             }
             if (now_ns >= deadline_ns) {
+                if (counted) {
+                    /* We may have been woken to lead: hand that on to the log thread. */
+                    writer_lock(writer);
+                    writer->next_waiters = 0;
+                    writer_unlock(writer);
+                    warp_writer_kick(writer);
+                }
                 return WARP_AGAIN;
             }
             left_ns = deadline_ns - now_ns;
@@ -911,13 +947,14 @@ int warp_writer_wait(struct warp_writer *writer, uint64_t target, uint64_t timeo
             }
         }
         if (bit == WRITER_NOT_WAITING && writer->flush_count > 0) {
-            writer->next_waiters++;
-            bit = (uint32_t)(writer->flush_number & 31);
             if (writer->captured_boundary >= target) {
                 /* It needs a sync after the flush in flight: look again when that is done. */
                 flush = &writer->flushes[writer->flush_head];
                 flush->waiters++;
                 bit = (uint32_t)(flush->number & 31);
+            } else {
+                writer->next_waiters++;
+                bit = (uint32_t)(writer->flush_number & 31);
             }
         } else if (bit == WRITER_NOT_WAITING && writer->sync_busy) {
             bit = 0; /* the end of a sync wakes everybody */
@@ -1019,6 +1056,20 @@ void warp_writer_ask_room(struct warp_writer *writer, uint64_t bytes, bool is_de
                                              writer->slack_bytes +
                                              (is_delete ? 0 : writer->ahead_bytes));
     warp_writer_kick(writer);
+}
+
+bool warp_writer_take_big(struct warp_writer *writer, uint32_t cell, uint64_t bytes,
+                          bool is_delete, uint64_t *position)
+{
+    bool room;
+
+    writer_lock(writer);
+    room = warp_writer_has_room(writer, bytes, is_delete);
+    if (room) {
+        *position = warp_buffer_begin(&writer->buffer, cell, &writer->sequence, bytes);
+    }
+    writer_unlock(writer);
+    return room;
 }
 
 int warp_writer_wait_ring(struct warp_writer *writer, uint64_t end)

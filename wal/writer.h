@@ -235,6 +235,13 @@ void warp_writer_want(struct warp_writer *writer, uint64_t target);
 void warp_writer_watch(struct warp_writer *writer, struct warp_writer_watch *watch);
 void warp_writer_unwatch(struct warp_writer *writer, struct warp_writer_watch *watch);
 
+/*
+ * Take the place of a frame that is not small, if there is room: checked and taken under the lock,
+ * so that two of them cannot overshoot together. By the owner of the cell.
+ */
+bool warp_writer_take_big(struct warp_writer *writer, uint32_t cell, uint64_t bytes,
+                          bool is_delete, uint64_t *position);
+
 /* Wait, inside a big frame and so maybe under a lease, until the ring has room up to `end`. */
 int warp_writer_wait_ring(struct warp_writer *writer, uint64_t end);
 
