@@ -870,8 +870,9 @@ static void worker_loop_session(struct worker *worker)
         timeout_ns = 1000000000u;
         if (pending > 0) {
             timeout_ns = 100000u;
-        } else if (open && free_count > 0 && !ending) {
-            timeout_ns = due > now ? bench_clock_ns(clock, due - now) : 0;
+        } else if (free_count > 0 && !ending) {
+            /* There is more to submit, at once or when it is due. */
+            timeout_ns = open && due > now ? bench_clock_ns(clock, due - now) : 0;
         }
         came = worker->engine->poll(worker->thread, worker->completions, DRIVER_SUBMIT_MAX,
                                     timeout_ns);

@@ -94,6 +94,11 @@ expect 0 "a session of one thread knows each version" --workload ycsb-a --record
     --operations 20000 --depth 256 --durability interval --verify full
 expect 0 "a deep session at commit runs" --workload put --records 2000 --operations 20000 \
     --depth 1024 --durability commit --verify full
+# Little's law: rate times latency is how many were in flight on average.
+expect 0 "a session keeps its depth" --workload put --records 2000 --depth 1024 \
+    --duration-s 0.5 --durability commit --lines depth.tsv &&
+    holds "1024 asked for is more than 600 in flight" \
+        awk -F '\t' '{ exit !($9 * $12 / 1e9 > 600 && $9 * $12 / 1e9 < 1100) }' depth.tsv
 expect 0 "peers without sessions run blocking" --engine "$list" --workload ycsb-b \
     --records 500 --operations 500 --depth 8 --durability memory
 
