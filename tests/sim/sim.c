@@ -30,8 +30,12 @@
 #include <unistd.h>
 
 #include "base/env.h"
+#include "base/epoch.h"
+#include "base/hash.h"
 #include "base/random.h"
 #include "engine/engine.h"
+#include "shards/get.h"
+#include "shards/store.h"
 #include "tests/sim/fiber.h"
 #include "tests/sim/oracle.h"
 #include "tests/sim/rot.h"
@@ -89,6 +93,7 @@ struct client {
     bool working; /* in the middle of operations */
     uint32_t operations_left;
     uint32_t session_number; /* for the oracle; 0: a blocking client */
+    struct warp_epoch_record *reader; /* of one that looks into tables */
     struct warp_session *session;
     uint32_t session_depth, in_flight;
     struct request_slot slots[DEPTH_MAX];
@@ -125,6 +130,7 @@ struct sim {
     uint8_t keys[ORACLE_KEYS_MAX][KEY_BYTES_MAX];
     uint32_t key_bytes[ORACLE_KEYS_MAX];
     uint32_t chance_percent[WARP_CHANCE_COUNT];
+    uint32_t preempt_percent;
     uint32_t level_weight[4];
     uint32_t value_bytes_max;
     uint32_t client_count;
@@ -314,6 +320,12 @@ static bool world_chance(void *context, enum warp_chance point)
     struct sim *sim = context;
     uint32_t chance = sim->chance_percent[point];
 
+    /* These are met where no lock is held that others spin on: the thread may be preempted. */
+    if ((point == WARP_CHANCE_LEASE_REFUSED || point == WARP_CHANCE_DRAIN_SHORT ||
+         point == WARP_CHANCE_GROW_EARLY) &&
+        sim->current != NULL && percent(sim, sim->preempt_percent)) {
+        fiber_yield(sim->current);
+    }
     return chance != 0 && percent(sim, chance);
 }
 
@@ -363,7 +375,7 @@ static uint32_t draw_value_bytes(struct sim *sim, uint32_t key)
         bytes = 12 + below(sim, 100);
     } else if (kind < 94) {
         bytes = 12 + below(sim, 1200);
-    } else if (kind < 99) {
+    } else if (kind < (sim->value_bytes_max == VALUE_ROOM ? 96 : 99)) {
         bytes = 12 + below(sim, 9000);
     } else {
         bytes = 12 + below(sim, VALUE_ROOM - 12);
@@ -804,6 +816,53 @@ static void client_walk(struct client *client)
     check_answer(sim, "walked", rc, false);
 }
 
+/* ---- readers that are slow -------------------------------------------------------------------- */
+
+/*
+ * A reader inside an epoch section that is preempted there, as any thread may be: what it has
+ * found must stay as it was until it leaves, whatever becomes of the key. In the product such a
+ * section is a few instructions long, so this one goes below the public face.
+ */
+static void client_look(struct client *client, uint32_t key)
+{
+    struct sim *sim = client->sim;
+    struct warp_store *store = sim->db->store;
+    struct warp_slice name = key_of(sim, key);
+    uint32_t slot = warp_hash_slot(name.data, name.bytes);
+    uint64_t hash = warp_hash_key(name.data, name.bytes, store->hash_seed);
+    struct warp_record *record;
+    uint64_t wait_for, word;
+    uint32_t bytes, pauses = (uint32_t)(1 + below(sim, 40));
+    uint8_t *copy = NULL;
+
+    if (client->reader == NULL && warp_epoch_register(sim->db->epoch, &client->reader) < 0) {
+        return;
+    }
+    note(sim, "look", key, 0);
+    warp_epoch_enter(client->reader);
+    word = warp_table_resolve(&store->words[slot], hash);
+    record = warp_get_find(store, slot, hash, name, &wait_for);
+    if (record != NULL) {
+        bytes = warp_record_value_bytes(record);
+        copy = malloc(bytes + 1u);
+        memcpy(copy, warp_record_value(record), bytes);
+        while (pauses-- > 0 && !sim->stopping) {
+            fiber_yield(client->fiber);
+        }
+        if (warp_record_value_bytes(record) != bytes ||
+            !warp_record_has_key(record, name.data, name.bytes) ||
+            memcmp(copy, warp_record_value(record), bytes) != 0) {
+            oracle_violate(sim->oracle,
+                           "key %u: a record changed under a reader that had found it", key);
+        }
+        free(copy);
+        /* The table as it was may be an old one; it must still be a table. */
+        (void)warp_table_find_in(word, hash, name.data, name.bytes, NULL);
+    }
+    warp_epoch_leave(client->reader);
+    note(sim, "looked", key, record != NULL);
+}
+
 /* ---- sessions ------------------------------------------------------------------------------- */
 
 static struct request_slot *slot_take(struct client *client, uint64_t *cookie)
@@ -1054,8 +1113,10 @@ static void blocking_operation(struct client *client)
                                : draw_key(sim));
     } else if (kind < 600) {
         client_borrow(client, draw_key(sim));
-    } else if (kind < 640) {
+    } else if (kind < 625) {
         client_multi_get(client);
+    } else if (kind < 645) {
+        client_look(client, draw_key(sim));
     } else {
         client_put_or_delete(client, percent(sim, sim->delete_percent), draw_key(sim));
     }
@@ -1068,6 +1129,9 @@ static void client_rest(struct client *client)
     session_close(client);
     for (i = 0; i < LOANS_MAX; i++) {
         loan_return(client, &client->loans[i]);
+    }
+    if (client->reader != NULL) {
+        warp_epoch_unregister(&client->reader);
     }
 }
 
@@ -1356,8 +1420,8 @@ static void draw_keys(struct sim *sim)
             uint32_t bytes = (uint32_t)(40 + below(sim, KEY_BYTES_MAX - 40));
 
             memset(text, 'k', bytes);
-            snprintf(text, 8, "%07u", i);
-            text[7] = 'k';
+            text[0] = (char)('0' + i / 10);
+            text[1] = (char)('0' + i % 10);
             sim->key_bytes[i] = bytes;
         }
     }
@@ -1401,6 +1465,7 @@ static void draw_run(struct sim *sim)
     for (i = 0; i < WARP_CHANCE_COUNT; i++) {
         sim->chance_percent[i] = percent(sim, 50) ? 0 : (uint32_t)(1 + below(sim, 50));
     }
+    sim->preempt_percent = percent(sim, 50) ? 0 : (uint32_t)(1 + below(sim, 30));
     sim->level_weight[WARP_DURABILITY_DEFAULT] = (uint32_t)(1 + below(sim, 4));
     for (i = 1; i < 4; i++) {
         sim->level_weight[i] = percent(sim, 40) ? 0 : (uint32_t)(1 + below(sim, 4));

@@ -389,9 +389,10 @@ static void change_play(struct sim_disk *disk, struct image *image, const struct
     }
 }
 
-/* Play a part of a write: sectors chosen at random, or a head, or a tail, or all but one. */
+/* Play a part of a write: sectors chosen at random, or a head, or a tail, or all but one. What
+ * was played goes into the list too, if there is one. */
 static void change_play_torn(struct sim_disk *disk, struct image *image,
-                             const struct change *change)
+                             const struct change *change, struct changes *list)
 {
     uint64_t first = change->offset / SIM_SECTOR_BYTES;
     uint64_t last, sector, cut;
@@ -421,6 +422,10 @@ static void change_play_torn(struct sim_disk *disk, struct image *image,
             image_put(disk, image, from, change->data + (from - change->offset),
                       (size_t)(to - from));
             grow_to(image, to);
+            if (list != NULL) {
+                changes_add(disk, list, CHANGE_WRITE, from,
+                            change->data + (from - change->offset), (size_t)(to - from), false);
+            }
         }
     }
 }
@@ -516,7 +521,7 @@ static void file_sync_failed(struct sim_disk *disk, struct sim_file *file, bool 
         if (change->durable || change->kind != CHANGE_WRITE || percent(disk, 30)) {
             change_play(disk, &file->medium, change);
         } else if (percent(disk, 50)) {
-            change_play_torn(disk, &file->medium, change);
+            change_play_torn(disk, &file->medium, change, NULL);
         }
     }
     changes_drop_head(&file->unsynced, file->unsynced.count);
@@ -1098,15 +1103,11 @@ static int64_t write_now(struct sim_disk *disk, struct sim_handle *handle, const
         change.data = (uint8_t *)(uintptr_t)data;
         if (handle_direct(disk, handle)) {
             /* Some of it may be there, and nobody knows what. */
-            change_play_torn(disk, &file->medium, &change);
-            if (file->unsynced.count == 0) {
-                image_copy(disk, &file->cache, &file->medium);
-            } else {
-                change_play_torn(disk, &file->cache, &change);
-            }
+            change_play_torn(disk, &file->cache, &change, &file->unsynced);
         } else {
+            /* The page cache has all of it, counts it as clean, and will never write it. */
             change_play(disk, &file->cache, &change);
-            change_play_torn(disk, &file->medium, &change);
+            change_play_torn(disk, &file->medium, &change, NULL);
         }
         return rc;
     }
@@ -1663,7 +1664,7 @@ static void play_by_chance(struct sim_disk *disk, struct sim_file *file,
     disk->counts.writes_lost++;
     if (change->kind == CHANGE_WRITE && percent(disk, disk->options.tear_percent)) {
         disk->counts.writes_torn++;
-        change_play_torn(disk, &file->medium, change);
+        change_play_torn(disk, &file->medium, change, NULL);
     }
     /* The size may have reached the medium although the data did not. */
     if (change->kind == CHANGE_WRITE && change->offset + change->bytes > before &&
