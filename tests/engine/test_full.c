@@ -100,13 +100,24 @@ WARP_TEST(full, who_never_polls_holds_up_nobody)
     check_int(warp_close(&db), ==, 0);
 }
 
+static int visit_count(void *context, struct warp_slice key, const struct warp_value *value)
+{
+    (void)key;
+    *(uint32_t *)context += value->bytes == 5;
+    return 0;
+}
+
 WARP_TEST(full, a_thousand_loans_of_one_value)
 {
     enum { LOANS = 1000 };
     struct warp_options options = fixture_options();
     struct warp *db = fixture_open(test_directory(), &options);
     static struct warp_value values[LOANS];
-    uint32_t i, refused = 0, wrong = 0;
+    struct warp_value value = WARP_VALUE_INIT;
+    struct warp_slice keys[2] = { support_text("hot"), support_text("hot") };
+    struct warp_value pair[2];
+    uint32_t i, refused = 0, wrong = 0, visited = 0;
+    int results[2];
 
     if (db == NULL) {
         return;
@@ -116,6 +127,15 @@ WARP_TEST(full, a_thousand_loans_of_one_value)
         refused += warp_borrow(db, support_text("hot"), &values[i]) != 0;
     }
     check_u64(refused, ==, 0);
+    check_int(warp_visit(db, visit_count, &visited), ==, 0);
+    check_u64(visited, ==, 1);
+    check_int(warp_multi_get(db, keys, 2, pair, results), ==, 0);
+    check_int(results[0], ==, 0);
+    check_int(results[1], ==, 0);
+    warp_return(&pair[0]);
+    warp_return(&pair[1]);
+    check_int(warp_borrow(db, support_text("hot"), &value), ==, 0);
+    warp_return(&value);
     check_int(fixture_put(db, "hot", "other"), ==, 0);
     for (i = 0; i < LOANS; i++) {
         wrong += values[i].bytes != 5 || memcmp(values[i].data, "value", 5) != 0;
