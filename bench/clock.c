@@ -39,7 +39,7 @@ void bench_clock_init(struct bench_clock *clock)
     clock->multiplier = (uint64_t)1 << 32;
 #if defined(__x86_64__)
     if (clock_counter_is_invariant()) {
-        struct timespec pause = {0, 50000000};
+        struct timespec pause = {0, 20000000};
         uint64_t ticks_begin = 0;
         uint64_t ticks_end = 0;
         uint64_t ns_begin = 0;

@@ -10,7 +10,7 @@
  * Units:     ticks are the counter's own; _ns nanoseconds.
  * Ordering:  none; the read is not a barrier, so very short stretches overlap a little.
  * Errors:    none.
- * Cost:      8 - 25 ns per read; init sleeps 50 ms.
+ * Cost:      8 - 25 ns per read; init sleeps 20 ms.
  */
 #ifndef BENCH_CLOCK_H
 #define BENCH_CLOCK_H

@@ -1,7 +1,7 @@
 /*
  * bench/environment.h - what the numbers were measured on, and what the process used.
  *
- * Threads:   any; fill reads the machine and takes about 50 ms for the probe of the disk.
+ * Threads:   any; fill reads the machine and takes at most 0.1 s for the probe of the disk.
  * Lifetime:  plain data.
  * Units:     bytes, nanoseconds.
  * Ordering:  none.
