@@ -18,7 +18,7 @@
 #define PROBE_BLOCK_BYTES 4096u
 #define PROBE_BLOCKS      64u
 #define PROBE_WRITES      200u
-#define PROBE_NS_MAX 100000000u
+#define PROBE_NS_MAX      100000000u
 
 uint32_t bench_environment_cpus(void)
 {
