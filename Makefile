@@ -56,6 +56,9 @@ HARDENING += -fcf-protection
 endif
 RELRO := -Wl,-z,relro,-z,now
 
+# Tried with `warp bench --workload get,put --records 200000 --durability memory`, three times in
+# turns: hardening, -O3 and -flto=auto change the CPU time per operation by less than the runs of one
+# build differ. So hardening stays, and the simpler -O2 too.
 OUT_release := $(BUILD)
 OPT_release := -O2 $(HARDENING)
 OUT_debug   := $(BUILD)/debug
