@@ -11,6 +11,7 @@
  *     its writer was told; there is no key that was not written;
  *   - nothing acknowledged at commit is missing, nor anything before it in the order, nor what
  *     had been acknowledged before a flush that returned;
+ *   - at commit (and mixed), where reads are durable, nothing that a reader had seen is missing;
  *   - a batch is there whole or not at all;
  *   - what is lost is a suffix of the one order: some S has everything up to it and nothing
  *     behind it;
@@ -19,8 +20,13 @@
  *
  * Some kills hit the opening, some the recovery; some recoveries end without a close.
  *
- *     crash [--cycles N] [--seed N] [--durability commit|interval|memory] [--threads N]
- *           [--bound-ms N] [--recreate N] [--limit-s N] [--verbose]
+ * mixed is commit with every seventh write or so at a lower level.
+ *
+ *     crash [--cycles N] [--seed N] [--durability commit|mixed|interval|memory] [--threads N]
+ *           [--bound-ms N] [--recreate N] [--limit-s N] [--control] [--verbose]
+ *
+ * --control is the test of this test: the writers ask for interval and note commit, which must
+ * be found out within --cycles kills.
  */
 #include "tests/engine/support.h"
 
@@ -42,7 +48,15 @@ enum {
     LOG_BYTES_MAX = 96 << 20, /* a larger log is not worth its replay: start again */
 };
 
-enum note_kind { NOTE_PUT, NOTE_DELETE, NOTE_ADD, NOTE_BATCH_PUT, NOTE_BATCH_DELETE, NOTE_FLUSH };
+enum note_kind {
+    NOTE_PUT,
+    NOTE_DELETE,
+    NOTE_ADD,
+    NOTE_BATCH_PUT,
+    NOTE_BATCH_DELETE,
+    NOTE_FLUSH,
+    NOTE_SEEN /* a durable read returned this sequence */
+};
 enum note_state { NOTE_INTENDED, NOTE_ACKNOWLEDGED, NOTE_REFUSED };
 
 struct note {
@@ -67,6 +81,7 @@ struct base {
 struct shared {
     uint64_t seed;
     uint32_t thread_count, key_count, level, cycle, bound_ms;
+    bool control, mixed;
     uint32_t segment_bytes, log_buffer_bytes, shard_count, io_backend, direct_io;
     bool verbose;
     char directory[SUPPORT_PATH_BYTES];
@@ -78,7 +93,7 @@ struct shared {
     struct {
         _Atomic uint32_t count; /* release: the note is complete */
         struct note notes[NOTES_MAX];
-    } log[THREADS_MAX];
+    } log[THREADS_MAX + 1]; /* the last one in use is the reader's */
 
     /* By the parent, just before the kill. */
     uint64_t kill_ns;
@@ -87,7 +102,7 @@ struct shared {
     /* By the recovering child; valid once verified is set. */
     _Atomic uint32_t verified;
     struct base found[KEYS_MAX];
-    uint64_t acknowledged, lost, lost_age_ns, busy_opens, bytes_cut, present, batches_found;
+    uint64_t acknowledged, seen, lost, lost_age_ns, busy_opens, bytes_cut, present, batches_found;
 };
 
 /* ---- keys and values -------------------------------------------------------------------- */
@@ -208,6 +223,12 @@ struct writer {
     } places[SESSION_DEPTH];
 };
 
+/* What the call asks for; the note may claim more when this is the test of the test. */
+static uint32_t writer_asks(const struct writer *writer, const struct note *note)
+{
+    return writer->shared->control ? WARP_INTERVAL : note->level;
+}
+
 static void writer_failed(struct shared *shared, const char *what, int rc)
 {
     if (atomic_exchange(&shared->failed, 1) == 0) {
@@ -228,6 +249,8 @@ static struct note *writer_note(struct writer *writer, enum note_kind kind, uint
     note->level = (uint8_t)writer->shared->level;
     if (writer->shared->level != WARP_COMMIT && dice < 4) {
         note->level = dice < 2 ? WARP_COMMIT : WARP_MEMORY;
+    } else if (writer->shared->mixed && dice < 15) {
+        note->level = dice < 10 ? WARP_INTERVAL : WARP_MEMORY;
     }
     note->key = key;
     note->bytes = bytes_random(&writer->random);
@@ -291,7 +314,7 @@ static void writer_submit(struct writer *writer, enum note_kind kind, uint32_t k
     writer->places[place].note = writer_note(writer, kind, key);
     writer->places[place].value = NULL;
     writer->places[place].how = how_init;
-    writer->places[place].how.durability = writer->places[place].note->level;
+    writer->places[place].how.durability = writer_asks(writer, writer->places[place].note);
     request.cookie = place;
     request.key = key_text(key, writer->places[place].key);
     request.how = &writer->places[place].how;
@@ -336,7 +359,7 @@ static void writer_call(struct writer *writer, enum note_kind kind, uint32_t key
     int rc;
 
     slice = key_text(key, text);
-    how.durability = note->level;
+    how.durability = writer_asks(writer, note);
     if (kind == NOTE_PUT) {
         value = malloc(note->bytes);
         support_fill(value, note->bytes, note->seed);
@@ -375,7 +398,7 @@ static void writer_batch(struct writer *writer, enum note_kind kind)
         }
     }
     if (rc == 0) {
-        how.durability = note->level;
+        how.durability = writer_asks(writer, note);
         rc = warp_batch_commit(batch, &how, &sequence);
     }
     writer_answered(writer, note, rc, sequence, 0);
@@ -450,9 +473,42 @@ static void *writer_main(void *context)
     return NULL;
 }
 
+/* Reads what the others write; where reads are durable, what it has seen must not go away. */
+static void *reader_main(void *context)
+{
+    static const struct warp_value value_init = WARP_VALUE_INIT;
+    struct writer *reader = context;
+    struct shared *shared = reader->shared;
+    struct warp_value value = value_init;
+    char text[512];
+
+    for (;;) {
+        uint32_t key = (uint32_t)support_random_below(&reader->random, shared->key_count);
+        struct note *note;
+        int rc;
+
+        if (atomic_load_explicit(&shared->log[reader->thread].count, memory_order_relaxed) >=
+            NOTES_MAX - 2) {
+            support_sleep_ns(1000000);
+            continue;
+        }
+        rc = warp_borrow(reader->db, key_text(key, text), &value);
+        if (rc == 0) {
+            note = writer_note(reader, NOTE_SEEN, key);
+            note->level = WARP_COMMIT;
+            writer_answered(reader, note, 0, value.sequence, 0);
+            warp_return(&value);
+        } else if (rc != WARP_ABSENT) {
+            writer_failed(shared, "a read", rc);
+        }
+        support_sleep_ns(support_random_below(&reader->random, 100000));
+    }
+    return NULL;
+}
+
 __attribute__((noreturn)) static void write_until_killed(struct shared *shared)
 {
-    static struct writer writers[THREADS_MAX];
+    static struct writer writers[THREADS_MAX + 1];
     struct warp *db = NULL;
     char message[256] = "", text[400];
     uint64_t busy_opens = 0;
@@ -466,12 +522,14 @@ __attribute__((noreturn)) static void write_until_killed(struct shared *shared)
         snprintf(text, sizeof(text), "open to write: %s", message);
         writer_failed(shared, text, rc);
     }
-    for (i = 0; i < shared->thread_count; i++) {
+    for (i = 0; i < shared->thread_count + (shared->level == WARP_COMMIT); i++) {
         writers[i].shared = shared;
         writers[i].db = db;
         writers[i].thread = i;
         writers[i].random.state = support_mix(shared->seed + shared->cycle * 1000003u + i);
-        if (pthread_create(&thread, NULL, writer_main, &writers[i]) != 0) {
+        if (pthread_create(&thread, NULL,
+                           i < shared->thread_count ? writer_main : reader_main,
+                           &writers[i]) != 0) {
             writer_failed(shared, "thread", 0);
         }
     }
@@ -555,7 +613,7 @@ static void check_collect(struct check *check)
     struct shared *shared = check->shared;
     uint32_t thread, i, k, count;
 
-    for (thread = 0; thread < shared->thread_count; thread++) {
+    for (thread = 0; thread <= shared->thread_count; thread++) {
         count = atomic_load_explicit(&shared->log[thread].count, memory_order_acquire);
         for (i = 0; i < count; i++) {
             struct note *note = &shared->log[thread].notes[i];
@@ -567,12 +625,15 @@ static void check_collect(struct check *check)
             }
             if (event.state == NOTE_ACKNOWLEDGED) {
                 event.sequence = note->sequence;
-                shared->acknowledged += note->kind != NOTE_FLUSH;
+                shared->acknowledged += note->kind < NOTE_FLUSH;
+                shared->seen += note->kind == NOTE_SEEN;
                 if (note->level == WARP_COMMIT && note->sequence > check->durable_sequence) {
                     check->durable_sequence = note->sequence;
                 }
             }
             switch ((enum note_kind)note->kind) {
+            case NOTE_SEEN:
+                break; /* it has raised durable_sequence */
             case NOTE_FLUSH:
                 if (event.state == NOTE_ACKNOWLEDGED && note->begin_ns > check->flushed_ns) {
                     check->flushed_ns = note->begin_ns;
@@ -1077,7 +1138,7 @@ static bool write_and_kill(struct shared *shared, struct support_random *random)
 
     atomic_store(&shared->ready, 0);
     atomic_store(&shared->failed, 0);
-    for (i = 0; i < shared->thread_count; i++) {
+    for (i = 0; i <= shared->thread_count; i++) {
         atomic_store(&shared->log[i].count, 0);
     }
     pid = start(shared, start_write);
@@ -1118,7 +1179,7 @@ static bool write_and_kill(struct shared *shared, struct support_random *random)
 
 static bool recover(struct shared *shared, struct support_random *random)
 {
-    uint64_t acknowledged = shared->acknowledged, lost = shared->lost;
+    uint64_t acknowledged = shared->acknowledged, lost = shared->lost, seen = shared->seen;
     uint64_t batches_found = shared->batches_found, bytes_cut = shared->bytes_cut;
     uint32_t tries = support_random_chance(random, 8)
                          ? (uint32_t)support_random_between(random, 1, 3)
@@ -1139,6 +1200,7 @@ static bool recover(struct shared *shared, struct support_random *random)
         }
         shared->acknowledged = acknowledged;
         shared->lost = lost;
+        shared->seen = seen;
         shared->batches_found = batches_found;
         shared->bytes_cut = bytes_cut;
     }
@@ -1179,7 +1241,7 @@ int main(int count, char **words)
     static const char *const with_value[] = { "--cycles",   "--seed",     "--durability",
                                               "--threads",  "--bound-ms", "--recreate",
                                               "--limit-s",  NULL };
-    static const char *const alone[] = { "--verbose", NULL };
+    static const char *const alone[] = { "--verbose", "--control", NULL };
     static const char *const levels[] = { "", "memory", "interval", "commit" };
     struct support_random random;
     struct shared *shared;
@@ -1195,16 +1257,24 @@ int main(int count, char **words)
     shared->seed = support_flag(count, words, "--seed", 1);
     shared->thread_count = (uint32_t)support_flag(count, words, "--threads", 4);
     shared->bound_ms = (uint32_t)support_flag(count, words, "--bound-ms", 100);
+    shared->control = support_flag_given(count, words, "--control");
     shared->verbose = support_flag_given(count, words, "--verbose");
     cycles = support_flag(count, words, "--cycles", 30);
     recreate = support_flag(count, words, "--recreate", 50);
     level = support_flag_text(count, words, "--durability", "commit");
+    if (strcmp(level, "mixed") == 0) {
+        shared->mixed = true;
+        level = "commit";
+    }
     for (shared->level = 1; shared->level < 4 && strcmp(levels[shared->level], level) != 0;) {
         shared->level++;
     }
+    if (shared->control) {
+        shared->level = WARP_COMMIT;
+    }
     if (shared->level == 4 || shared->thread_count == 0 ||
         shared->thread_count > THREADS_MAX || recreate == 0) {
-        support_die("--durability is commit, interval or memory; 1 to %d threads", THREADS_MAX);
+        support_die("--durability is commit, mixed, interval or memory; 1 to %d threads", THREADS_MAX);
     }
     support_limit((unsigned)support_flag(count, words, "--limit-s", 60 + (uint64_t)cycles * 4),
                   "crash", shared->seed);
@@ -1231,15 +1301,23 @@ int main(int count, char **words)
                     shared->cycle, shared->present, shared->acknowledged);
         }
     }
-    if (failed == 0) {
+    if (failed == 0 || shared->control) {
         support_remove(shared->directory);
     }
+    if (shared->control) {
+        printf("crash: control: the lie was %s after %u kills\n",
+               failed != 0 ? "found out" : "not found out", shared->cycle);
+        printf("%d passed, %d failed\n", failed != 0, failed == 0);
+        return failed != 0 ? 0 : 1;
+    }
     printf("crash: seed %" PRIu64 ", %s, %u threads: %u kills in %.1f s, %" PRIu64
-           " writes acknowledged, %" PRIu64 " of them lost, the oldest %.3f ms before the "
-           "kill; %" PRIu64 " bytes of unfinished log cut, %" PRIu64
+           " writes acknowledged, %" PRIu64 " seen by readers, %" PRIu64
+           " of the writes lost, the oldest %.3f ms before the kill; %" PRIu64 " bytes of unfinished log cut, %" PRIu64
            " opens met the dead writer's lock\n",
-           shared->seed, levels[shared->level], shared->thread_count, shared->cycle,
-           (double)(support_now_ns() - begun_ns) / 1e9, shared->acknowledged, shared->lost,
+           shared->seed, shared->mixed ? "mixed" : levels[shared->level], shared->thread_count,
+           shared->cycle,
+           (double)(support_now_ns() - begun_ns) / 1e9, shared->acknowledged,
+           shared->seen, shared->lost,
            (double)shared->lost_age_ns / 1e6, shared->bytes_cut, shared->busy_opens);
     printf("%" PRIu64 " passed, %" PRIu64 " failed\n", passed, failed);
     return failed == 0 ? 0 : 1;
