@@ -1,11 +1,13 @@
 /*
- * tests/crash/crash.c - kills a writer with SIGKILL, recovers, and compares with what it was told.
+ * tests/crash/crash.c - kills a writer with SIGKILL, recovers, and compares with what it
+ * was told.
  *
- * A child opens the database and several threads write: puts and deletes of values from 1 byte
- * to 1 MiB, numbers added to, atomic batches over keys of many slots, flushes; half of the
- * threads through sessions. Each intention is noted in shared memory before its call and each
- * acknowledgement after it, so the notes survive the kill and lie outside the database. After
- * a random time the parent kills the child, and a second child recovers the database and checks:
+ * A child opens the database and several threads write: puts and deletes of values from 1
+ * byte to 1 MiB, numbers added to, atomic batches over keys of many slots, flushes; half of
+ * the threads through sessions. Each intention is noted in shared memory before its call
+ * and each acknowledgement after it, so the notes survive the kill and lie outside the
+ * database. After a random time the parent kills the child, and a second child recovers the
+ * database and checks:
  *
  *   - every value there is, byte for byte, one that was written to that key, with the sequence
  *     its writer was told; there is no key that was not written;
@@ -20,13 +22,12 @@
  *
  * Some kills hit the opening, some the recovery; some recoveries end without a close.
  *
- * mixed is commit with every seventh write or so at a lower level.
+ * mixed is commit with every seventh write or so at a lower level. control is the test of
+ * this test: the writers ask for interval and note commit, which must be found out. all,
+ * the default, is control and then a share of the cycles for each of the others.
  *
- *     crash [--cycles N] [--seed N] [--durability commit|mixed|interval|memory] [--threads N]
- *           [--bound-ms N] [--recreate N] [--limit-s N] [--control] [--verbose]
- *
- * --control is the test of this test: the writers ask for interval and note commit, which must
- * be found out within --cycles kills.
+ *     crash [--cycles N] [--seed N] [--threads N] [--bound-ms N] [--recreate N] [--limit-s N]
+ *           [--durability all|commit|mixed|interval|memory|control] [--verbose]
  */
 #include "tests/engine/support.h"
 
@@ -102,10 +103,11 @@ struct shared {
     /* By the recovering child; valid once verified is set. */
     _Atomic uint32_t verified;
     struct base found[KEYS_MAX];
-    uint64_t acknowledged, seen, lost, lost_age_ns, busy_opens, bytes_cut, present, batches_found;
+    uint64_t acknowledged, seen, lost, lost_age_ns, busy_opens, bytes_cut, present,
+        batches_found;
 };
 
-/* ---- keys and values -------------------------------------------------------------------- */
+/* ---- keys and values ----------------------------------------------------------------- */
 
 static uint32_t key_owned(uint32_t thread, uint32_t i)
 {
@@ -179,8 +181,8 @@ static uint32_t batch_bytes(uint64_t seed, uint32_t i)
     return 16 + (uint32_t)(batch_seed(seed, i) % 300);
 }
 
-static int open_database(const struct shared *shared, struct warp **db, uint64_t *busy_opens,
-                         char *message, size_t message_bytes)
+static int open_database(const struct shared *shared, struct warp **db,
+                         uint64_t *busy_opens, char *message, size_t message_bytes)
 {
     static const struct warp_options options_init = WARP_OPTIONS_INIT;
     struct warp_options options = options_init;
@@ -205,7 +207,7 @@ static int open_database(const struct shared *shared, struct warp **db, uint64_t
     }
 }
 
-/* ---- the writer ------------------------------------------------------------------------- */
+/* ---- the writer ---------------------------------------------------------------------- */
 
 struct writer {
     struct shared *shared;
@@ -326,8 +328,8 @@ static void writer_submit(struct writer *writer, enum note_kind kind, uint32_t k
         writer->places[place].value = malloc(writer->places[place].note->bytes);
         support_fill(writer->places[place].value, writer->places[place].note->bytes,
                      writer->places[place].note->seed);
-        request.value = support_slice(writer->places[place].value,
-                                      writer->places[place].note->bytes);
+        request.value =
+            support_slice(writer->places[place].value, writer->places[place].note->bytes);
     }
     for (;;) {
         rc = warp_submit(writer->session, &request, 1);
@@ -363,7 +365,8 @@ static void writer_call(struct writer *writer, enum note_kind kind, uint32_t key
     if (kind == NOTE_PUT) {
         value = malloc(note->bytes);
         support_fill(value, note->bytes, note->seed);
-        rc = warp_put(writer->db, slice, support_slice(value, note->bytes), &how, &sequence);
+        rc =
+            warp_put(writer->db, slice, support_slice(value, note->bytes), &how, &sequence);
         free(value);
     } else if (kind == NOTE_DELETE) {
         rc = warp_delete(writer->db, slice, &how, &sequence);
@@ -430,8 +433,8 @@ static void *writer_main(void *context)
         uint64_t dice = support_random_below(&writer->random, 100);
         enum note_kind kind = NOTE_PUT;
 
-        if (atomic_load_explicit(&shared->log[writer->thread].count, memory_order_relaxed) >=
-            NOTES_MAX - 2) {
+        if (atomic_load_explicit(&shared->log[writer->thread].count,
+                                 memory_order_relaxed) >= NOTES_MAX - 2) {
             if (writer->session != NULL && writer->in_flight > 0) {
                 writer_poll(writer, UINT64_MAX);
             }
@@ -455,10 +458,11 @@ static void *writer_main(void *context)
             key = key_owned(writer->thread,
                             (uint32_t)support_random_below(&writer->random, OWNED_KEYS));
         } else if (dice < 92) {
-            key = key_hot(shared, (uint32_t)support_random_below(&writer->random, HOT_KEYS));
+            key =
+                key_hot(shared, (uint32_t)support_random_below(&writer->random, HOT_KEYS));
         } else {
-            key = key_counter(shared,
-                              (uint32_t)support_random_below(&writer->random, COUNTER_KEYS));
+            key = key_counter(
+                shared, (uint32_t)support_random_below(&writer->random, COUNTER_KEYS));
             kind = NOTE_ADD;
         }
         if (kind == NOTE_PUT && support_random_chance(&writer->random, 6)) {
@@ -487,8 +491,8 @@ static void *reader_main(void *context)
         struct note *note;
         int rc;
 
-        if (atomic_load_explicit(&shared->log[reader->thread].count, memory_order_relaxed) >=
-            NOTES_MAX - 2) {
+        if (atomic_load_explicit(&shared->log[reader->thread].count,
+                                 memory_order_relaxed) >= NOTES_MAX - 2) {
             support_sleep_ns(1000000);
             continue;
         }
@@ -539,7 +543,7 @@ __attribute__((noreturn)) static void write_until_killed(struct shared *shared)
     }
 }
 
-/* ---- the check -------------------------------------------------------------------------- */
+/* ---- the check ----------------------------------------------------------------------- */
 
 /* One write to one key, as the notes tell it. */
 struct event {
@@ -564,7 +568,7 @@ struct check {
     struct bound {             /* S must be in [from, to) of every key */
         uint64_t at;
         int change;
-    } *bounds;
+    } * bounds;
     uint32_t bound_count, bound_capacity;
     uint32_t visited;
 };
@@ -617,7 +621,7 @@ static void check_collect(struct check *check)
         count = atomic_load_explicit(&shared->log[thread].count, memory_order_acquire);
         for (i = 0; i < count; i++) {
             struct note *note = &shared->log[thread].notes[i];
-            struct event event = { note, thread, i, 0, false, 0 };
+            struct event event = {note, thread, i, 0, false, 0};
 
             event.state = atomic_load_explicit(&note->state, memory_order_acquire);
             if (event.state == NOTE_REFUSED) {
@@ -627,7 +631,8 @@ static void check_collect(struct check *check)
                 event.sequence = note->sequence;
                 shared->acknowledged += note->kind < NOTE_FLUSH;
                 shared->seen += note->kind == NOTE_SEEN;
-                if (note->level == WARP_COMMIT && note->sequence > check->durable_sequence) {
+                if (note->level == WARP_COMMIT &&
+                    note->sequence > check->durable_sequence) {
                     check->durable_sequence = note->sequence;
                 }
             }
@@ -635,7 +640,8 @@ static void check_collect(struct check *check)
             case NOTE_SEEN:
                 break; /* it has raised durable_sequence */
             case NOTE_FLUSH:
-                if (event.state == NOTE_ACKNOWLEDGED && note->begin_ns > check->flushed_ns) {
+                if (event.state == NOTE_ACKNOWLEDGED &&
+                    note->begin_ns > check->flushed_ns) {
                     check->flushed_ns = note->begin_ns;
                 }
                 break;
@@ -750,7 +756,8 @@ static void check_counter(struct check *check, uint32_t key, const struct warp_v
         if (event_required(check, event) && event->note->number > least) {
             least = event->note->number;
         }
-        if (event->sequence != 0 && event->note->number <= number && event->sequence > from) {
+        if (event->sequence != 0 && event->note->number <= number &&
+            event->sequence > from) {
             from = event->sequence;
         }
         if (event->sequence != 0 && event->note->number > number && event->sequence < to) {
@@ -803,12 +810,12 @@ static const struct event *check_match(struct check *check, uint32_t key,
               key, value->bytes, value->sequence, base->present ? "present" : "absent",
               base->sequence, base->bytes);
     }
-    if (match->sequence != 0 && (key_is_batch(check->shared, key)
-                                     ? match->sequence < value->sequence
-                                     : match->sequence != value->sequence)) {
+    if (match->sequence != 0 &&
+        (key_is_batch(check->shared, key) ? match->sequence < value->sequence
+                                          : match->sequence != value->sequence)) {
         wrong(check,
-              "key %u: the write was told sequence %" PRIu64 ", the record has %" PRIu64, key,
-              match->sequence, value->sequence);
+              "key %u: the write was told sequence %" PRIu64 ", the record has %" PRIu64,
+              key, match->sequence, value->sequence);
     }
     return match;
 }
@@ -831,7 +838,8 @@ static void check_present(struct check *check, uint32_t key, const struct warp_v
             wrong(check,
                   "key %u: a %s acknowledged for good (level %u, sequence %" PRIu64
                   ", %.3f ms before the kill) is missing; found sequence %" PRIu64,
-                  key, event->puts ? "write" : "delete", event->note->level, event->sequence,
+                  key, event->puts ? "write" : "delete", event->note->level,
+                  event->sequence,
                   ((double)check->shared->kill_ns - (double)event->note->acknowledged_ns) /
                       1e6,
                   value->sequence);
@@ -934,10 +942,11 @@ static uint64_t check_suffix(struct check *check)
         }
     }
     if (!found) {
-        wrong(check,
-              "what is lost is not a suffix: no point of the order explains more than %d of "
-              "%u keys (around sequence %" PRIu64 ")",
-              most, check->shared->key_count, most_at);
+        wrong(
+            check,
+            "what is lost is not a suffix: no point of the order explains more than %d of "
+            "%u keys (around sequence %" PRIu64 ")",
+            most, check->shared->key_count, most_at);
     }
     return first_lost;
 }
@@ -972,8 +981,8 @@ static void check_lost(struct check *check, uint64_t first_lost)
             }
             if (age_ns > (uint64_t)shared->bound_ms * 1000000) {
                 wrong(check,
-                      "a write acknowledged %.3f ms before the kill is lost (sequence %" PRIu64
-                      "); the bound is %u ms",
+                      "a write acknowledged %.3f ms before the kill is lost (sequence "
+                      "%" PRIu64 "); the bound is %u ms",
                       (double)age_ns / 1e6, note->sequence, shared->bound_ms);
             }
         }
@@ -991,7 +1000,8 @@ static void check_batches(struct check *check, const uint64_t *stamps)
                 wrong(check,
                       "half a batch: of thread %u, key 0 is from %" PRIx64
                       " and key %u from %" PRIx64,
-                      thread, stamps[key_batch(thread, 0)], i, stamps[key_batch(thread, i)]);
+                      thread, stamps[key_batch(thread, 0)], i,
+                      stamps[key_batch(thread, i)]);
             }
         }
         check->shared->batches_found += stamps[key_batch(thread, 0)] != 0;
@@ -1019,7 +1029,8 @@ static int check_visit(void *context, struct warp_slice key, const struct warp_v
 }
 
 /* Which batch a recovered key is from: the number of its note, or its base's sequence class. */
-static uint64_t check_stamp(struct check *check, uint32_t key, const struct warp_value *value)
+static uint64_t check_stamp(struct check *check, uint32_t key,
+                            const struct warp_value *value)
 {
     const struct history *history = &check->histories[key];
     uint32_t i;
@@ -1085,8 +1096,8 @@ __attribute__((noreturn)) static void recover_and_check(struct shared *shared)
     }
     rc = warp_count(check.db, &count);
     if (rc != 0 || count != present || recovery.records != present) {
-        wrong(&check, "count %" PRIu64 ", recovered records %" PRIu64 ", %u keys found", count,
-              recovery.records, present);
+        wrong(&check, "count %" PRIu64 ", recovered records %" PRIu64 ", %u keys found",
+              count, recovery.records, present);
     }
     shared->present = present;
     atomic_store_explicit(&shared->verified, 1, memory_order_release);
@@ -1099,7 +1110,7 @@ __attribute__((noreturn)) static void recover_and_check(struct shared *shared)
     _exit(0);
 }
 
-/* ---- the parent ------------------------------------------------------------------------- */
+/* ---- the parent ---------------------------------------------------------------------- */
 
 static pid_t start(struct shared *shared, void (*child)(struct shared *))
 {
@@ -1169,8 +1180,7 @@ static bool write_and_kill(struct shared *shared, struct support_random *random)
     }
     if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL) {
         fprintf(stderr, "crash: seed %" PRIu64 ", cycle %u: the writer ended with %s %d\n",
-                shared->seed, shared->cycle,
-                WIFSIGNALED(status) ? "signal" : "status",
+                shared->seed, shared->cycle, WIFSIGNALED(status) ? "signal" : "status",
                 WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
         return false;
     }
@@ -1211,7 +1221,8 @@ static bool recover(struct shared *shared, struct support_random *random)
     }
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
         if (WIFSIGNALED(status)) {
-            fprintf(stderr, "crash: seed %" PRIu64 ", cycle %u: the recovery died of signal %d\n",
+            fprintf(stderr,
+                    "crash: seed %" PRIu64 ", cycle %u: the recovery died of signal %d\n",
                     shared->seed, shared->cycle, WTERMSIG(status));
         }
         return false;
@@ -1236,17 +1247,75 @@ static void renew(struct shared *shared, struct support_random *random)
     shared->direct_io = support_random_chance(random, 2) ? 2 : 0;
 }
 
+/* One kind of run: so many kills at one level. Returns how many failed, at most one. */
+static uint64_t run(struct shared *shared, const char *name, uint64_t cycles,
+                    uint64_t recreate, uint64_t *passed)
+{
+    struct support_random random = {support_mix(shared->seed)};
+    uint64_t begun_ns = support_now_ns(), failed = 0;
+
+    shared->control = strcmp(name, "control") == 0;
+    shared->mixed = strcmp(name, "mixed") == 0;
+    shared->level = strcmp(name, "memory") == 0     ? WARP_MEMORY
+                    : strcmp(name, "interval") == 0 ? WARP_INTERVAL
+                                                    : WARP_COMMIT;
+    shared->acknowledged = shared->seen = shared->lost = shared->lost_age_ns = 0;
+    shared->busy_opens = shared->bytes_cut = 0;
+    support_directory(shared->directory, "crash");
+    for (shared->cycle = 0; shared->cycle < cycles && failed == 0; shared->cycle++) {
+        if (shared->cycle % recreate == 0 || shared->log_bytes > LOG_BYTES_MAX) {
+            renew(shared, &random);
+        }
+        if (write_and_kill(shared, &random) && recover(shared, &random)) {
+            *passed += !shared->control;
+        } else {
+            failed++;
+        }
+        if (shared->verbose) {
+            fprintf(stderr,
+                    "cycle %u: %" PRIu64 " records, %" PRIu64 " acknowledged so far\n",
+                    shared->cycle, shared->present, shared->acknowledged);
+        }
+    }
+    if (shared->control) {
+        support_remove(shared->directory);
+        printf("control: a false word about the level was %s after %u kills\n",
+               failed != 0 ? "found out" : "NOT found out", shared->cycle);
+        *passed += failed;
+        return failed != 0 ? 0 : 1;
+    }
+    if (failed == 0) {
+        support_remove(shared->directory);
+    } else {
+        fprintf(stderr,
+                "  options: shards %u, segment %u, log buffer %u, backend %u, direct %u; "
+                "database kept in %s\n",
+                shared->shard_count, shared->segment_bytes, shared->log_buffer_bytes,
+                shared->io_backend, shared->direct_io, shared->directory);
+    }
+    printf("crash: seed %" PRIu64 ", %s, %u threads: %u kills in %.1f s, %" PRIu64
+           " writes acknowledged, %" PRIu64 " seen by readers; lost %" PRIu64
+           ", the oldest acknowledged %.3f ms before the kill; cut %" PRIu64
+           " bytes of unfinished log; %" PRIu64 " opens met the dead writer's lock\n",
+           shared->seed, name, shared->thread_count, shared->cycle,
+           (double)(support_now_ns() - begun_ns) / 1e9, shared->acknowledged, shared->seen,
+           shared->lost, (double)shared->lost_age_ns / 1e6, shared->bytes_cut,
+           shared->busy_opens);
+    return failed;
+}
+
 int main(int count, char **words)
 {
-    static const char *const with_value[] = { "--cycles",   "--seed",     "--durability",
-                                              "--threads",  "--bound-ms", "--recreate",
-                                              "--limit-s",  NULL };
-    static const char *const alone[] = { "--verbose", "--control", NULL };
-    static const char *const levels[] = { "", "memory", "interval", "commit" };
-    struct support_random random;
+    static const char *const with_value[] = {"--cycles",  "--seed",     "--durability",
+                                             "--threads", "--bound-ms", "--recreate",
+                                             "--limit-s", NULL};
+    static const char *const alone[] = {"--verbose", NULL};
+    static const char *const names[] = {"commit", "mixed", "interval", "memory", "control"};
+    static const uint64_t shares[] = {12, 6, 8, 4}; /* of 30 cycles, when all are run */
     struct shared *shared;
     const char *level;
-    uint64_t cycles, recreate, begun_ns, passed = 0, failed = 0;
+    uint64_t cycles, recreate, passed = 0, failed = 0;
+    uint32_t i;
 
     support_flags_known(count, words, with_value, alone);
     shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
@@ -1257,68 +1326,29 @@ int main(int count, char **words)
     shared->seed = support_flag(count, words, "--seed", 1);
     shared->thread_count = (uint32_t)support_flag(count, words, "--threads", 4);
     shared->bound_ms = (uint32_t)support_flag(count, words, "--bound-ms", 100);
-    shared->control = support_flag_given(count, words, "--control");
     shared->verbose = support_flag_given(count, words, "--verbose");
+    shared->key_count = key_counter(shared, COUNTER_KEYS);
     cycles = support_flag(count, words, "--cycles", 30);
     recreate = support_flag(count, words, "--recreate", 50);
-    level = support_flag_text(count, words, "--durability", "commit");
-    if (strcmp(level, "mixed") == 0) {
-        shared->mixed = true;
-        level = "commit";
+    level = support_flag_text(count, words, "--durability", "all");
+    if (shared->thread_count == 0 || shared->thread_count > THREADS_MAX || recreate == 0) {
+        support_die("1 to %d threads; --recreate is not 0", THREADS_MAX);
     }
-    for (shared->level = 1; shared->level < 4 && strcmp(levels[shared->level], level) != 0;) {
-        shared->level++;
-    }
-    if (shared->control) {
-        shared->level = WARP_COMMIT;
-    }
-    if (shared->level == 4 || shared->thread_count == 0 ||
-        shared->thread_count > THREADS_MAX || recreate == 0) {
-        support_die("--durability is commit, mixed, interval or memory; 1 to %d threads", THREADS_MAX);
-    }
-    support_limit((unsigned)support_flag(count, words, "--limit-s", 60 + (uint64_t)cycles * 4),
+    support_limit((unsigned)support_flag(count, words, "--limit-s", 100 + cycles * 4),
                   "crash", shared->seed);
-    shared->key_count = key_counter(shared, COUNTER_KEYS);
-    random.state = support_mix(shared->seed);
-    support_directory(shared->directory, "crash");
-    begun_ns = support_now_ns();
-    for (shared->cycle = 0; shared->cycle < cycles && failed == 0; shared->cycle++) {
-        if (shared->cycle % recreate == 0 || shared->log_bytes > LOG_BYTES_MAX) {
-            renew(shared, &random);
-        }
-        if (write_and_kill(shared, &random) && recover(shared, &random)) {
-            passed++;
-        } else {
-            failed++;
-            fprintf(stderr,
-                    "  options: shards %u, segment %u, log buffer %u, backend %u, direct %u; "
-                    "database kept in %s\n",
-                    shared->shard_count, shared->segment_bytes, shared->log_buffer_bytes,
-                    shared->io_backend, shared->direct_io, shared->directory);
-        }
-        if (shared->verbose) {
-            fprintf(stderr, "cycle %u: %" PRIu64 " records, %" PRIu64 " acknowledged so far\n",
-                    shared->cycle, shared->present, shared->acknowledged);
-        }
+    for (i = 0; i < 5 && strcmp(names[i], level) != 0; i++) {
     }
-    if (failed == 0 || shared->control) {
-        support_remove(shared->directory);
+    if (i < 5) {
+        failed = run(shared, level, cycles, recreate, &passed);
+    } else if (strcmp(level, "all") == 0) {
+        failed = run(shared, "control", 20, recreate, &passed);
+        for (i = 0; i < 4 && failed == 0; i++) {
+            failed =
+                run(shared, names[i], (cycles * shares[i] + 29) / 30, recreate, &passed);
+        }
+    } else {
+        support_die("--durability is all, commit, mixed, interval, memory or control");
     }
-    if (shared->control) {
-        printf("crash: control: the lie was %s after %u kills\n",
-               failed != 0 ? "found out" : "not found out", shared->cycle);
-        printf("%d passed, %d failed\n", failed != 0, failed == 0);
-        return failed != 0 ? 0 : 1;
-    }
-    printf("crash: seed %" PRIu64 ", %s, %u threads: %u kills in %.1f s, %" PRIu64
-           " writes acknowledged, %" PRIu64 " seen by readers, %" PRIu64
-           " of the writes lost, the oldest %.3f ms before the kill; %" PRIu64 " bytes of unfinished log cut, %" PRIu64
-           " opens met the dead writer's lock\n",
-           shared->seed, shared->mixed ? "mixed" : levels[shared->level], shared->thread_count,
-           shared->cycle,
-           (double)(support_now_ns() - begun_ns) / 1e9, shared->acknowledged,
-           shared->seen, shared->lost,
-           (double)shared->lost_age_ns / 1e6, shared->bytes_cut, shared->busy_opens);
     printf("%" PRIu64 " passed, %" PRIu64 " failed\n", passed, failed);
     return failed == 0 ? 0 : 1;
 }

@@ -1,5 +1,6 @@
 /*
- * tests/engine/fixture.h - an open database for a test, and what is said when it does not open.
+ * tests/engine/fixture.h - an open database for a test, and what is said when it does not
+ * open.
  *
  * Threads:   the test's own.
  * Lifetime:  what fixture_open() opened is closed by the test with warp_close().
@@ -12,11 +13,11 @@
 #ifndef TESTS_ENGINE_FIXTURE_H
 #define TESTS_ENGINE_FIXTURE_H
 
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-#include <fcntl.h>
 
 #include "tests/engine/support.h"
 #include "tests/lib/test.h"
@@ -66,7 +67,8 @@ static inline int fixture_try(const char *path, const struct warp_options *optio
     return rc;
 }
 
-static inline struct warp *fixture_open(const char *path, const struct warp_options *options)
+static inline struct warp *fixture_open(const char *path,
+                                        const struct warp_options *options)
 {
     struct warp *db = NULL;
     char message[512];
@@ -111,8 +113,10 @@ static inline double fixture_metric(struct warp *db, const char *name)
         free(text);
         return -1;
     }
-    for (line = strtok_r(text, "\n", &rest); line != NULL; line = strtok_r(NULL, "\n", &rest)) {
-        if (strncmp(line, name, length) == 0 && (line[length] == ' ' || line[length] == '{')) {
+    for (line = strtok_r(text, "\n", &rest); line != NULL;
+         line = strtok_r(NULL, "\n", &rest)) {
+        if (strncmp(line, name, length) == 0 &&
+            (line[length] == ' ' || line[length] == '{')) {
             sum += strtod(strrchr(line, ' ') + 1, NULL);
             found = true;
         }

@@ -1,8 +1,8 @@
 /*
  * tests/engine/idle.c - an open database at rest uses no CPU worth the name.
  *
- * Opens a database, works with it for a moment in every way, leaves records that will expire
- * and a session that waits, then does nothing and reads the process's CPU clock.
+ * Opens a database, works with it for a moment in every way, leaves records that will
+ * expire and a session that waits, then does nothing and reads the process's CPU clock.
  *
  *     idle [--seconds N] [--shards N] [--limit-s N]
  */
@@ -20,7 +20,9 @@ static void work(struct warp *db, struct warp_session *session)
 
     for (i = 0; i < 20000; i++) {
         snprintf(key, sizeof(key), "key-%u", i);
-        how.durability = i % 1000 == 0 ? WARP_COMMIT : i % 2 == 0 ? WARP_INTERVAL : WARP_MEMORY;
+        how.durability = i % 1000 == 0 ? WARP_COMMIT
+                         : i % 2 == 0  ? WARP_INTERVAL
+                                       : WARP_MEMORY;
         how.ttl_ms = i % 3 == 0 ? 3600000 : 0;
         if (warp_put(db, support_text(key), support_text("value"), &how, NULL) != 0) {
             support_die("put");
@@ -37,9 +39,9 @@ static void work(struct warp *db, struct warp_session *session)
 
 int main(int count, char **words)
 {
-    static const char *const with_value[] = { "--seconds", "--shards", "--limit-s", NULL };
-    static const char *const alone[] = { NULL };
-    static const char *const levels[] = { "", "memory", "interval", "commit" };
+    static const char *const with_value[] = {"--seconds", "--shards", "--limit-s", NULL};
+    static const char *const alone[] = {NULL};
+    static const char *const levels[] = {"", "memory", "interval", "commit"};
     struct warp_options options = WARP_OPTIONS_INIT;
     struct warp_session *session = NULL;
     struct warp *db = NULL;
@@ -51,7 +53,8 @@ int main(int count, char **words)
 
     support_flags_known(count, words, with_value, alone);
     seconds = support_flag(count, words, "--seconds", 10);
-    support_limit((unsigned)support_flag(count, words, "--limit-s", 60 + seconds * 6), "idle", 0);
+    support_limit((unsigned)support_flag(count, words, "--limit-s", 60 + seconds * 6),
+                  "idle", 0);
     /* The default for the whole time; the other two levels for a fifth of it. */
     for (level = WARP_MEMORY; level <= WARP_COMMIT; level++) {
         uint64_t rest_ns = seconds * (level == WARP_COMMIT ? 1000000000u : 200000000u);

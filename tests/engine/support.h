@@ -42,7 +42,7 @@
 
 #define SUPPORT_PATH_BYTES 512
 
-/* ---- dice: SplitMix64 (Steele, Lea, Flood, OOPSLA 2014) --------------------------------- */
+/* ---- dice: SplitMix64 (Steele, Lea, Flood, OOPSLA 2014) ------------------------------ */
 
 struct support_random {
     uint64_t state;
@@ -78,7 +78,7 @@ static inline bool support_random_chance(struct support_random *random, uint64_t
     return support_random_below(random, one_in) == 0;
 }
 
-/* ---- bytes that can be recognised ------------------------------------------------------- */
+/* ---- bytes that can be recognised ---------------------------------------------------- */
 
 /* Fill `out` with the bytes that belong to seed. The first byte is never ASCII. */
 static inline void support_fill(void *out, size_t bytes, uint64_t seed)
@@ -123,7 +123,7 @@ static inline bool support_matches(const void *data, size_t bytes, uint64_t seed
 
 static inline struct warp_slice support_slice(const void *data, size_t bytes)
 {
-    struct warp_slice slice = { data, bytes };
+    struct warp_slice slice = {data, bytes};
 
     return slice;
 }
@@ -133,7 +133,7 @@ static inline struct warp_slice support_text(const char *text)
     return support_slice(text, strlen(text));
 }
 
-/* ---- clocks ----------------------------------------------------------------------------- */
+/* ---- clocks -------------------------------------------------------------------------- */
 
 static inline uint64_t support_now_ns(void)
 {
@@ -153,13 +153,13 @@ static inline uint64_t support_wall_ms(void)
 
 static inline void support_sleep_ns(uint64_t ns)
 {
-    struct timespec rest = { (time_t)(ns / 1000000000u), (long)(ns % 1000000000u) };
+    struct timespec rest = {(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)};
 
     while (nanosleep(&rest, &rest) != 0 && errno == EINTR) {
     }
 }
 
-/* ---- ends ------------------------------------------------------------------------------- */
+/* ---- ends ---------------------------------------------------------------------------- */
 
 __attribute__((format(printf, 1, 2), noreturn)) static inline void
 support_die(const char *format, ...)
@@ -202,7 +202,7 @@ static inline void support_limit(unsigned seconds, const char *program, uint64_t
     alarm(seconds);
 }
 
-/* ---- flags ------------------------------------------------------------------------------ */
+/* ---- flags --------------------------------------------------------------------------- */
 
 static inline const char *support_flag_text(int count, char **words, const char *flag,
                                             const char *otherwise)
@@ -247,7 +247,8 @@ static inline bool support_flag_given(int count, char **words, const char *flag)
 }
 
 /* A misspelt flag must not pass silently. with_value ends with NULL, so does alone. */
-static inline void support_flags_known(int count, char **words, const char *const *with_value,
+static inline void support_flags_known(int count, char **words,
+                                       const char *const *with_value,
                                        const char *const *alone)
 {
     bool known;
@@ -279,7 +280,7 @@ static inline void support_flags_known(int count, char **words, const char *cons
     }
 }
 
-/* ---- a scratch directory ---------------------------------------------------------------- */
+/* ---- a scratch directory ------------------------------------------------------------- */
 
 static inline int support_remove_one(const char *path, const struct stat *status, int kind,
                                      struct FTW *walk)

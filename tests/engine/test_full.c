@@ -4,7 +4,7 @@
 #include <pthread.h>
 #include <sys/mount.h>
 
-/* ---- sessions --------------------------------------------------------------------------- */
+/* ---- sessions ------------------------------------------------------------------------ */
 
 WARP_TEST(full, session_takes_its_depth_and_no_more)
 {
@@ -15,7 +15,7 @@ WARP_TEST(full, session_takes_its_depth_and_no_more)
     struct warp_request requests[REQUESTS];
     struct warp_request init = WARP_REQUEST_INIT;
     struct warp_completion completions[DEPTH + 4];
-    bool seen[REQUESTS] = { false };
+    bool seen[REQUESTS] = {false};
     char keys[REQUESTS][16];
     uint32_t taken = 0, polled = 0, i;
     uint64_t count = 0;
@@ -114,7 +114,7 @@ WARP_TEST(full, a_thousand_loans_of_one_value)
     struct warp *db = fixture_open(test_directory(), &options);
     static struct warp_value values[LOANS];
     struct warp_value value = WARP_VALUE_INIT;
-    struct warp_slice keys[2] = { support_text("hot"), support_text("hot") };
+    struct warp_slice keys[2] = {support_text("hot"), support_text("hot")};
     struct warp_value pair[2];
     uint32_t i, refused = 0, wrong = 0, visited = 0;
     int results[2];
@@ -168,7 +168,8 @@ WARP_TEST(full, depth_65536_at_commit)
             requests[i] = init;
             requests[i].opcode = WARP_OP_PUT;
             requests[i].cookie = i;
-            requests[i].key = support_slice(keys[i], (size_t)snprintf(keys[i], 16, "k%u", i));
+            requests[i].key =
+                support_slice(keys[i], (size_t)snprintf(keys[i], 16, "k%u", i));
             requests[i].value = support_text("some value");
         }
         while (polled < DEPTH) {
@@ -196,7 +197,7 @@ WARP_TEST(full, depth_65536_at_commit)
     free(keys);
 }
 
-/* ---- the log buffer --------------------------------------------------------------------- */
+/* ---- the log buffer ------------------------------------------------------------------ */
 
 enum { WRITERS = 8 };
 
@@ -322,16 +323,18 @@ WARP_TEST(full, values_and_batches_larger_than_the_log_buffer)
     db = fixture_open(directory, &options);
     support_fill(bytes, WARP_VALUE_BYTES_MAX, 5);
     if (db != NULL) {
-        check_int(warp_put(db, support_text("large"), support_slice(bytes, 1 << 20), NULL, NULL),
-                  ==, 0);
+        check_int(
+            warp_put(db, support_text("large"), support_slice(bytes, 1 << 20), NULL, NULL),
+            ==, 0);
         check_int(warp_put(db, support_text("huge"),
                            support_slice(bytes, WARP_VALUE_BYTES_MAX), NULL, NULL),
                   ==, 0);
         check_int(warp_batch_create(db, &batch), ==, 0);
         for (i = 0; i < 8000; i++) {
             snprintf(key, sizeof(key), "b%u", i);
-            check_int(warp_batch_put(batch, support_text(key), support_slice(bytes, 1000), 0),
-                      ==, 0);
+            check_int(
+                warp_batch_put(batch, support_text(key), support_slice(bytes, 1000), 0), ==,
+                0);
         }
         check_int(warp_batch_commit(batch, NULL, NULL), ==, 0);
         warp_batch_destroy(&batch);
@@ -376,8 +379,8 @@ WARP_TEST(full, session_meets_a_full_log_buffer)
             while (taken < REQUESTS) {
                 request.opcode = WARP_OP_PUT;
                 request.cookie = taken;
-                request.key = support_slice(keys[taken],
-                                            (size_t)snprintf(keys[taken], 16, "k%u", taken));
+                request.key = support_slice(
+                    keys[taken], (size_t)snprintf(keys[taken], 16, "k%u", taken));
                 request.value = support_slice(value, VALUE);
                 rc = warp_submit(session, &request, 1);
                 if (rc != 1) {
@@ -402,13 +405,13 @@ WARP_TEST(full, session_meets_a_full_log_buffer)
     free(value);
 }
 
-/* ---- memory ----------------------------------------------------------------------------- */
+/* ---- memory -------------------------------------------------------------------------- */
 
 WARP_TEST(full, memory_is_refused_and_given_back)
 {
     struct warp_options options = fixture_options();
     struct warp *db;
-    uint8_t value[4000] = { 0 };
+    uint8_t value[4000] = {0};
     uint32_t i, written = 0, deleted = 0, again = 0;
     char key[32], text[4000];
     size_t bytes;
@@ -423,7 +426,8 @@ WARP_TEST(full, memory_is_refused_and_given_back)
     }
     for (i = 0; i < 20000; i++) {
         snprintf(key, sizeof(key), "k%u", i);
-        rc = warp_put(db, support_text(key), support_slice(value, sizeof(value)), NULL, NULL);
+        rc = warp_put(db, support_text(key), support_slice(value, sizeof(value)), NULL,
+                      NULL);
         if (rc != 0) {
             break;
         }
@@ -435,8 +439,8 @@ WARP_TEST(full, memory_is_refused_and_given_back)
     }
     for (i = 0; i < written; i++) { /* nothing that was acknowledged is gone */
         snprintf(key, sizeof(key), "k%u", i);
-        if (!check_int(warp_get(db, support_text(key), text, sizeof(text), &bytes, NULL), ==,
-                       0)) {
+        if (!check_int(warp_get(db, support_text(key), text, sizeof(text), &bytes, NULL),
+                       ==, 0)) {
             break;
         }
     }
@@ -447,7 +451,8 @@ WARP_TEST(full, memory_is_refused_and_given_back)
     check_u64(deleted, ==, written / 2);
     for (i = 0; i < 5000 && again < written / 4; i++) {
         snprintf(key, sizeof(key), "again%u", again);
-        rc = warp_put(db, support_text(key), support_slice(value, sizeof(value)), NULL, NULL);
+        rc = warp_put(db, support_text(key), support_slice(value, sizeof(value)), NULL,
+                      NULL);
         again += rc == 0;
         if (rc != 0) {
             support_sleep_ns(1000000);
@@ -457,7 +462,7 @@ WARP_TEST(full, memory_is_refused_and_given_back)
     check_int(warp_close(&db), ==, 0);
 }
 
-/* ---- the disk --------------------------------------------------------------------------- */
+/* ---- the disk ------------------------------------------------------------------------ */
 
 enum { DISK_MIB = 32, BALLAST_MIB = 12 };
 
@@ -569,8 +574,8 @@ static void full_disk(const char *mounted, uint32_t durability)
     check_u64(count, ==, written - deleted + more + 2 + small);
     for (i = 0; i < 2000; i++) { /* full again, and closed so */
         snprintf(key, sizeof(key), "f%u", i);
-        if (warp_put(db, support_text(key), support_slice(value, sizeof(value)), NULL, NULL) !=
-            0) {
+        if (warp_put(db, support_text(key), support_slice(value, sizeof(value)), NULL,
+                     NULL) != 0) {
             break;
         }
         count++;

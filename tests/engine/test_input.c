@@ -13,7 +13,8 @@ static struct warp_slice zeros(size_t bytes)
 
 WARP_TEST(input, key_has_1_to_65536_bytes_in_every_call)
 {
-    static const size_t sizes[] = { 0, WARP_KEY_BYTES_MAX + 1, 1 << 20, 1, WARP_KEY_BYTES_MAX };
+    static const size_t sizes[] = {0, WARP_KEY_BYTES_MAX + 1, 1 << 20, 1,
+                                   WARP_KEY_BYTES_MAX};
     struct warp_options options = fixture_options();
     struct warp *db = fixture_open(test_directory(), &options);
     struct warp_value value = WARP_VALUE_INIT;
@@ -36,7 +37,8 @@ WARP_TEST(input, key_has_1_to_65536_bytes_in_every_call)
         int result = 0;
 
         check_int(warp_put(db, key, support_text("v"), NULL, &sequence), ==, WARP_EKEY);
-        check_int(warp_get(db, key, buffer, sizeof(buffer), &bytes, &sequence), ==, WARP_EKEY);
+        check_int(warp_get(db, key, buffer, sizeof(buffer), &bytes, &sequence), ==,
+                  WARP_EKEY);
         check_int(warp_delete(db, key, NULL, &sequence), ==, WARP_EKEY);
         check_int(warp_add(db, key, 1, NULL, &number), ==, WARP_EKEY);
         check_int(warp_borrow(db, key, &value), ==, WARP_EKEY);
@@ -59,12 +61,14 @@ WARP_TEST(input, key_has_1_to_65536_bytes_in_every_call)
     check_int(number, ==, 77);
     for (i = 3; i < 5; i++) {
         check_int(warp_put(db, zeros(sizes[i]), support_text("v"), NULL, NULL), ==, 0);
-        check_int(warp_get(db, zeros(sizes[i]), buffer, sizeof(buffer), &bytes, NULL), ==, 0);
+        check_int(warp_get(db, zeros(sizes[i]), buffer, sizeof(buffer), &bytes, NULL), ==,
+                  0);
         check_u64(bytes, ==, 1);
         check_int(warp_batch_delete(batch, zeros(sizes[i])), ==, 0);
     }
     check_int(warp_batch_commit(batch, NULL, NULL), ==, 0);
-    check_int(warp_get(db, zeros(1), buffer, sizeof(buffer), &bytes, NULL), ==, WARP_ABSENT);
+    check_int(warp_get(db, zeros(1), buffer, sizeof(buffer), &bytes, NULL), ==,
+              WARP_ABSENT);
     warp_batch_destroy(&batch);
     warp_session_destroy(&session);
     check_int(warp_close(&db), ==, 0);
@@ -81,18 +85,19 @@ WARP_TEST(input, value_has_0_to_32_mib)
     if (db == NULL) {
         return;
     }
-    check_int(warp_put(db, support_text("k"), zeros(WARP_VALUE_BYTES_MAX + 1), NULL, NULL), ==,
-              WARP_EVALUE);
+    check_int(warp_put(db, support_text("k"), zeros(WARP_VALUE_BYTES_MAX + 1), NULL, NULL),
+              ==, WARP_EVALUE);
     check_int(warp_batch_create(db, &batch), ==, 0);
-    check_int(warp_batch_put(batch, support_text("k"), zeros(WARP_VALUE_BYTES_MAX + 1), 0), ==,
-              WARP_EVALUE);
+    check_int(warp_batch_put(batch, support_text("k"), zeros(WARP_VALUE_BYTES_MAX + 1), 0),
+              ==, WARP_EVALUE);
     warp_batch_destroy(&batch);
     check_int(warp_borrow(db, support_text("k"), &value), ==, WARP_ABSENT);
     check_int(warp_put(db, support_text("k"), zeros(0), NULL, NULL), ==, 0);
     check_int(warp_get(db, support_text("k"), NULL, 0, &bytes, NULL), ==, 0);
     check_u64(bytes, ==, 0);
     check_int(warp_put(db, support_text("k"), support_slice(NULL, 0), NULL, NULL), ==, 0);
-    check_int(warp_put(db, support_text("k"), zeros(WARP_VALUE_BYTES_MAX), NULL, NULL), ==, 0);
+    check_int(warp_put(db, support_text("k"), zeros(WARP_VALUE_BYTES_MAX), NULL, NULL), ==,
+              0);
     check_int(warp_borrow(db, support_text("k"), &value), ==, 0);
     check_bytes(value.data, value.bytes, zeros(1).data, (size_t)WARP_VALUE_BYTES_MAX);
     warp_return(&value);
@@ -107,7 +112,7 @@ WARP_TEST(input, options_of_another_size)
     struct {
         struct warp_options options;
         uint8_t tail[32];
-    } newer = { WARP_OPTIONS_INIT, { 0 } };
+    } newer = {WARP_OPTIONS_INIT, {0}};
     struct warp_options older = WARP_OPTIONS_INIT;
     struct warp *db = NULL;
     const char *path = test_directory();
@@ -136,11 +141,11 @@ WARP_TEST(input, write_request_and_recovery_of_another_size)
     struct {
         struct warp_write write;
         uint8_t tail[16];
-    } newer = { WARP_WRITE_INIT, { 0 } };
+    } newer = {WARP_WRITE_INIT, {0}};
     struct {
         struct warp_request request;
         uint8_t tail[16];
-    } newer_request = { WARP_REQUEST_INIT, { 0 } };
+    } newer_request = {WARP_REQUEST_INIT, {0}};
     struct warp_recovery recovery = WARP_RECOVERY_INIT;
     struct warp_options options = fixture_options();
     struct warp *db = fixture_open(test_directory(), &options);
@@ -153,7 +158,8 @@ WARP_TEST(input, write_request_and_recovery_of_another_size)
         return;
     }
     newer.write.size = sizeof(newer);
-    check_int(warp_put(db, support_text("k"), support_text("a"), &newer.write, NULL), ==, 0);
+    check_int(warp_put(db, support_text("k"), support_text("a"), &newer.write, NULL), ==,
+              0);
     newer.tail[0] = 1;
     check_int(warp_put(db, support_text("k"), support_text("b"), &newer.write, NULL), ==,
               WARP_EINVAL);
@@ -164,7 +170,8 @@ WARP_TEST(input, write_request_and_recovery_of_another_size)
               WARP_EINVAL);
     newer.write.size = offsetof(struct warp_write, ttl_ms);
     newer.write.ttl_ms = UINT64_MAX; /* beyond its size: not looked at */
-    check_int(warp_put(db, support_text("k"), support_text("c"), &newer.write, NULL), ==, 0);
+    check_int(warp_put(db, support_text("k"), support_text("c"), &newer.write, NULL), ==,
+              0);
     check_str(fixture_get(db, "k", text), "c");
 
     newer_request.request.size = sizeof(newer_request);
@@ -194,30 +201,32 @@ WARP_TEST(input, options_out_of_range)
         uint64_t value;
         bool wide;
     } table[] = {
-        { "shard_count 65", offsetof(struct warp_options, shard_count), 65, false },
-        { "durability 4", offsetof(struct warp_options, durability), 4, false },
-        { "sync_interval_ms 60,001", offsetof(struct warp_options, sync_interval_ms), 60001,
-          false },
-        { "read_durable 3", offsetof(struct warp_options, read_durable), 3, false },
-        { "memory_bytes_max 1 MiB", offsetof(struct warp_options, memory_bytes_max), 1 << 20,
-          true },
-        { "open_flags 1 << 20", offsetof(struct warp_options, open_flags), 1 << 20, false },
-        { "open_flags must exist and be new", offsetof(struct warp_options, open_flags),
-          WARP_MUST_EXIST | WARP_MUST_BE_NEW, false },
-        { "segment_bytes 3 MiB", offsetof(struct warp_options, segment_bytes), 3 << 20, false },
-        { "segment_bytes 64 KiB", offsetof(struct warp_options, segment_bytes), 65536, false },
-        { "segment_bytes 2 GiB", offsetof(struct warp_options, segment_bytes), 1u << 31,
-          false },
-        { "log_buffer_bytes 4096", offsetof(struct warp_options, log_buffer_bytes), 4096,
-          false },
-        { "log_buffer_bytes 300,000", offsetof(struct warp_options, log_buffer_bytes), 300000,
-          false },
-        { "log_buffer_bytes 2 GiB", offsetof(struct warp_options, log_buffer_bytes), 1u << 31,
-          false },
-        { "pin_threads 2", offsetof(struct warp_options, pin_threads), 2, false },
-        { "io_backend 3", offsetof(struct warp_options, io_backend), 3, false },
-        { "huge_pages 3", offsetof(struct warp_options, huge_pages), 3, false },
-        { "reserved 1", offsetof(struct warp_options, reserved), 1, false },
+        {"shard_count 65", offsetof(struct warp_options, shard_count), 65, false},
+        {"durability 4", offsetof(struct warp_options, durability), 4, false},
+        {"sync_interval_ms 60,001", offsetof(struct warp_options, sync_interval_ms), 60001,
+         false},
+        {"read_durable 3", offsetof(struct warp_options, read_durable), 3, false},
+        {"memory_bytes_max 1 MiB", offsetof(struct warp_options, memory_bytes_max), 1 << 20,
+         true},
+        {"open_flags 1 << 20", offsetof(struct warp_options, open_flags), 1 << 20, false},
+        {"open_flags must exist and be new", offsetof(struct warp_options, open_flags),
+         WARP_MUST_EXIST | WARP_MUST_BE_NEW, false},
+        {"segment_bytes 3 MiB", offsetof(struct warp_options, segment_bytes), 3 << 20,
+         false},
+        {"segment_bytes 64 KiB", offsetof(struct warp_options, segment_bytes), 65536,
+         false},
+        {"segment_bytes 2 GiB", offsetof(struct warp_options, segment_bytes), 1u << 31,
+         false},
+        {"log_buffer_bytes 4096", offsetof(struct warp_options, log_buffer_bytes), 4096,
+         false},
+        {"log_buffer_bytes 300,000", offsetof(struct warp_options, log_buffer_bytes),
+         300000, false},
+        {"log_buffer_bytes 2 GiB", offsetof(struct warp_options, log_buffer_bytes),
+         1u << 31, false},
+        {"pin_threads 2", offsetof(struct warp_options, pin_threads), 2, false},
+        {"io_backend 3", offsetof(struct warp_options, io_backend), 3, false},
+        {"huge_pages 3", offsetof(struct warp_options, huge_pages), 3, false},
+        {"reserved 1", offsetof(struct warp_options, reserved), 1, false},
     };
     const char *path = test_directory();
     char message[512];
@@ -237,7 +246,8 @@ WARP_TEST(input, options_out_of_range)
                table[i].wide ? 8 : 4);
         rc = fixture_try(path, &options, &db, message);
         if (rc != WARP_EINVAL || message[0] == '\0' || db != NULL) {
-            test_fail(__FILE__, __LINE__, "%s: %d, message \"%s\"", table[i].name, rc, message);
+            test_fail(__FILE__, __LINE__, "%s: %d, message \"%s\"", table[i].name, rc,
+                      message);
             warp_close(&db);
         }
     }
@@ -300,7 +310,8 @@ WARP_TEST(input, write_out_of_range)
     check_int(warp_put(db, key, key, &write, NULL), ==, WARP_EINVAL);
     check_str(fixture_get(db, "k", text), "(absent)");
     check_int(warp_session_create(db, 0, &session), ==, WARP_EINVAL);
-    check_int(warp_session_create(db, WARP_SESSION_DEPTH_MAX + 1, &session), ==, WARP_EINVAL);
+    check_int(warp_session_create(db, WARP_SESSION_DEPTH_MAX + 1, &session), ==,
+              WARP_EINVAL);
     check(session == NULL);
     check_int(warp_session_create(db, WARP_SESSION_DEPTH_MAX, &session), ==, 0);
     warp_session_destroy(&session);
@@ -352,9 +363,19 @@ WARP_TEST(input, request_with_an_unknown_opcode)
 
 WARP_TEST(input, add_wants_a_64_bit_decimal)
 {
-    static const char *const wrong[] = { "",     "abc",  " 5",  "5 ",  "0x10", "-",    "1.5",
-                                         "5\n",  "--5",  "1e3", "9223372036854775808",
-                                         "-9223372036854775809", "99999999999999999999999" };
+    static const char *const wrong[] = {"",
+                                        "abc",
+                                        " 5",
+                                        "5 ",
+                                        "0x10",
+                                        "-",
+                                        "1.5",
+                                        "5\n",
+                                        "--5",
+                                        "1e3",
+                                        "9223372036854775808",
+                                        "-9223372036854775809",
+                                        "99999999999999999999999"};
     struct warp_options options = fixture_options();
     struct warp *db = fixture_open(test_directory(), &options);
     int64_t number = 77;
@@ -366,7 +387,8 @@ WARP_TEST(input, add_wants_a_64_bit_decimal)
     }
     for (i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
         fixture_put(db, "k", wrong[i]);
-        if (!check_int(warp_add(db, support_text("k"), 1, NULL, &number), ==, WARP_ENUMBER)) {
+        if (!check_int(warp_add(db, support_text("k"), 1, NULL, &number), ==,
+                       WARP_ENUMBER)) {
             fprintf(stderr, "    the value was \"%s\"\n", wrong[i]);
         }
         check_str(fixture_get(db, "k", text), wrong[i]);
@@ -401,9 +423,11 @@ WARP_TEST(input, batch_takes_64_mib_and_no_more)
         return;
     }
     check_int(warp_batch_create(db, &batch), ==, 0);
-    check_int(warp_batch_put(batch, support_text("a"), zeros(WARP_VALUE_BYTES_MAX), 0), ==, 0);
-    check_int(warp_batch_put(batch, support_text("b"), zeros(WARP_VALUE_BYTES_MAX - 4096), 0),
-              ==, 0);
+    check_int(warp_batch_put(batch, support_text("a"), zeros(WARP_VALUE_BYTES_MAX), 0), ==,
+              0);
+    check_int(
+        warp_batch_put(batch, support_text("b"), zeros(WARP_VALUE_BYTES_MAX - 4096), 0), ==,
+        0);
     check_int(warp_batch_put(batch, support_text("c"), zeros(8192), 0), ==, WARP_EBATCH);
     check_int(warp_batch_commit(batch, NULL, NULL), ==, 0);
     check_int(warp_count(db, &count), ==, 0);

@@ -20,11 +20,12 @@ enum rule {
 struct row {
     const char *name;
     enum rule rule;
-    void (*act)(struct warp *db);                   /* on an open database, or ... */
-    bool (*measure)(const char *name, double pair[2]); /* ... with one of its own; false: skip */
+    void (*act)(struct warp *db); /* on an open database, or ... */
+    bool (*measure)(const char *name,
+                    double pair[2]); /* ... with one of its own; false: skip */
 };
 
-/* ---- simple actions --------------------------------------------------------------------- */
+/* ---- simple actions ------------------------------------------------------------------ */
 
 static void act_nothing(struct warp *db)
 {
@@ -120,7 +121,8 @@ static void act_expire(struct warp *db)
 
     how.ttl_ms = 5;
     warp_put(db, support_text("short"), support_text("v"), &how, NULL);
-    while (fixture_metric(db, "warp_expired_total") <= before && support_now_ns() < until_ns) {
+    while (fixture_metric(db, "warp_expired_total") <= before &&
+           support_now_ns() < until_ns) {
         support_sleep_ns(10000000);
     }
 }
@@ -280,7 +282,7 @@ static bool measure_threads(const char *name, double pair[2], uint32_t durabilit
     return true;
 }
 
-/* ---- actions with a life of their own --------------------------------------------------- */
+/* ---- actions with a life of their own ------------------------------------------------ */
 
 static bool measure_sessions(const char *name, double pair[2])
 {
@@ -397,8 +399,8 @@ static bool measure_full_disk(const char *name, double pair[2])
         char key[32];
 
         snprintf(key, sizeof(key), "k%u", i);
-        if (warp_put(db, support_text(key), support_slice(value, sizeof(value)), NULL, NULL) !=
-            0) {
+        if (warp_put(db, support_text(key), support_slice(value, sizeof(value)), NULL,
+                     NULL) != 0) {
             break;
         }
     }
@@ -465,65 +467,65 @@ static bool measure_failed(const char *name, double pair[2])
     return true;
 }
 
-/* ---- the table -------------------------------------------------------------------------- */
+/* ---- the table ----------------------------------------------------------------------- */
 
 static const struct row rows[] = {
-    { "warp_records", RISES, act_put, NULL },
-    { "warp_record_bytes", RISES, act_put, NULL },
-    { "warp_memory_bytes", RISES, act_put_much, NULL },
-    { "warp_memory_limit_bytes", POSITIVE, act_nothing, NULL },
-    { "warp_shards", POSITIVE, act_nothing, NULL },
-    { "warp_sessions", RISES, NULL, measure_sessions },
-    { "warp_caller_threads", RISES, act_many_callers, NULL },
-    { "warp_gets_total", RISES, act_get, NULL },
-    { "warp_get_hits_total", RISES, act_get, NULL },
-    { "warp_puts_total", RISES, act_put, NULL },
-    { "warp_deletes_total", RISES, act_delete, NULL },
-    { "warp_adds_total", RISES, act_add, NULL },
-    { "warp_batches_total", RISES, act_batch, NULL },
-    { "warp_borrows_total", RISES, act_borrow, NULL },
-    { "warp_conflicts_total", RISES, act_conflict, NULL },
-    { "warp_expired_total", RISES, act_expire, NULL },
-    { "warp_retained_records", RISES, NULL, measure_retained },
-    { "warp_reclaimed_total", RISES, act_overwrite, NULL },
-    { "warp_table_growths_total", RISES, act_grow, NULL },
-    { "warp_lease_runs_total", RISES, act_put, NULL },
-    { "warp_mailbox_sends_total", RISES, NULL, measure_contention },
-    { "warp_mailbox_messages_total", RISES, NULL, measure_contention },
-    { "warp_mailbox_stalls_total", RISES, NULL, measure_contention },
-    { "warp_shard_turns_total", RISES, NULL, measure_contention },
-    { "warp_durable_waits_total", RISES, act_commit, NULL },
-    { "warp_log_tail_bytes", RISES, act_put, NULL },
-    { "warp_log_durable_bytes", RISES, act_commit, NULL },
-    { "warp_log_allocated_bytes", RISES, act_put_much, NULL },
-    { "warp_log_flushes_total", RISES, act_commit, NULL },
-    { "warp_log_flushes_led_total", RISES, act_commit, NULL },
-    { "warp_log_flush_bytes_total", RISES, act_commit, NULL },
-    { "warp_log_pad_bytes_total", RISES, NULL, measure_commits },
-    { "warp_log_syncs_total", RISES, act_put_much, NULL },
-    { "warp_log_waits_total", RISES, NULL, measure_commits },
-    { "warp_log_room_waits_total", RISES, NULL, measure_contention },
-    { "warp_log_segments_made_total", RISES, act_put_much, NULL },
-    { "warp_log_enospc_total", RISES, NULL, measure_full_disk },
-    { "warp_log_failed", RISES, NULL, measure_failed },
-    { "warp_recovery_records", RISES, NULL, measure_reopen },
-    { "warp_recovery_operations", RISES, NULL, measure_reopen },
-    { "warp_recovery_cut_bytes", RISES, NULL, measure_cut },
-    { "warp_fencing_epoch", RISES, NULL, measure_reopen },
-    { "warp_log_flush_seconds_count", RISES, act_commit, NULL },
-    { "warp_log_flush_seconds_sum", RISES, act_commit, NULL },
-    { "warp_log_sync_seconds_count", RISES, act_put_much, NULL },
-    { "warp_log_sync_seconds_sum", RISES, act_put_much, NULL },
-    { "warp_recovery_seconds", POSITIVE, act_nothing, NULL },
-    { "warp_uptime_seconds", RISES, act_sleep, NULL },
-    { "warp_build_info", POSITIVE, act_nothing, NULL },
+    {"warp_records", RISES, act_put, NULL},
+    {"warp_record_bytes", RISES, act_put, NULL},
+    {"warp_memory_bytes", RISES, act_put_much, NULL},
+    {"warp_memory_limit_bytes", POSITIVE, act_nothing, NULL},
+    {"warp_shards", POSITIVE, act_nothing, NULL},
+    {"warp_sessions", RISES, NULL, measure_sessions},
+    {"warp_caller_threads", RISES, act_many_callers, NULL},
+    {"warp_gets_total", RISES, act_get, NULL},
+    {"warp_get_hits_total", RISES, act_get, NULL},
+    {"warp_puts_total", RISES, act_put, NULL},
+    {"warp_deletes_total", RISES, act_delete, NULL},
+    {"warp_adds_total", RISES, act_add, NULL},
+    {"warp_batches_total", RISES, act_batch, NULL},
+    {"warp_borrows_total", RISES, act_borrow, NULL},
+    {"warp_conflicts_total", RISES, act_conflict, NULL},
+    {"warp_expired_total", RISES, act_expire, NULL},
+    {"warp_retained_records", RISES, NULL, measure_retained},
+    {"warp_reclaimed_total", RISES, act_overwrite, NULL},
+    {"warp_table_growths_total", RISES, act_grow, NULL},
+    {"warp_lease_runs_total", RISES, act_put, NULL},
+    {"warp_mailbox_sends_total", RISES, NULL, measure_contention},
+    {"warp_mailbox_messages_total", RISES, NULL, measure_contention},
+    {"warp_mailbox_stalls_total", RISES, NULL, measure_contention},
+    {"warp_shard_turns_total", RISES, NULL, measure_contention},
+    {"warp_durable_waits_total", RISES, act_commit, NULL},
+    {"warp_log_tail_bytes", RISES, act_put, NULL},
+    {"warp_log_durable_bytes", RISES, act_commit, NULL},
+    {"warp_log_allocated_bytes", RISES, act_put_much, NULL},
+    {"warp_log_flushes_total", RISES, act_commit, NULL},
+    {"warp_log_flushes_led_total", RISES, act_commit, NULL},
+    {"warp_log_flush_bytes_total", RISES, act_commit, NULL},
+    {"warp_log_pad_bytes_total", RISES, NULL, measure_commits},
+    {"warp_log_syncs_total", RISES, act_put_much, NULL},
+    {"warp_log_waits_total", RISES, NULL, measure_commits},
+    {"warp_log_room_waits_total", RISES, NULL, measure_contention},
+    {"warp_log_segments_made_total", RISES, act_put_much, NULL},
+    {"warp_log_enospc_total", RISES, NULL, measure_full_disk},
+    {"warp_log_failed", RISES, NULL, measure_failed},
+    {"warp_recovery_records", RISES, NULL, measure_reopen},
+    {"warp_recovery_operations", RISES, NULL, measure_reopen},
+    {"warp_recovery_cut_bytes", RISES, NULL, measure_cut},
+    {"warp_fencing_epoch", RISES, NULL, measure_reopen},
+    {"warp_log_flush_seconds_count", RISES, act_commit, NULL},
+    {"warp_log_flush_seconds_sum", RISES, act_commit, NULL},
+    {"warp_log_sync_seconds_count", RISES, act_put_much, NULL},
+    {"warp_log_sync_seconds_sum", RISES, act_put_much, NULL},
+    {"warp_recovery_seconds", POSITIVE, act_nothing, NULL},
+    {"warp_uptime_seconds", RISES, act_sleep, NULL},
+    {"warp_build_info", POSITIVE, act_nothing, NULL},
 };
 enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
 
 static void check_row(const struct row *row)
 {
     struct warp_options options = fixture_options();
-    double pair[2] = { -1, -1 };
+    double pair[2] = {-1, -1};
     struct warp *db;
 
     if (row->measure != NULL) {
@@ -626,12 +628,13 @@ WARP_TEST(metrics, each_has_an_action_and_the_text_has_its_form)
         check(strncmp(line, "warp_", 5) == 0);
         length = strcspn(line, " {");
         for (i = 0; i < ROWS && !found; i++) {
-            found = strlen(rows[i].name) == length &&
-                    strncmp(rows[i].name, line, length) == 0;
+            found =
+                strlen(rows[i].name) == length && strncmp(rows[i].name, line, length) == 0;
         }
         if (!found && strstr(line, "{quantile=") == NULL) {
-            test_fail(__FILE__, __LINE__, "%.*s is exported, but has no action in this test",
-                      (int)length, line);
+            test_fail(__FILE__, __LINE__,
+                      "%.*s is exported, but has no action in this test", (int)length,
+                      line);
         }
         check(strchr(line, ' ') != NULL);
     }

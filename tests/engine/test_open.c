@@ -12,7 +12,8 @@ static void path_in(char out[SUPPORT_PATH_BYTES], const char *directory, const c
     snprintf(out, SUPPORT_PATH_BYTES, "%.250s/%.250s", directory, name);
 }
 
-static void write_file(const char *directory, const char *name, const void *data, size_t bytes)
+static void write_file(const char *directory, const char *name, const void *data,
+                       size_t bytes)
 {
     char path[SUPPORT_PATH_BYTES];
     int file;
@@ -34,9 +35,9 @@ static void fill(const char *directory, uint32_t records, size_t value_bytes)
     support_fill(value, value_bytes, 1);
     for (i = 0; i < records && db != NULL; i++) {
         snprintf(key, sizeof(key), "key-%u", i);
-        check_int(warp_put(db, support_text(key), support_slice(value, value_bytes), NULL,
-                           NULL),
-                  ==, 0);
+        check_int(
+            warp_put(db, support_text(key), support_slice(value, value_bytes), NULL, NULL),
+            ==, 0);
     }
     free(value);
     check_int(warp_close(&db), ==, 0);
@@ -298,7 +299,8 @@ static void patch_page(const char *path, size_t at, uint32_t value, size_t crc_a
     uint8_t page[4096];
     FILE *file = fopen(path, "r+b");
 
-    if (!check(file != NULL) || !check(fread(page, 1, sizeof(page), file) == sizeof(page))) {
+    if (!check(file != NULL) ||
+        !check(fread(page, 1, sizeof(page), file) == sizeof(page))) {
         return;
     }
     warp_store_u32le(page + at, value);
@@ -354,7 +356,8 @@ WARP_TEST(open, damage_in_the_middle_is_said_with_file_and_offset)
     check_int(warp_close(&db), ==, 0);
 }
 
-static int visit_filled(void *context, struct warp_slice key, const struct warp_value *value)
+static int visit_filled(void *context, struct warp_slice key,
+                        const struct warp_value *value)
 {
     (void)key;
     *(uint32_t *)context += support_matches(value->data, value->bytes, 1);
@@ -365,7 +368,7 @@ WARP_TEST(open, every_kind_of_damage_below_the_mark_is_seen)
 {
     const char *directory = test_directory();
     struct warp_options options = fixture_options();
-    struct support_random random = { test_seed() };
+    struct support_random random = {test_seed()};
     struct warp *db = NULL;
     char path[SUPPORT_PATH_BYTES], message[512];
     uint32_t i, silent = 0;
@@ -391,8 +394,8 @@ WARP_TEST(open, every_kind_of_damage_below_the_mark_is_seen)
             if (right != 300) {
                 silent++;
                 test_fail(__FILE__, __LINE__,
-                          "mask %u on byte %ld: %u of 300 records are right, silently", with,
-                          offset, right);
+                          "mask %u on byte %ld: %u of 300 records are right, silently",
+                          with, offset, right);
             }
             warp_close(&db);
         }
@@ -470,7 +473,8 @@ WARP_TEST(open, two_processes)
     refused(directory, WARP_READ_ONLY, WARP_EBUSY, text);
     kill(pid, SIGKILL);
     check_int(waitpid(pid, &status, 0), ==, pid);
-    for (tries = 0; tries < 2000; tries++) { /* io_uring may hold its files a little longer */
+    for (tries = 0; tries < 2000;
+         tries++) { /* io_uring may hold its files a little longer */
         rc = fixture_try(directory, &options, &db, message);
         if (rc != WARP_EBUSY) {
             break;
@@ -618,7 +622,7 @@ WARP_TEST(open, recovery_counts_are_true)
     struct warp_options options = fixture_options();
     struct warp_recovery recovery = WARP_RECOVERY_INIT;
     struct warp_write how = WARP_WRITE_INIT;
-    struct progress progress = { 0, 0, 0, 0, false };
+    struct progress progress = {0, 0, 0, 0, false};
     struct warp_batch *batch = NULL;
     struct warp *db = fixture_open(directory, &options);
     uint32_t i;

@@ -19,7 +19,7 @@ static struct warp_request request_of(uint32_t opcode, uint64_t cookie, const ch
 
 static bool readable(int file)
 {
-    struct pollfd wait = { file, POLLIN, 0 };
+    struct pollfd wait = {file, POLLIN, 0};
 
     return poll(&wait, 1, 0) == 1;
 }
@@ -31,7 +31,7 @@ WARP_TEST(session, descriptor_is_readable_while_completions_wait)
     struct warp_session *session = NULL;
     struct warp_request request = request_of(WARP_OP_PUT, 7, "k", "v");
     struct warp_completion completion;
-    struct epoll_event event = { .events = EPOLLIN };
+    struct epoll_event event = {.events = EPOLLIN};
     int epoll = epoll_create1(0), rounds, file, rc;
 
     options.durability = WARP_COMMIT;
@@ -75,7 +75,7 @@ WARP_TEST(session, descriptor_of_many_in_flight)
     struct warp_session *session = NULL;
     struct warp_request requests[DEPTH];
     struct warp_completion completions[DEPTH];
-    struct pollfd wait = { -1, POLLIN, 0 };
+    struct pollfd wait = {-1, POLLIN, 0};
     char keys[DEPTH][16];
     uint32_t round, i, waiting;
     int rc;
@@ -89,7 +89,8 @@ WARP_TEST(session, descriptor_of_many_in_flight)
     for (round = 0; round < ROUNDS; round++) {
         for (i = 0; i < DEPTH; i++) {
             snprintf(keys[i], sizeof(keys[i]), "k%u", i);
-            requests[i] = request_of(i % 3 == 0 ? WARP_OP_GET : WARP_OP_PUT, i, keys[i], "v");
+            requests[i] =
+                request_of(i % 3 == 0 ? WARP_OP_GET : WARP_OP_PUT, i, keys[i], "v");
         }
         if (!check_int(warp_submit(session, requests, DEPTH), ==, DEPTH)) {
             break;
@@ -163,14 +164,14 @@ WARP_TEST(session, requests_on_one_key_keep_their_order)
 {
     enum { DEPTH = 256, REQUESTS = 20000 };
     struct warp_options options = fixture_options();
-    struct disturber disturber = { NULL, false };
+    struct disturber disturber = {NULL, false};
     struct warp_session *session = NULL;
     struct warp_request request = WARP_REQUEST_INIT;
     struct warp_completion completions[DEPTH];
     int64_t *numbers = calloc(REQUESTS, sizeof(*numbers));
     uint64_t *sequences = calloc(REQUESTS, sizeof(*sequences));
     uint32_t taken = 0, polled = 0, i, wrong = 0;
-    int64_t expected[2] = { 0, 0 };
+    int64_t expected[2] = {0, 0};
     pthread_t thread;
     struct warp *db;
     int rc;
@@ -317,7 +318,7 @@ WARP_TEST(session, two_threads_wait_for_each_others_keys)
     /* Sessions of one thread may be driven by another later. */
     struct warp_options options = fixture_options();
     struct warp *db = fixture_open(test_directory(), &options);
-    struct warp_session *sessions[20] = { NULL };
+    struct warp_session *sessions[20] = {NULL};
     struct warp_request request = request_of(WARP_OP_ADD, 0, "sum", "");
     struct warp_completion completion;
     uint32_t i, round;

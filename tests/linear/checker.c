@@ -11,8 +11,8 @@ enum {
 };
 
 /*
- * The undone operations are a list in the order of their beginning. Those that may be next are
- * found by walking it until one begins after some walked one has ended. A step takes an
+ * The undone operations are a list in the order of their beginning. Those that may be next
+ * are found by walking it until one begins after some walked one has ended. A step takes an
  * operation out of the list; the trail says in which order to put them back.
  */
 struct search {
@@ -410,7 +410,7 @@ static void print_value(FILE *report, int64_t value)
 static void print_operation(const struct linear_operation *operation, uint64_t base_ns,
                             FILE *report)
 {
-    static const char *const requires[] = { "in any state", "needs", "needs other than" };
+    static const char *const requires[] = {"in any state", "needs", "needs other than"};
 
     fprintf(report, "    %10lld %10lld  %-16s #%llx after #%llx %s ",
             (long long)(operation->begin_ns - base_ns),
@@ -432,7 +432,8 @@ static void search_report(const struct search *search, FILE *report)
     uint64_t base_ns = 0;
     uint32_t i, shown = 0;
 
-    fprintf(report, "  no order explains more than %u of %u operations; there the state is ",
+    fprintf(report,
+            "  no order explains more than %u of %u operations; there the state is ",
             search->deepest, search->count);
     print_value(report, search->values[search->deepest_state]);
     fprintf(report, " and these come next (begin and end in ns):\n");

@@ -3,10 +3,11 @@
  *
  * A depth-first search for one order of the operations that respects real time and explains
  * every answer, with the (set done, state) pairs seen before remembered: Wing and Gong,
- * JPDC 17, 1993, with Lowe's memory, CCPE 29(4), 2017. The answers are known beforehand, which
- * cuts the search in two exact ways: an operation that changes nothing is done as soon as it
- * fits, and a state that some operation still has to see, and that can never come back, is not
- * left. Sequences only say which write to try first; they are not believed.
+ * JPDC 17, 1993, with Lowe's memory, CCPE 29(4), 2017. The answers are known beforehand,
+ * which cuts the search in two exact ways: an operation that changes nothing is done as
+ * soon as it fits, and a state that some operation still has to see, and that can never
+ * come back, is not left. Sequences only say which write to try first; they are not
+ * believed.
  *
  * Threads:   one at a time; no state between calls.
  * Lifetime:  the operations are the caller's and are sorted in place.
@@ -25,9 +26,9 @@
 #define LINEAR_ABSENT INT64_MIN
 
 enum linear_require {
-    LINEAR_ANY,       /* it may happen in every state */
-    LINEAR_IS,        /* only if the key has this value (or is absent) */
-    LINEAR_IS_NOT,    /* only if it has not */
+    LINEAR_ANY,    /* it may happen in every state */
+    LINEAR_IS,     /* only if the key has this value (or is absent) */
+    LINEAR_IS_NOT, /* only if it has not */
 };
 
 enum linear_effect { LINEAR_READS, LINEAR_SETS };

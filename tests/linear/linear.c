@@ -8,8 +8,9 @@
  * a write that began after another had ended has a larger sequence, over all keys; a value is
  * seen with the sequence that its writer was told.
  *
- * The checker is tried first, on histories made up around known orders: it must accept those,
- * and find a stale read, a lost update and a condition that held twice when they are planted.
+ * The checker is tried first, on histories made up around known orders: it must accept
+ * those, and find a stale read, a lost update and a condition that held twice when they are
+ * planted.
  *
  *     linear [--histories N] [--operations N] [--threads N] [--keys N] [--seed N] [--limit-s N]
  *            [--durability memory|interval|commit] [--control-only]
@@ -24,7 +25,7 @@
 
 enum { THREADS_MAX = 16, KEYS_MAX = 16, DEPTH_MAX = 16, TEXT_BYTES = 24 };
 
-/* ---- what a thread notes ---------------------------------------------------------------- */
+/* ---- what a thread notes ------------------------------------------------------------- */
 
 struct note {
     struct linear_operation operation;
@@ -55,10 +56,11 @@ enum action {
 };
 
 static const char *const action_names[ACTION_COUNT] = {
-    "get",          "put",    "put if absent",   "put if present", "put if value",
-    "put if seq",   "delete", "delete if value", "add",
+    "get",          "put",        "put if absent", "put if present",
+    "put if value", "put if seq", "delete",        "delete if value",
+    "add",
 };
-static const uint32_t action_weights[ACTION_COUNT] = { 34, 14, 8, 6, 10, 6, 8, 4, 10 };
+static const uint32_t action_weights[ACTION_COUNT] = {34, 14, 8, 6, 10, 6, 8, 4, 10};
 
 struct history {
     struct warp *db;
@@ -155,8 +157,8 @@ static void draft_make(struct worker *worker, struct draft *draft)
     draft->key = (uint32_t)support_random_below(random, worker->history->key_count);
     known = &worker->known[draft->key];
     draft->how = how_init;
-    draft->how.durability = support_random_chance(random, 50) ? WARP_COMMIT
-                                                              : worker->history->durability;
+    draft->how.durability =
+        support_random_chance(random, 50) ? WARP_COMMIT : worker->history->durability;
     draft->argument = worker_unique(worker);
     draft->condition_value = known->value;
     switch (draft->action) {
@@ -183,7 +185,8 @@ static void draft_make(struct worker *worker, struct draft *draft)
         draft->condition_value = known->sequence_value;
         break;
     case ACTION_ADD:
-        draft->argument = (int64_t)support_random_between(random, 1, (UINT64_C(1) << 32) - 1);
+        draft->argument =
+            (int64_t)support_random_between(random, 1, (UINT64_C(1) << 32) - 1);
         break;
     }
     snprintf(draft->value, sizeof(draft->value), "%" PRId64, draft->argument);
@@ -249,8 +252,8 @@ static void draft_answered(struct worker *worker, struct draft *draft, int rc,
         break;
     case ACTION_ADD:
         operation->require = LINEAR_IS;
-        operation->required = number == draft->argument ? LINEAR_ABSENT
-                                                        : number - draft->argument;
+        operation->required =
+            number == draft->argument ? LINEAR_ABSENT : number - draft->argument;
         operation->set = number;
         draft->note->writes_value = sequence != 0;
         break;
@@ -271,12 +274,12 @@ static void draft_answered(struct worker *worker, struct draft *draft, int rc,
     }
 }
 
-/* ---- through the blocking calls --------------------------------------------------------- */
+/* ---- through the blocking calls ------------------------------------------------------ */
 
-static int read_borrowed(struct worker *worker, struct warp_value *value, uint64_t *sequence,
-                         int64_t *number)
+static int read_borrowed(struct worker *worker, struct warp_value *value,
+                         uint64_t *sequence, int64_t *number)
 {
-    struct warp_slice text = { value->data, value->bytes };
+    struct warp_slice text = {value->data, value->bytes};
 
     if (!number_read(text, number)) {
         worker_failed(worker, "a value that is no number", 0);
@@ -445,7 +448,7 @@ static void worker_blocking(struct worker *worker)
     }
 }
 
-/* ---- through a session ------------------------------------------------------------------ */
+/* ---- through a session --------------------------------------------------------------- */
 
 static void session_request(struct worker *worker, struct draft *draft, uint32_t place,
                             struct warp_request *request)
@@ -490,7 +493,7 @@ static void worker_session(struct worker *worker)
     struct warp_completion completions[DEPTH_MAX];
     struct warp_request request;
     struct draft drafts[DEPTH_MAX];
-    bool busy[DEPTH_MAX] = { false };
+    bool busy[DEPTH_MAX] = {false};
     uint32_t depth = (uint32_t)support_random_between(&worker->random, 1, DEPTH_MAX);
     uint32_t in_flight = 0, made = 0, place, i;
     uint64_t now_ns;
@@ -562,7 +565,7 @@ static void *worker_main(void *context)
     return NULL;
 }
 
-/* ---- checks over all keys --------------------------------------------------------------- */
+/* ---- checks over all keys ------------------------------------------------------------ */
 
 static int compare_begin(const void *a, const void *b)
 {
@@ -767,13 +770,13 @@ static void hint(struct linear_operation *operations, uint32_t count)
     free(pairs);
 }
 
-/* ---- one history ------------------------------------------------------------------------ */
+/* ---- one history --------------------------------------------------------------------- */
 
 static bool history_run(struct history *history, uint64_t *total)
 {
     struct worker *workers = calloc(history->thread_count, sizeof(*workers));
     struct linear_operation *operations;
-    struct support_random random = { history->seed };
+    struct support_random random = {history->seed};
     pthread_t threads[THREADS_MAX];
     uint32_t i, key, count, all = 0;
     enum linear_verdict verdict;
@@ -855,9 +858,15 @@ static void open_database(struct warp **db, const char *directory,
     }
 }
 
-/* ---- the test of the test --------------------------------------------------------------- */
+/* ---- the test of the test ------------------------------------------------------------ */
 
-enum plant { PLANT_NOTHING, PLANT_STALE_READ, PLANT_LOST_UPDATE, PLANT_HELD_TWICE, PLANT_COUNT };
+enum plant {
+    PLANT_NOTHING,
+    PLANT_STALE_READ,
+    PLANT_LOST_UPDATE,
+    PLANT_HELD_TWICE,
+    PLANT_COUNT
+};
 
 struct moment {
     uint64_t at_ns;
@@ -936,8 +945,9 @@ static void made_up_plant(struct linear_operation *operations, uint32_t *count,
 }
 
 /* A history around a known order: random intervals, each with the moment it takes effect. */
-static uint32_t made_up(struct linear_operation *operations, uint32_t count, uint32_t clients,
-                        enum plant plant, bool hints, struct support_random *random)
+static uint32_t made_up(struct linear_operation *operations, uint32_t count,
+                        uint32_t clients, enum plant plant, bool hints,
+                        struct support_random *random)
 {
     struct moment *moments = malloc(count * sizeof(*moments));
     uint64_t *clocks = calloc(clients, sizeof(*clocks));
@@ -1022,7 +1032,7 @@ static uint64_t control(uint64_t seed, uint32_t rounds, uint32_t operation_count
 {
     struct linear_operation *operations =
         malloc(((size_t)operation_count + 4) * sizeof(*operations));
-    struct support_random random = { seed };
+    struct support_random random = {seed};
     uint64_t failed = 0, undecided = 0;
     uint32_t round, count, clients;
     enum linear_verdict verdict;
@@ -1033,16 +1043,15 @@ static uint64_t control(uint64_t seed, uint32_t rounds, uint32_t operation_count
     }
     for (round = 0; round < rounds; round++) {
         for (plant = PLANT_NOTHING; plant < PLANT_COUNT; plant++) {
-            clients = (uint32_t)support_random_between(
-                &random, 1, plant == PLANT_NOTHING ? 32 : 8);
+            clients = (uint32_t)support_random_between(&random, 1,
+                                                       plant == PLANT_NOTHING ? 32 : 8);
             count = made_up(operations, operation_count, clients, (enum plant)plant,
                             round % 4 != 0, &random);
             verdict = linear_check(operations, count, NULL);
             /* Without hints and with many clients the search may give up: that is said. */
             if (verdict == LINEAR_UNDECIDED && plant == PLANT_NOTHING) {
                 undecided++;
-            } else if (verdict !=
-                       (plant == PLANT_NOTHING ? LINEAR_RIGHT : LINEAR_WRONG)) {
+            } else if (verdict != (plant == PLANT_NOTHING ? LINEAR_RIGHT : LINEAR_WRONG)) {
                 fprintf(stderr, "control: seed %" PRIu64 ", round %u, plant %d: %s\n", seed,
                         round, plant,
                         verdict == LINEAR_RIGHT   ? "accepted"
@@ -1061,16 +1070,17 @@ static uint64_t control(uint64_t seed, uint32_t rounds, uint32_t operation_count
 
 int main(int count, char **words)
 {
-    static const char *const with_value[] = { "--histories", "--operations", "--threads",
-                                              "--keys",      "--seed",       "--limit-s",
-                                              "--durability", NULL };
-    static const char *const alone[] = { "--control-only", NULL };
-    static const char *const levels[] = { "", "memory", "interval", "commit" };
+    static const char *const with_value[] = {
+        "--histories", "--operations", "--threads",    "--keys",
+        "--seed",      "--limit-s",    "--durability", NULL};
+    static const char *const alone[] = {"--control-only", NULL};
+    static const char *const levels[] = {"", "memory", "interval", "commit"};
     struct support_random random;
     struct history history;
     struct warp *db = NULL;
     char directory[SUPPORT_PATH_BYTES];
-    uint64_t seed, histories, operations, threads, keys, total = 0, passed = 0, failed = 0, i;
+    uint64_t seed, histories, operations, threads, keys, total = 0, passed = 0, failed = 0,
+                                                         i;
     const char *level;
     uint32_t fixed = 0, key;
 
@@ -1084,8 +1094,9 @@ int main(int count, char **words)
     for (fixed = 0; fixed < 4 && strcmp(levels[fixed], level) != 0; fixed++) {
     }
     if (fixed == 4 || threads > THREADS_MAX || keys > KEYS_MAX) {
-        support_die("--durability is memory, interval or commit; at most %d threads, %d keys",
-                    THREADS_MAX, KEYS_MAX);
+        support_die(
+            "--durability is memory, interval or commit; at most %d threads, %d keys",
+            THREADS_MAX, KEYS_MAX);
     }
     support_limit((unsigned)support_flag(count, words, "--limit-s", 900), "linear", seed);
     failed = control(seed, 16, 2000);
@@ -1099,16 +1110,18 @@ int main(int count, char **words)
     for (i = 0; i < histories; i++) {
         memset(&history, 0, sizeof(history));
         history.seed = support_random_next(&random);
-        history.durability = fixed != 0 ? fixed
-                                        : (uint32_t)support_random_between(&random, 1, 3);
-        history.thread_count = threads != 0 ? (uint32_t)threads
-                                            : (uint32_t)support_random_between(&random, 2, 8);
+        history.durability =
+            fixed != 0 ? fixed : (uint32_t)support_random_between(&random, 1, 3);
+        history.thread_count = threads != 0
+                                   ? (uint32_t)threads
+                                   : (uint32_t)support_random_between(&random, 2, 8);
         history.key_count =
             keys != 0 ? (uint32_t)keys : (uint32_t)support_random_between(&random, 1, 4);
         history.operation_count =
             (uint32_t)((operations + history.thread_count - 1) / history.thread_count);
         for (key = 0; key < history.key_count; key++) {
-            snprintf(history.keys[key], sizeof(history.keys[key]), "h%" PRIu64 "-%u", i, key);
+            snprintf(history.keys[key], sizeof(history.keys[key]), "h%" PRIu64 "-%u", i,
+                     key);
         }
         if (i % 10 == 0) {
             warp_close(&db);
@@ -1130,8 +1143,8 @@ int main(int count, char **words)
     }
     warp_close(&db);
     support_remove(directory);
-    printf("linear: seed %" PRIu64 ": %" PRIu64 " histories, %" PRIu64 " operations\n", seed,
-           histories, total);
+    printf("linear: seed %" PRIu64 ": %" PRIu64 " histories, %" PRIu64 " operations\n",
+           seed, histories, total);
     printf("%" PRIu64 " passed, %" PRIu64 " failed\n", passed, failed);
     return failed == 0 ? 0 : 1;
 }

@@ -2,14 +2,14 @@
  * tests/model/model.c - random operations on the engine beside a simple reference.
  *
  * The reference is an array of keys, each with what its value should be; values are recipes
- * (a seed and a length, or a number), so that it costs no memory to remember them. Every call
- * of warp.h that touches data is made at random: put, get, delete and add with all conditions,
- * time to live, borrow with loans held across later writes, multi-get, batches, sessions with
- * many requests in flight on few keys, flush, count, visit. Now and then the database is
- * closed and opened with other options and its whole content is compared.
+ * (a seed and a length, or a number), so that it costs no memory to remember them. Every
+ * call of warp.h that touches data is made at random: put, get, delete and add with all
+ * conditions, time to live, borrow with loans held across later writes, multi-get, batches,
+ * sessions with many requests in flight on few keys, flush, count, visit. Now and then the
+ * database is closed and opened with other options and its whole content is compared.
  *
- * Time to live has margins: a record that may expire about now is only looked at, with either
- * answer accepted; tests/engine/test_expiry.c has the exact edges.
+ * Time to live has margins: a record that may expire about now is only looked at, with
+ * either answer accepted; tests/engine/test_expiry.c has the exact edges.
  *
  *     model [--seed N] [--operations N] [--keys N] [--huge-one-in N] [--limit-s N] [--verbose]
  */
@@ -25,7 +25,7 @@ enum {
     GONE_MS = 20,              /* one that should have gone so long ago is not */
 };
 
-/* ---- the reference ---------------------------------------------------------------------- */
+/* ---- the reference ------------------------------------------------------------------- */
 
 struct content {
     bool number;
@@ -77,7 +77,8 @@ struct model {
     uint64_t log_bytes;
     uint64_t huge_one_in;
     uint64_t operation, passed;
-    uint64_t lapsed;   /* records that expired since the last open and may wait for the sweep */
+    uint64_t
+        lapsed; /* records that expired since the last open and may wait for the sweep */
     uint64_t made[16]; /* how many of each kind, for the report */
 };
 
@@ -99,8 +100,8 @@ __attribute__((format(printf, 2, 3), noreturn)) static void fail(struct model *m
     _exit(1);
 }
 
-__attribute__((format(printf, 2, 3))) static void say(struct model *model, const char *format,
-                                                      ...)
+__attribute__((format(printf, 2, 3))) static void say(struct model *model,
+                                                      const char *format, ...)
 {
     va_list arguments;
 
@@ -204,7 +205,8 @@ static enum life life_of(const struct record *record)
 /* Whether the record could have expired by now. */
 static bool may_have_expired(const struct record *record)
 {
-    return record->expires_until_ms != 0 && support_wall_ms() + 5 >= record->expires_from_ms;
+    return record->expires_until_ms != 0 &&
+           support_wall_ms() + 5 >= record->expires_from_ms;
 }
 
 static struct record *pick(struct model *model)
@@ -231,7 +233,7 @@ static uint64_t number_of(const struct model *model, const struct record *record
 static struct content content_random(struct model *model)
 {
     struct support_random *random = &model->random;
-    struct content content = { false, 0, support_random_next(random), 0 };
+    struct content content = {false, 0, support_random_next(random), 0};
     uint64_t dice = support_random_below(random, 1000);
 
     if (support_random_chance(random, model->huge_one_in)) {
@@ -242,8 +244,8 @@ static struct content content_random(struct model *model)
         char text[32];
 
         content.number = true;
-        content.amount = (int64_t)support_random_next(random) >>
-                         support_random_below(random, 64);
+        content.amount =
+            (int64_t)support_random_next(random) >> support_random_below(random, 64);
         content.bytes = (size_t)snprintf(text, sizeof(text), "%" PRId64, content.amount);
     } else if (dice < 200) {
         content.bytes = 0;
@@ -333,14 +335,15 @@ static void check_expiry(struct model *model, struct record *record, uint64_t ex
     record->expires_until_ms = expires_at_ms;
 }
 
-/* ---- one request: planned, run by a call or by a session, checked ------------------------ */
+/* ---- one request: planned, run by a call or by a session, checked -------------------- */
 
 struct plan {
     struct record *record;
     uint32_t opcode;
-    bool writes;       /* it is expected to change the record */
-    bool late;         /* its deadline has passed before it is submitted */
-    bool either_error; /* the condition fails and the value is no number: both may be said */
+    bool writes; /* it is expected to change the record */
+    bool late;   /* its deadline has passed before it is submitted */
+    bool
+        either_error; /* the condition fails and the value is no number: both may be said */
     int expected;
     struct content before; /* what a get should see */
     bool before_written;   /* ... written in this burst */
@@ -484,7 +487,8 @@ static bool plan_make(struct model *model, struct plan *plan, struct record *rec
         }
         break;
     case WARP_OP_ADD:
-        plan->delta = (int64_t)support_random_next(random) >> support_random_below(random, 64);
+        plan->delta =
+            (int64_t)support_random_next(random) >> support_random_below(random, 64);
         plan_how(model, plan);
         if (record->present && !record->content.number) {
             plan->either_error = plan->expected != 0;
@@ -510,7 +514,8 @@ static bool plan_make(struct model *model, struct plan *plan, struct record *rec
             record->expires_from_ms = record->expires_until_ms = 0;
         } else if (plan->expiry_changes) {
             record->expires_from_ms = plan->begun_ms + plan->how.ttl_ms - 2;
-            record->expires_until_ms = UINT64_MAX / 2; /* until its completion has been seen */
+            record->expires_until_ms =
+                UINT64_MAX / 2; /* until its completion has been seen */
         }
         record->expiry_plan = plan->expiry_changes ? plan : NULL;
     }
@@ -523,7 +528,8 @@ static void plan_check(struct model *model, struct plan *plan, uint64_t floor)
     struct record *record = plan->record;
 
     if (plan->result != plan->expected &&
-        !(plan->either_error && (plan->result == WARP_ENUMBER || plan->result == WARP_ERANGE))) {
+        !(plan->either_error &&
+          (plan->result == WARP_ENUMBER || plan->result == WARP_ERANGE))) {
         fail(model,
              "operation %u on key %" PRIu64 " (condition %u, %zu value bytes): %d, "
              "expected %d",
@@ -575,7 +581,7 @@ static void plan_free(struct plan *plan)
     free(plan->if_value_bytes);
 }
 
-/* ---- loans ------------------------------------------------------------------------------ */
+/* ---- loans --------------------------------------------------------------------------- */
 
 static void loan_end(struct model *model, struct loan *loan)
 {
@@ -617,7 +623,7 @@ static void loans_end(struct model *model)
     }
 }
 
-/* ---- operations ------------------------------------------------------------------------- */
+/* ---- operations ---------------------------------------------------------------------- */
 
 static void do_get(struct model *model, struct record *record, struct plan *plan)
 {
@@ -652,7 +658,8 @@ static void do_get(struct model *model, struct record *record, struct plan *plan
                       &bytes, &sequence);
         if (rc == WARP_TRUNCATED) {
             if (capacity >= plan->before.bytes || bytes != plan->before.bytes) {
-                fail(model, "get with %zu bytes of room: truncated, %zu needed, expected %zu",
+                fail(model,
+                     "get with %zu bytes of room: truncated, %zu needed, expected %zu",
                      capacity, bytes, plan->before.bytes);
             }
             free(buffer);
@@ -766,7 +773,8 @@ static void session_completed(struct model *model, struct plan *plans, uint32_t 
     plan->number = completion->number;
     if (plan->opcode == WARP_OP_GET && completion->result == 0) {
         plan->sequence = completion->value.sequence;
-        if (!content_equals(&plan->before, completion->value.data, completion->value.bytes)) {
+        if (!content_equals(&plan->before, completion->value.data,
+                            completion->value.bytes)) {
             fail(model, "session get: key %" PRIu64 " has another value (%zu bytes)",
                  number_of(model, plan->record), completion->value.bytes);
         }
@@ -845,7 +853,8 @@ static void do_session(struct model *model)
         }
         part = (uint32_t)support_random_between(random, 1, BURST_MAX);
         rc = warp_poll(model->session, completions, part,
-                       submitted == count ? UINT64_MAX : support_random_below(random, 50000));
+                       submitted == count ? UINT64_MAX
+                                          : support_random_below(random, 50000));
         if (rc < 0 || rc > (int)part) {
             fail(model, "poll: %d", rc);
         }
@@ -908,9 +917,8 @@ static void do_multi_get(struct model *model)
             continue;
         }
         if (results[i] == 0) {
-            if (!record->present ||
-                (record->expires_until_ms != 0 &&
-                 before_ms > record->expires_until_ms + GONE_MS)) {
+            if (!record->present || (record->expires_until_ms != 0 &&
+                                     before_ms > record->expires_until_ms + GONE_MS)) {
                 fail(model, "multi-get: key %" PRIu64 " should be absent",
                      number_of(model, record));
             }
@@ -920,7 +928,8 @@ static void do_multi_get(struct model *model)
             loan_keep(model, &values[i], &record->content);
         } else if (results[i] == WARP_ABSENT) {
             if (record->present && !may_have_expired(record)) {
-                fail(model, "multi-get: key %" PRIu64 " is missing", number_of(model, record));
+                fail(model, "multi-get: key %" PRIu64 " is missing",
+                     number_of(model, record));
             }
             if (values[i].data != NULL || values[i].bytes != 0) {
                 fail(model, "multi-get: an absent key's value is not cleared");
@@ -1063,7 +1072,7 @@ static int walk_visit(void *context, struct warp_slice key, const struct warp_va
 /* Everything that is there, against everything that should be. */
 static void check_whole(struct model *model)
 {
-    struct walk walk = { model, 0, 0 };
+    struct walk walk = {model, 0, 0};
     uint64_t sure = 0, perhaps = 0, count = 0;
     uint32_t i;
     int rc;
@@ -1104,12 +1113,12 @@ static void check_whole(struct model *model)
     }
 }
 
-/* ---- opening and closing ---------------------------------------------------------------- */
+/* ---- opening and closing ------------------------------------------------------------- */
 
 static void model_open(struct model *model, bool new)
 {
     static const struct warp_options options_init = WARP_OPTIONS_INIT;
-    static const char *const presets[] = { NULL, "balanced", "throughput", "small" };
+    static const char *const presets[] = {NULL, "balanced", "throughput", "small"};
     static const struct warp_recovery recovery_init = WARP_RECOVERY_INIT;
     struct warp_recovery recovery = recovery_init;
     struct support_random *random = &model->random;
@@ -1123,8 +1132,9 @@ static void model_open(struct model *model, bool new)
     options.read_durable = (uint32_t)support_random_below(random, 3);
     options.preset = presets[support_random_below(random, 4)];
     options.segment_bytes = model->segment_bytes;
-    options.log_buffer_bytes =
-        support_random_chance(random, 2) ? 0 : 256u << (10 + support_random_below(random, 7));
+    options.log_buffer_bytes = support_random_chance(random, 2)
+                                   ? 0
+                                   : 256u << (10 + support_random_below(random, 7));
     options.io_backend = (uint32_t)support_random_below(random, 2);
     options.direct_io = support_random_chance(random, 2) ? 2 : 0;
     options.recovery_threads = (uint32_t)support_random_below(random, 4);
@@ -1144,9 +1154,9 @@ static void model_open(struct model *model, bool new)
     say(model,
         "open: flags %u shards %u durability %u buffer %u backend %u direct %u "
         "recovery threads %u preset %s",
-        options.open_flags, options.shard_count, options.durability, options.log_buffer_bytes,
-        options.io_backend, options.direct_io, options.recovery_threads,
-        options.preset == NULL ? "-" : options.preset);
+        options.open_flags, options.shard_count, options.durability,
+        options.log_buffer_bytes, options.io_backend, options.direct_io,
+        options.recovery_threads, options.preset == NULL ? "-" : options.preset);
     rc = warp_open(model->directory, &options, &model->db);
     if (rc != 0) {
         fail(model, "open: %d (%s): %s", rc, warp_error_text(rc), message);
@@ -1158,7 +1168,7 @@ static void model_open(struct model *model, bool new)
     if (rc != 0) {
         fail(model, "recovery info: %d", rc);
     }
-    if ((!new && recovery.clean != 1) || recovery.bytes_cut != 0 ||
+    if ((!new &&recovery.clean != 1) || recovery.bytes_cut != 0 ||
         recovery.fencing_epoch != model->opens_for_writing) {
         fail(model,
              "recovery info after a proper close: clean %u, bytes cut %" PRIu64
@@ -1239,9 +1249,9 @@ static void do_reopen(struct model *model)
 
 int main(int count, char **words)
 {
-    static const char *const with_value[] = { "--seed", "--operations", "--keys",
-                                              "--huge-one-in", "--limit-s", NULL };
-    static const char *const alone[] = { "--verbose", NULL };
+    static const char *const with_value[] = {"--seed",        "--operations", "--keys",
+                                             "--huge-one-in", "--limit-s",    NULL};
+    static const char *const alone[] = {"--verbose", NULL};
     static struct model model;
     uint64_t operations, i, dice;
     int rc;
@@ -1252,8 +1262,10 @@ int main(int count, char **words)
     model.verbose = support_flag_given(count, words, "--verbose");
     model.record_count = (uint32_t)support_flag(count, words, "--keys", 600);
     model.huge_one_in = support_flag(count, words, "--huge-one-in", 20000);
-    operations = support_flag(count, words, "--operations", SUPPORT_SANITIZED ? 5000 : 20000);
-    support_limit((unsigned)support_flag(count, words, "--limit-s", 600), "model", model.seed);
+    operations =
+        support_flag(count, words, "--operations", SUPPORT_SANITIZED ? 5000 : 20000);
+    support_limit((unsigned)support_flag(count, words, "--limit-s", 600), "model",
+                  model.seed);
 
     for (model.table_count = 16; model.table_count < model.record_count * 2;) {
         model.table_count *= 2;

@@ -1,11 +1,11 @@
 /*
  * tests/torture/torture.c - everything at once, for the sanitizers.
  *
- * Real threads write, read, borrow, send batches, keep sessions full, flush, walk and read the
- * metrics, on a few hot keys and on many, with records that expire and tables that grow and
- * shrink. Every value says which key and which writing of it it is and is checked by every
- * reader; a reader never sees an owned key go back in time; at the end each writer's keys hold
- * what it wrote last, before and after the database is opened again.
+ * Real threads write, read, borrow, send batches, keep sessions full, flush, walk and read
+ * the metrics, on a few hot keys and on many, with records that expire and tables that grow
+ * and shrink. Every value says which key and which writing of it it is and is checked by
+ * every reader; a reader never sees an owned key go back in time; at the end each writer's
+ * keys hold what it wrote last, before and after the database is opened again.
  *
  *     torture [--seed N] [--rounds N] [--milliseconds N] [--threads N] [--limit-s N]
  */
@@ -53,7 +53,7 @@ __attribute__((format(printf, 2, 3))) static void fail(struct torture *torture,
     atomic_store_explicit(&torture->stop, true, memory_order_relaxed);
 }
 
-/* ---- values that say where they belong -------------------------------------------------- */
+/* ---- values that say where they belong ----------------------------------------------- */
 
 struct stamp {
     uint64_t key, version, bytes, sum;
@@ -61,7 +61,7 @@ struct stamp {
 
 static size_t value_make(void *out, uint64_t key, uint64_t version, size_t bytes)
 {
-    struct stamp stamp = { key, version, bytes, 0 };
+    struct stamp stamp = {key, version, bytes, 0};
 
     stamp.sum = support_mix(key ^ support_mix(version ^ support_mix(bytes)));
     memcpy(out, &stamp, sizeof(stamp));
@@ -81,8 +81,8 @@ static uint64_t value_check(struct torture *torture, uint64_t key, const void *d
     }
     memcpy(&stamp, data, sizeof(stamp));
     if (stamp.key != key || stamp.bytes != bytes - sizeof(stamp) ||
-        stamp.sum !=
-            support_mix(stamp.key ^ support_mix(stamp.version ^ support_mix(stamp.bytes))) ||
+        stamp.sum != support_mix(stamp.key ^
+                                 support_mix(stamp.version ^ support_mix(stamp.bytes))) ||
         !support_matches((const uint8_t *)data + sizeof(stamp), stamp.bytes, stamp.sum)) {
         fail(torture, "%s: key %" PRIx64 ": a wrong value of %zu bytes", from, key, bytes);
         return 0;
@@ -117,7 +117,7 @@ static bool answered(struct torture *torture, const char *what, int rc, int also
     return rc == 0;
 }
 
-/* ---- the workers ------------------------------------------------------------------------ */
+/* ---- the workers --------------------------------------------------------------------- */
 
 static void work_owned(struct worker *worker, uint8_t *buffer)
 {
@@ -142,7 +142,8 @@ static void work_owned(struct worker *worker, uint8_t *buffer)
     }
     bytes = value_make(buffer, id, (worker->versions[i] + 1) | 1,
                        bytes_random(&worker->random));
-    rc = warp_put(torture->db, key_text(id, text), support_slice(buffer, bytes), &how, NULL);
+    rc =
+        warp_put(torture->db, key_text(id, text), support_slice(buffer, bytes), &how, NULL);
     if (answered(torture, "put", rc, 0)) {
         worker->versions[i] = (worker->versions[i] + 1) | 1;
     }
@@ -175,14 +176,14 @@ static void work_shared(struct worker *worker, uint8_t *buffer)
         bytes = value_make(buffer, id, support_random_next(&worker->random) | 1,
                            bytes_random(&worker->random));
         answered(torture, "shared put",
-                 warp_put(torture->db, key_text(id, text), support_slice(buffer, bytes), &how,
-                          NULL),
+                 warp_put(torture->db, key_text(id, text), support_slice(buffer, bytes),
+                          &how, NULL),
                  WARP_CONFLICT);
         break;
     default:
         snprintf(number, sizeof(number), "number-%" PRIu64, id);
-        answered(torture, "add",
-                 warp_add(torture->db, support_text(number), 1, &how, NULL), 0);
+        answered(torture, "add", warp_add(torture->db, support_text(number), 1, &how, NULL),
+                 0);
         break;
     }
 }
@@ -211,7 +212,7 @@ static void *read_main(void *context)
     struct torture *torture = worker->torture;
     uint64_t(*last)[OWNED] = calloc(THREADS_MAX, sizeof(*last));
     struct warp_value held[16], value;
-    uint64_t held_ids[16] = { 0 };
+    uint64_t held_ids[16] = {0};
     uint32_t at = 0, i;
     char text[32];
 
@@ -219,8 +220,8 @@ static void *read_main(void *context)
         held[i] = value_init;
     }
     while (!atomic_load_explicit(&torture->stop, memory_order_relaxed)) {
-        uint32_t owner = (uint32_t)support_random_below(&worker->random,
-                                                        torture->thread_count);
+        uint32_t owner =
+            (uint32_t)support_random_below(&worker->random, torture->thread_count);
         uint32_t number = (uint32_t)support_random_below(&worker->random, OWNED);
         bool shared = support_random_chance(&worker->random, 3);
         uint64_t id = shared ? support_random_below(&worker->random, SHARED)
@@ -268,11 +269,12 @@ static void *multi_main(void *context)
     while (!atomic_load_explicit(&torture->stop, memory_order_relaxed)) {
         count = (uint32_t)support_random_between(&worker->random, 1, 64);
         for (i = 0; i < count; i++) {
-            ids[i] = support_random_chance(&worker->random, 2)
-                         ? owned_id((uint32_t)support_random_below(&worker->random,
-                                                                   torture->thread_count),
-                                    (uint32_t)support_random_below(&worker->random, OWNED))
-                         : owned_id(100, (uint32_t)support_random_below(&worker->random, MANY));
+            ids[i] =
+                support_random_chance(&worker->random, 2)
+                    ? owned_id((uint32_t)support_random_below(&worker->random,
+                                                              torture->thread_count),
+                               (uint32_t)support_random_below(&worker->random, OWNED))
+                    : owned_id(100, (uint32_t)support_random_below(&worker->random, MANY));
             keys[i] = key_text(ids[i], texts[i]);
         }
         rc = warp_multi_get(torture->db, keys, count, values, results);
@@ -307,8 +309,8 @@ static void *grow_main(void *context)
             uint64_t id = owned_id(100, at);
 
             if (filling) {
-                size_t bytes = value_make(buffer, id, 1,
-                                          support_random_below(&worker->random, 64));
+                size_t bytes =
+                    value_make(buffer, id, 1, support_random_below(&worker->random, 64));
                 uint64_t ttl_ms = support_random_chance(&worker->random, 4)
                                       ? support_random_between(&worker->random, 1, 100)
                                       : 0;
@@ -428,8 +430,8 @@ static int count_visit(void *context, struct warp_slice key, const struct warp_v
     if (key.bytes > 4 && key.bytes < sizeof(text) && memcmp(key.data, "key-", 4) == 0) {
         memcpy(text, key.data, key.bytes);
         text[key.bytes] = '\0';
-        value_check(worker->torture, strtoull(text + 4, NULL, 16), value->data, value->bytes,
-                    "visit");
+        value_check(worker->torture, strtoull(text + 4, NULL, 16), value->data,
+                    value->bytes, "visit");
     }
     worker->operations++;
     return atomic_load_explicit(&worker->torture->stop, memory_order_relaxed) ? 1 : 0;
@@ -458,7 +460,7 @@ static void *whole_main(void *context)
     return NULL;
 }
 
-/* ---- rounds ----------------------------------------------------------------------------- */
+/* ---- rounds -------------------------------------------------------------------------- */
 
 static void check_owned(struct torture *torture, struct worker *workers, const char *when)
 {
@@ -475,7 +477,8 @@ static void check_owned(struct torture *torture, struct worker *workers, const c
             rc = warp_borrow(torture->db, key_text(id, text), &value);
             if (workers[i].versions[k] % 2 == 0) {
                 if (rc != WARP_ABSENT) {
-                    fail(torture, "%s: key %" PRIx64 ": %d, but it was deleted", when, id, rc);
+                    fail(torture, "%s: key %" PRIx64 ": %d, but it was deleted", when, id,
+                         rc);
                 }
                 continue;
             }
@@ -517,8 +520,8 @@ static int open_database(struct torture *torture, const char *directory,
 static bool round_run(struct torture *torture, struct support_random *random,
                       uint64_t milliseconds)
 {
-    static void *(*const mains[])(void *) = { read_main, multi_main, grow_main, session_main,
-                                              whole_main };
+    static void *(*const mains[])(void *) = {read_main, multi_main, grow_main, session_main,
+                                             whole_main};
     enum { EXTRA = sizeof(mains) / sizeof(mains[0]) };
     static struct worker workers[THREADS_MAX + EXTRA];
     pthread_t threads[THREADS_MAX + EXTRA];
@@ -566,9 +569,9 @@ static bool round_run(struct torture *torture, struct support_random *random,
 
 int main(int count, char **words)
 {
-    static const char *const with_value[] = { "--seed",    "--rounds",  "--milliseconds",
-                                              "--threads", "--limit-s", NULL };
-    static const char *const alone[] = { NULL };
+    static const char *const with_value[] = {"--seed",    "--rounds",  "--milliseconds",
+                                             "--threads", "--limit-s", NULL};
+    static const char *const alone[] = {NULL};
     static struct torture torture;
     struct support_random random;
     uint64_t seed, rounds, milliseconds, i, passed = 0, failed = 0;
