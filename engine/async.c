@@ -43,6 +43,7 @@ struct warp_session {
     uint32_t sent[WARP_SHARD_COUNT_MAX]; /* of waiting: that many are in the ring, at its head */
     uint64_t waiting_shards;             /* bit per list that is not empty */
     uint64_t mailed_shards;              /* bit per shard that ever got a message from us */
+    uint64_t furthest;                   /* place of the mark that any of them waits for */
 
     alignas(WARP_CACHELINE) _Atomic uint32_t word; /* 1: poll sleeps on it */
     _Atomic int fd;                                /* -1 until asked for */
@@ -139,8 +140,7 @@ static void session_arm(struct warp_session *session)
         warp_writer_unwatch(writer, &session->watch);
         session->watch.target = oldest->message.wait_for;
         warp_writer_watch(writer, &session->watch);
-        warp_writer_want(writer,
-                         session->requests[session->marked.last].message.wait_for);
+        warp_writer_want(writer, session->furthest);
     }
 }
 
@@ -155,6 +155,7 @@ static void session_route(struct warp_session *session, uint32_t index)
     if (target != 0 && session->db->wal != NULL &&
         warp_writer_durable(&session->db->wal->writer) < target) {
         message->wait_for = target;
+        session->furthest = target > session->furthest ? target : session->furthest;
         session_append(session, &session->marked, index);
     } else {
         session_append(session, &session->ready, index);
@@ -566,8 +567,7 @@ int warp_async_poll(struct warp_session *session, struct warp_completion *out, s
             /* What came between our look and the read has rung for nothing: look again. */
             session_collect(session);
         } else if (session->marked.count > 0) {
-            warp_writer_want(&session->db->wal->writer,
-                             session->requests[session->marked.last].message.wait_for);
+            warp_writer_want(&session->db->wal->writer, session->furthest);
         }
     }
     session_arm(session);

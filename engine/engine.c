@@ -127,6 +127,16 @@ static int engine_manifest(struct warp *db, bool *is_new, struct engine_message 
         ENGINE_SAY(message, "there is a database here already");
         return WARP_EEXIST;
     }
+    if (!db->read_only) {
+        /* Who made or renamed what we find may have been killed before the directory was synced:
+         * nothing may be built on a name that a power cut could still take back. */
+        rc = db->disk.ops->sync_directory(db->disk.context);
+        if (rc < 0) {
+            rc = warp_error_from_errno(rc);
+            ENGINE_SAY(message, "syncing the directory: %s", warp_error_text(rc));
+        }
+        return rc < 0 ? rc : 0;
+    }
     return 0;
 }
 

@@ -128,7 +128,13 @@ int warp_put_prepare(struct warp_shard *shard, uint32_t slot, uint64_t hash, boo
         return rc;
     }
     if (exists) {
-        return 0;
+        return 0; /* its place must not move */
+    }
+    if (WARP_UNLIKELY(warp_env_chance(store->env, WARP_CHANCE_GROW_EARLY))) {
+        rc = warp_table_renew(&store->words[slot], &store->slots[slot].count, &shard->limbo);
+        if (rc < 0) {
+            return rc;
+        }
     }
     rc = warp_table_prepare(&store->words[slot], &store->slots[slot].count, &shard->limbo, hash,
                             store->hash_seed, reserve);

@@ -353,6 +353,17 @@ int warp_table_prepare(warp_table_word *slot_word, struct warp_table_count *coun
     }
 }
 
+int warp_table_renew(warp_table_word *slot_word, struct warp_table_count *count,
+                     struct warp_limbo *limbo)
+{
+    uint64_t word = atomic_load_explicit(slot_word, memory_order_relaxed);
+
+    if (word == 0 || (word & WARP_WORD_DIRECTORY) != 0 || table_is_greatest(count)) {
+        return 0;
+    }
+    return table_grow(slot_word, count, limbo);
+}
+
 void warp_table_unreserve(warp_table_word *slot_word, struct warp_table_count *count,
                           uint64_t hash)
 {

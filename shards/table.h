@@ -263,6 +263,10 @@ int warp_table_prepare(warp_table_word *slot_word, struct warp_table_count *coun
                        struct warp_limbo *limbo, uint64_t hash, uint64_t hash_seed,
                        bool reserve);
 
+/* Replace an array although it is not full: the simulator's way to have readers on old arrays. */
+int warp_table_renew(warp_table_word *slot_word, struct warp_table_count *count,
+                     struct warp_limbo *limbo);
+
 /* Drop all reservations of the array for this hash. */
 void warp_table_unreserve(warp_table_word *slot_word, struct warp_table_count *count,
                           uint64_t hash);

@@ -12,9 +12,9 @@
  * Units:     bytes; positions are bytes of log since the database was made.
  * Ordering:  none.
  * Errors:    WARP_EFORMAT: these bytes are no frame or no entry. WARP_EVERSION: a frame of
- *            a newer version. Wrong arguments of the encoders assert. Cost:      a header
- *            is one CRC32C of 32 bytes and seven stores; an entry's header is three stores,
- *            with its own checksum one pass over key and value.
+ *            a newer version. Wrong arguments of the encoders assert.
+ * Cost:      a header is one CRC32C of 32 bytes and seven stores; an entry's header is three
+ *            stores, with its own checksum one pass over key and value.
  */
 #ifndef WAL_FRAME_H
 #define WAL_FRAME_H

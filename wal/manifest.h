@@ -8,10 +8,10 @@
  * Threads:   one at a time: the thread that opens, later the holder of the writer's lease.
  * Lifetime:  the caller's struct; nothing is kept.
  * Units:     bytes, positions of log, Unix time in ms.
- * Ordering:  write returns after the new page is durable, before anything that relies on
- *            it. Errors:    WARP_EFORMAT, _EVERSION, _EDAMAGED, _EIO, _EPERM, _ENOSPC,
- *            _ESYSTEM, _ENOMEM; read also puts a sentence with file and offset in message.
- *            Cost:      one 4 KiB read; a write is two syncs.
+ * Ordering:  write returns after the new page is durable, before anything that relies on it.
+ * Errors:    WARP_EFORMAT, _EVERSION, _EDAMAGED, _EIO, _EPERM, _ENOSPC, _ESYSTEM, _ENOMEM;
+ *            read also puts a sentence with file and offset in message.
+ * Cost:      one 4 KiB read; a write is two syncs.
  */
 #ifndef WAL_MANIFEST_H
 #define WAL_MANIFEST_H

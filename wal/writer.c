@@ -964,7 +964,9 @@ int warp_writer_wait(struct warp_writer *writer, uint64_t target, uint64_t timeo
         warp_counter_add(&writer->counters.waits, 1);
         writer_unlock(writer);
         if (!writer->env->threads) {
-            writer->env->wait(writer->env->context);
+            if (!writer_chance(writer, WARP_CHANCE_SPURIOUS_WAKE)) {
+                writer->env->wait(writer->env->context);
+            }
         } else if (bit == WRITER_NOT_WAITING) {
             /* A writer is between begin and finish, below our place: that is a copy long. */
             warp_thread_yield();
