@@ -373,6 +373,7 @@ static struct warp_flush *writer_capture(struct warp_writer *writer, bool for_co
     flush->number = writer->flush_number++;
     flush->waiters = writer->next_waiters;
     writer->next_waiters = 0;
+    writer->lead_lost = false;
     flush->begun_ns = writer_now(writer);
     flush->request.op = flush->durable ? WARP_IO_WRITE_DURABLE : WARP_IO_WRITE;
     flush->request.file = file;
@@ -484,7 +485,11 @@ static void writer_sync_end(struct warp_writer *writer, int result)
     if (result < 0) {
         writer_fail(writer, "a sync", writer->durable_raw, result);
     } else {
-        writer_move_mark(writer, writer->sync_target, writer->sync_boundary);
+        /* A big frame may have become whole since the sync began, without new bytes. */
+        writer_move_mark(writer, writer->sync_target,
+                         writer->sync_target == writer->written_raw
+                             ? writer->written_boundary
+                             : writer->sync_boundary);
     }
     writer->wake_mask = UINT32_MAX;
 }
@@ -755,12 +760,12 @@ bool warp_writer_turn(struct warp_writer *writer, uint64_t wait_ns, uint64_t *du
     /* Flushes. */
     interval = atomic_load_explicit(&writer->interval_wanted, memory_order_relaxed) != 0;
     pressed = tail - writer->captured >= writer->buffer.bytes / 4;
-    if (tail != writer->captured) {
+    if (tail != writer->captured || wanted > writer->captured_boundary) {
         uint64_t flush_due = writer->last_flush_ns +
                              (interval ? WRITER_TICK_NS : writer->sync_interval_ns);
         bool commit = wanted > writer->captured_boundary;
 
-        if (((commit && writer->next_waiters == 0) || pressed || now_ns >= flush_due ||
+        if (((commit && (writer->next_waiters == 0 || writer->lead_lost)) || pressed || now_ns >= flush_due ||
              writer_chance(writer, WARP_CHANCE_FLUSH_EARLY)) &&
             !writer_chance(writer, WARP_CHANCE_FLUSH_LATE)) {
             struct warp_flush *flush;
@@ -907,7 +912,7 @@ int warp_writer_wait(struct warp_writer *writer, uint64_t target, uint64_t timeo
                 if (counted) {
                     /* We may have been woken to lead: hand that on to the log thread. */
                     writer_lock(writer);
-                    writer->next_waiters = 0;
+                    writer->lead_lost = true;
                     writer_unlock(writer);
                     warp_writer_kick(writer);
                 }

@@ -153,6 +153,7 @@ struct warp_writer {
     uint32_t flush_count;
     uint64_t flush_number;   /* of the next one */
     uint32_t next_waiters;   /* wait for what is not captured yet */
+    bool lead_lost;          /* one of them gave up, maybe the one that was to lead */
     uint64_t captured;
     uint64_t captured_boundary;
     uint64_t written_raw;
