@@ -18,6 +18,7 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -96,6 +97,7 @@ struct client {
     struct warp_epoch_record *reader; /* of one that looks into tables */
     struct warp_session *session;
     uint32_t session_depth, in_flight;
+    int session_fd; /* >= 0: polls only when it is readable, as a program with epoll does */
     struct request_slot slots[DEPTH_MAX];
     struct loan loans[LOANS_MAX];
     uint8_t *value;
@@ -1033,6 +1035,28 @@ static void session_poll(struct client *client, uint64_t timeout_ns)
     }
 }
 
+/* Sleep on the descriptor alone, then take all there is. */
+static void session_poll_by_fd(struct client *client)
+{
+    struct sim *sim = client->sim;
+    uint32_t before;
+
+    while (client->in_flight > 0) {
+        struct pollfd descriptor = { client->session_fd, POLLIN, 0 };
+
+        if (poll(&descriptor, 1, 0) == 1) {
+            break;
+        }
+        fiber_yield(client->fiber);
+    }
+    do {
+        before = client->in_flight;
+        session_poll(client, 0);
+    } while (client->in_flight < before && !broken(sim));
+    /* It may be readable only because the session needs to be polled to get on. */
+    fiber_yield(client->fiber);
+}
+
 static void session_open(struct client *client)
 {
     struct sim *sim = client->sim;
@@ -1044,6 +1068,14 @@ static void session_open(struct client *client)
     rc = warp_session_create(sim->db, client->session_depth, &client->session);
     if (rc != 0) {
         oracle_violate(sim->oracle, "a session cannot be made: %d", rc);
+        return;
+    }
+    client->session_fd = -1;
+    if (percent(sim, 15)) {
+        client->session_fd = warp_session_fd(client->session);
+        if (client->session_fd < 0) {
+            oracle_violate(sim->oracle, "a session has no descriptor: %d", client->session_fd);
+        }
     }
 }
 
@@ -1057,7 +1089,11 @@ static void session_close(struct client *client)
     }
     if (percent(sim, 80)) {
         while (client->in_flight > 0 && !broken(sim)) {
-            session_poll(client, UINT64_MAX);
+            if (client->session_fd >= 0) {
+                session_poll_by_fd(client);
+            } else {
+                session_poll(client, UINT64_MAX);
+            }
         }
     }
     warp_session_destroy(&client->session);
@@ -1086,6 +1122,10 @@ static void session_operation(struct client *client)
     } else if (kind < 98) {
         uint64_t pick = below(sim, 4);
 
+        if (client->session_fd >= 0) {
+            session_poll_by_fd(client);
+            return;
+        }
         session_poll(client, pick == 0 ? UINT64_MAX : pick == 1 ? below(sim, 100000) : 0);
     } else {
         session_close(client);
