@@ -1,0 +1,143 @@
+/* What the log says last is what the store has. */
+#include "shards/replay.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "base/random.h"
+#include "tests/lib/store_fixture.h"
+#include "tests/lib/test.h"
+
+WARP_TEST(replay, the_later_write_wins_and_deletes_delete)
+{
+    struct store_fixture_config five = {.shard_count = 5};
+    struct store_fixture fixture, again;
+    struct warp_random random;
+    char key[32], value[32];
+    uint32_t i;
+
+    store_fixture_init(&fixture, NULL);
+    warp_random_init(&random, test_seed());
+    for (i = 0; i < 8000; i++) {
+        snprintf(key, sizeof(key), "key-%u", (uint32_t)warp_random_below(&random, 700));
+        snprintf(value, sizeof(value), "value-%u", i);
+        if (warp_random_chance(&random, 3)) {
+            int rc = store_delete(&fixture, key);
+
+            check(rc == 0 || rc == WARP_ABSENT);
+        } else {
+            check_int(store_put(&fixture, key, value, 0), ==, 0);
+        }
+    }
+    check_int(warp_writer_flush(&fixture.wal->writer), ==, 0);
+    /* Into another number of shards. */
+    store_fixture_init(&again, &five);
+    store_fixture_replay(&fixture, &again, true, 0);
+    warp_store_check(again.store);
+    for (i = 0; i < 700; i++) {
+        char here[64];
+        const char *found;
+
+        snprintf(key, sizeof(key), "key-%u", i);
+        found = store_get(&fixture, key);
+        if (found == NULL) {
+            check(store_get(&again, key) == NULL);
+        } else {
+            snprintf(here, sizeof(here), "%s", found);
+            check_str(store_get(&again, key), here);
+        }
+    }
+    check_int(store_fixture_fini(&again), ==, 0);
+    check_int(store_fixture_fini(&fixture), ==, 0);
+}
+
+WARP_TEST(replay, sequences_and_expiry_come_back_the_same)
+{
+    struct store_fixture fixture, again;
+    struct warp_slice key = store_slice("k");
+    uint64_t waits[2], now_ms;
+    struct warp_record *records[2];
+    uint32_t slot = warp_hash_slot("k", 1);
+
+    store_fixture_init(&fixture, NULL);
+    now_ms = warp_store_wall_ms(fixture.store);
+    check_int(store_put(&fixture, "k", "v", now_ms + 10000), ==, 0);
+    check_int(warp_writer_flush(&fixture.wal->writer), ==, 0);
+    store_fixture_init(&again, NULL);
+    store_fixture_replay(&fixture, &again, true, now_ms);
+    records[0] =
+        warp_get_find(fixture.store, slot, warp_hash_key("k", 1, fixture.store->hash_seed),
+                      key, &waits[0]);
+    records[1] = warp_get_find(
+        again.store, slot, warp_hash_key("k", 1, again.store->hash_seed), key, &waits[1]);
+    if (check(records[0] != NULL && records[1] != NULL)) {
+        check_u64(records[1]->sequence, ==, records[0]->sequence);
+        check_u64(warp_record_expires_at_ms(records[1]), ==, now_ms + 10000);
+    }
+    check_int(store_fixture_fini(&again), ==, 0);
+    check_int(store_fixture_fini(&fixture), ==, 0);
+}
+
+WARP_TEST(replay, what_has_expired_stays_away_with_what_it_replaced)
+{
+    struct store_fixture fixture, again;
+    uint64_t now_ms;
+
+    store_fixture_init(&fixture, NULL);
+    now_ms = warp_store_wall_ms(fixture.store);
+    check_int(store_put(&fixture, "k", "old", 0), ==, 0);
+    check_int(store_put(&fixture, "k", "new", now_ms + 10), ==, 0);
+    check_int(store_put(&fixture, "back", "old", now_ms + 10), ==, 0);
+    check_int(store_put(&fixture, "back", "new", 0), ==, 0);
+    check_int(store_put(&fixture, "later", "v", now_ms + 11), ==, 0);
+    check_int(warp_writer_flush(&fixture.wal->writer), ==, 0);
+    store_fixture_init(&again, NULL);
+    store_fixture_replay(&fixture, &again, true, now_ms + 10);
+    check(store_get(&again, "k") == NULL);
+    check_str(store_get(&again, "back"), "new");
+    check_str(store_get(&again, "later"), "v");
+    check_int(store_fixture_fini(&again), ==, 0);
+    check_int(store_fixture_fini(&fixture), ==, 0);
+}
+
+WARP_TEST(replay, no_memory_is_said_and_a_bad_body_is_damage)
+{
+    struct store_fixture fixture;
+    struct warp_replay_counts counts = {0, 0};
+    uint8_t body[64] = {9, 9, 9, 9};
+    const uint8_t *bodies[1] = {body};
+    struct warp_frame frame;
+    struct warp_scan_chunk chunk;
+    struct warp_entry entry;
+    struct warp_shard *shard;
+
+    store_fixture_init(&fixture, NULL);
+    memset(&frame, 0, sizeof(frame));
+    frame.kind = WARP_FRAME_RECORD;
+    frame.position = 4096;
+    frame.body_bytes = 20;
+    memset(&chunk, 0, sizeof(chunk));
+    chunk.frames = &frame;
+    chunk.bodies = bodies;
+    chunk.frame_count = 1;
+    shard = warp_store_owner(fixture.store, warp_hash_slot("key", 3));
+    warp_shard_enter_surely(shard);
+    check_int(warp_replay_chunk(shard, &chunk, 0, &counts), ==, WARP_EDAMAGED);
+    memset(&entry, 0, sizeof(entry));
+    entry.kind = WARP_ENTRY_PUT;
+    entry.key = "key";
+    entry.key_bytes = 3;
+    entry.value = "value";
+    entry.value_bytes = 5;
+    frame.body_bytes = (uint32_t)warp_entry_encode_header(body, &entry);
+    memcpy(body + frame.body_bytes, "keyvalue", 8);
+    frame.body_bytes += 8;
+    warp_memory_fail_after(&fixture.memory, 0);
+    check_int(warp_replay_chunk(shard, &chunk, 0, &counts), ==, WARP_ENOMEM);
+    warp_memory_fail_after(&fixture.memory, UINT64_MAX);
+    check_int(warp_replay_chunk(shard, &chunk, 0, &counts), ==, 0);
+    warp_shard_leave(shard);
+    check_str(store_get(&fixture, "key"), "value");
+    check_int(store_fixture_fini(&fixture), ==, 0);
+}
