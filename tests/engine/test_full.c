@@ -357,6 +357,134 @@ WARP_TEST(full, values_and_batches_larger_than_the_log_buffer)
     free(bytes);
 }
 
+/* Half of the writers send frames that the whole ring cannot hold, the others small ones. */
+static void *big_or_small_main(void *context)
+{
+    struct writer *writer = context;
+
+    if (writer->number % 2 == 1) {
+        writer->value_bytes = 50;
+        writer->records *= 40;
+    }
+    return writer_main(writer);
+}
+
+static void big_and_small(uint32_t durability)
+{
+    const char *directory = test_directory();
+    struct warp_options options = fixture_options();
+    struct writer writers[WRITERS];
+    pthread_t threads[WRITERS];
+    struct warp_value value = WARP_VALUE_INIT;
+    uint32_t round, i, k, wrong = 0;
+    struct warp *db;
+    char key[32];
+
+    options.durability = durability;
+    options.log_buffer_bytes = 256 << 10;
+    options.segment_bytes = 4 << 20;
+    options.shard_count = 4;
+    db = fixture_open(directory, &options);
+    if (db == NULL) {
+        return;
+    }
+    for (i = 0; i < WRITERS; i++) {
+        writers[i].db = db;
+        writers[i].number = i;
+        writers[i].records = 15;
+        writers[i].refused = writers[i].failed = 0;
+        writers[i].value_bytes = 300000 + i * 200000;
+        check_int(pthread_create(&threads[i], NULL, big_or_small_main, &writers[i]), ==, 0);
+    }
+    for (i = 0; i < WRITERS; i++) {
+        pthread_join(threads[i], NULL);
+        check_u64(writers[i].failed, ==, 0);
+    }
+    for (round = 0; round < 2 && db != NULL; round++) {
+        for (i = 0; i < WRITERS; i++) {
+            for (k = 0; k < writers[i].records; k++) {
+                snprintf(key, sizeof(key), "w%u-%u", i, k);
+                if (warp_borrow(db, support_text(key), &value) != 0) {
+                    wrong++;
+                    continue;
+                }
+                wrong += value.bytes != writers[i].value_bytes ||
+                         !support_matches(value.data, value.bytes, i * 1000003u + k);
+                warp_return(&value);
+            }
+        }
+        check_u64(wrong, ==, 0);
+        check_int(warp_close(&db), ==, 0);
+        if (round == 0) {
+            db = fixture_open(directory, &options);
+        }
+    }
+}
+
+WARP_TEST(full, big_and_small_frames_together_at_interval)
+{
+    big_and_small(WARP_INTERVAL);
+}
+
+WARP_TEST(full, big_and_small_frames_together_at_commit)
+{
+    big_and_small(WARP_COMMIT);
+}
+
+/* A session that polls with short time-outs, beside callers that wait as long as it takes. */
+WARP_TEST(full, polls_that_give_up_leave_the_others_their_wake)
+{
+    struct warp_options options = fixture_options();
+    struct warp_session *session = NULL;
+    struct warp_request request = WARP_REQUEST_INIT;
+    struct warp_completion completions[16];
+    struct writer writers[4];
+    pthread_t threads[4];
+    uint32_t i, in_flight = 0, rounds;
+    uint64_t until_ns = support_now_ns() + (SUPPORT_SANITIZED ? 4000000000u : 2000000000u);
+    struct warp *db;
+    int rc;
+
+    options.durability = WARP_COMMIT;
+    db = fixture_open(test_directory(), &options);
+    if (db == NULL || !check_int(warp_session_create(db, 16, &session), ==, 0)) {
+        return;
+    }
+    request.opcode = WARP_OP_PUT;
+    request.key = support_text("k");
+    request.value = support_text("v");
+    for (rounds = 0; support_now_ns() < until_ns; rounds++) {
+        for (i = 0; i < 4; i++) {
+            writers[i].db = db;
+            writers[i].number = i;
+            writers[i].records = 20;
+            writers[i].refused = writers[i].failed = 0;
+            writers[i].value_bytes = 100;
+            check_int(pthread_create(&threads[i], NULL, writer_main, &writers[i]), ==, 0);
+        }
+        for (i = 0; i < 100; i++) {
+            rc = warp_submit(session, &request, 1);
+            in_flight += rc == 1;
+            rc = warp_poll(session, completions, 16, 1000u * (i % 20));
+            in_flight -= rc > 0 ? (uint32_t)rc : 0;
+        }
+        for (i = 0; i < 4; i++) {
+            pthread_join(threads[i], NULL); /* or for ever, which the runner ends */
+            check_u64(writers[i].failed, ==, 0);
+        }
+    }
+    while (in_flight > 0) {
+        rc = warp_poll(session, completions, 16, UINT64_MAX);
+        if (!check_int(rc, >, 0)) {
+            break;
+        }
+        in_flight -= (uint32_t)rc;
+    }
+    check_u64(rounds, >, 0);
+    warp_session_destroy(&session);
+    check_int(warp_close(&db), ==, 0);
+}
+
 WARP_TEST(full, session_meets_a_full_log_buffer)
 {
     enum { DEPTH = 512, REQUESTS = 4000, VALUE = 8000 };

@@ -365,7 +365,9 @@ static void *session_main(void *context)
             places[place].id = support_random_below(&worker->random, SHARED);
             places[place].how = how_init;
             places[place].how.durability =
-                (uint32_t)support_random_between(&worker->random, 1, 2);
+                support_random_chance(&worker->random, 8)
+                    ? WARP_COMMIT
+                    : (uint32_t)support_random_between(&worker->random, 1, 2);
             request = request_init;
             request.cookie = place;
             request.key = key_text(places[place].id, places[place].text);
@@ -386,7 +388,9 @@ static void *session_main(void *context)
             in_flight++;
         }
         rc = warp_poll(session, completions, DEPTH,
-                       support_random_chance(&worker->random, 4) ? 0 : 100000000);
+                       support_random_chance(&worker->random, 4)
+                           ? 100000000
+                           : support_random_below(&worker->random, 300000));
         if (rc < 0) {
             answered(torture, "poll", rc, 0);
             break;
@@ -419,6 +423,52 @@ static void *session_main(void *context)
     }
     warp_session_destroy(&session);
     free(places);
+    return NULL;
+}
+
+/* Values and batches larger than a small log buffer, beside all the small ones. */
+static void *big_main(void *context)
+{
+    static const struct warp_write how_init = WARP_WRITE_INIT;
+    struct worker *worker = context;
+    struct torture *torture = worker->torture;
+    struct warp_write how = how_init;
+    struct warp_batch *batch = NULL;
+    uint8_t *buffer = malloc(3 << 20);
+    uint64_t id;
+    size_t bytes;
+    char text[32];
+    uint32_t i;
+    int rc = warp_batch_create(torture->db, &batch);
+
+    answered(torture, "big batch", rc, 0);
+    while (rc == 0 && !atomic_load_explicit(&torture->stop, memory_order_relaxed)) {
+        how.durability = (uint32_t)support_random_between(&worker->random, 1, 3);
+        id = owned_id(200, (uint32_t)support_random_below(&worker->random, 8));
+        bytes = value_make(buffer, id, support_random_next(&worker->random) | 1,
+                           support_random_below(&worker->random, 2 << 20));
+        if (support_random_chance(&worker->random, 2)) {
+            rc = warp_put(torture->db, key_text(id, text), support_slice(buffer, bytes),
+                          &how, NULL);
+            rc = answered(torture, "big put", rc, 0) || rc == WARP_AGAIN ? 0 : rc;
+        } else {
+            for (i = 0; i < 200 && rc == 0; i++) {
+                id = owned_id(201, (uint32_t)support_random_below(&worker->random, 400));
+                bytes = value_make(buffer, id, support_random_next(&worker->random) | 1,
+                                   support_random_below(&worker->random, 5000));
+                rc = warp_batch_put(batch, key_text(id, text), support_slice(buffer, bytes),
+                                    0);
+            }
+            do {
+                rc = rc != 0 ? rc : warp_batch_commit(batch, &how, NULL);
+            } while (rc == WARP_AGAIN);
+            answered(torture, "big batch's commit", rc, 0);
+        }
+        worker->operations++;
+        support_sleep_ns(support_random_below(&worker->random, 20000000));
+    }
+    warp_batch_destroy(&batch);
+    free(buffer);
     return NULL;
 }
 
@@ -521,7 +571,7 @@ static bool round_run(struct torture *torture, struct support_random *random,
                       uint64_t milliseconds)
 {
     static void *(*const mains[])(void *) = {read_main, multi_main, grow_main, session_main,
-                                             whole_main};
+                                             big_main,  big_main,   whole_main};
     enum { EXTRA = sizeof(mains) / sizeof(mains[0]) };
     static struct worker workers[THREADS_MAX + EXTRA];
     pthread_t threads[THREADS_MAX + EXTRA];
