@@ -32,7 +32,7 @@ struct warp_session {
     struct warp *db;
     struct warp_epoch_record *record;
     struct warp_waker waker;
-    struct warp_writer_watch watch;
+    struct warp_writer_watch watch, room_watch;
     struct warp_spin spin;
     uint32_t sender;
     uint32_t depth;
@@ -108,11 +108,35 @@ static void session_fire(struct warp_writer_watch *watch)
                                             offsetof(struct warp_session, watch)));
 }
 
+static void session_fire_room(struct warp_writer_watch *watch)
+{
+    session_ring_fd((struct warp_session *)((char *)watch -
+                                            offsetof(struct warp_session, room_watch)));
+}
+
+static void session_watch(struct warp_session *session, struct warp_writer_watch *watch,
+                          uint64_t target)
+{
+    struct warp_writer *writer = &session->db->wal->writer;
+
+    warp_writer_unwatch(writer, watch);
+    watch->target = target; /* ours alone while it is not armed */
+    warp_writer_watch(writer, watch);
+}
+
+/* Does this request wait for nothing but room in the log? */
+static bool session_lacks_room(const struct warp_session *session,
+                               const struct warp_message *message)
+{
+    return message->opcode != WARP_OP_GET && session->db->wal != NULL &&
+           !warp_wal_has_room(session->db->wal, message->body_bytes,
+                              message->opcode == WARP_OP_DELETE);
+}
+
 /* See that the descriptor becomes readable once there is something to poll. */
 static void session_arm(struct warp_session *session)
 {
-    struct warp_writer *writer;
-    const struct session_request *oldest;
+    uint64_t shards;
 
     if (atomic_load_explicit(&session->fd, memory_order_relaxed) < 0) {
         return;
@@ -121,26 +145,46 @@ static void session_arm(struct warp_session *session)
         session_ring_fd(session);
         return;
     }
-    if (session->waiting_shards != 0) {
-        uint64_t shards = session->waiting_shards;
+    for (shards = session->waiting_shards; shards != 0; shards &= shards - 1) {
+        uint32_t shard = (uint32_t)__builtin_ctzll(shards);
+        const struct warp_message *message;
 
-        while (shards != 0) {
-            uint32_t shard = (uint32_t)__builtin_ctzll(shards);
-
-            shards &= shards - 1;
-            if (session->sent[shard] == 0) {
-                session_ring_fd(session); /* only poll gets it going again */
-                return;
+        if (session->sent[shard] > 0) {
+            continue; /* who runs it tells us */
+        }
+        message = &session->requests[session->waiting[shard].first].message;
+        if (session_lacks_room(session, message)) {
+            session_watch(session, &session->room_watch, 0);
+            if (session_lacks_room(session, message)) {
+                continue;
             }
+        }
+        session_ring_fd(session); /* only poll gets it going again */
+    }
+    if (session->marked.count > 0) {
+        session_watch(session, &session->watch,
+                      session->requests[session->marked.first].message.wait_for);
+    }
+}
+
+/* Tell the log what we wait for, when nobody of us waits for it. */
+static void session_ask(struct warp_session *session)
+{
+    uint64_t shards;
+
+    for (shards = session->waiting_shards; shards != 0; shards &= shards - 1) {
+        uint32_t shard = (uint32_t)__builtin_ctzll(shards);
+        const struct warp_message *message =
+            &session->requests[session->waiting[shard].first].message;
+
+        if (session->sent[shard] == 0 && session_lacks_room(session, message)) {
+            warp_writer_ask_room(&session->db->wal->writer,
+                                 warp_frame_bytes(message->body_bytes),
+                                 message->opcode == WARP_OP_DELETE);
         }
     }
     if (session->marked.count > 0) {
-        writer = &session->db->wal->writer;
-        oldest = &session->requests[session->marked.first];
-        warp_writer_unwatch(writer, &session->watch);
-        session->watch.target = oldest->message.wait_for;
-        warp_writer_watch(writer, &session->watch);
-        warp_writer_want(writer, session->furthest);
+        warp_writer_want(&session->db->wal->writer, session->furthest);
     }
 }
 
@@ -443,6 +487,9 @@ int warp_async_submit(struct warp_session *session, const struct warp_request *r
             session_run_group(session, indexes, n);
         }
     }
+    if (atomic_load_explicit(&session->fd, memory_order_relaxed) >= 0) {
+        session_ask(session); /* the next poll comes only when the descriptor says so */
+    }
     session_arm(session);
     return taken > 0 ? (int)taken : rc;
 }
@@ -491,9 +538,7 @@ static void session_wait(struct warp_session *session, uint64_t left_ns)
         const struct warp_message *message =
             &session->requests[session->waiting[id].first].message;
 
-        if (message->opcode != WARP_OP_GET &&
-            !warp_wal_has_room(db->wal, message->body_bytes,
-                               message->opcode == WARP_OP_DELETE)) {
+        if (session_lacks_room(session, message)) {
             (void)warp_writer_make_room(&db->wal->writer,
                                         warp_frame_bytes(message->body_bytes),
                                         message->opcode == WARP_OP_DELETE,
@@ -566,9 +611,8 @@ int warp_async_poll(struct warp_session *session, struct warp_completion *out, s
             (void)ignored;
             /* What came between our look and the read has rung for nothing: look again. */
             session_collect(session);
-        } else if (session->marked.count > 0) {
-            warp_writer_want(&session->db->wal->writer, session->furthest);
         }
+        session_ask(session);
     }
     session_arm(session);
     return n;
@@ -602,6 +646,8 @@ int warp_async_create(struct warp *db, uint32_t depth, struct warp_session **ses
     made->sender = warp_callers_take_sender(&db->callers);
     made->waker.notify = session_notify;
     made->watch.fire = session_fire;
+    made->room_watch.fire = session_fire_room;
+    made->room_watch.room = true;
     atomic_init(&made->fd, -1);
     warp_spin_init(&made->spin, db->options.spin_us);
     for (i = 0; i < depth; i++) {
@@ -642,6 +688,7 @@ void warp_async_destroy(struct warp_session **session)
     }
     if (db->wal != NULL) {
         warp_writer_unwatch(&db->wal->writer, &one->watch);
+        warp_writer_unwatch(&db->wal->writer, &one->room_watch);
     }
     if (fd >= 0) {
         (void)close(fd);

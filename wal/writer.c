@@ -101,6 +101,25 @@ static void writer_unlock(struct warp_writer *writer)
 
 /* ---- marks and limits, under the lock -------------------------------------------------- */
 
+static void writer_fire_watches(struct warp_writer *writer, bool room)
+{
+    uint64_t durable = warp_sequence_durable(&writer->sequence);
+    bool failed = warp_writer_failed(writer);
+    struct warp_writer_watch **link = &writer->watches;
+
+    while (*link != NULL) {
+        struct warp_writer_watch *watch = *link;
+
+        if (failed || (watch->room ? room : watch->target <= durable)) {
+            *link = watch->next;
+            watch->armed = false;
+            watch->fire(watch);
+        } else {
+            link = &watch->next;
+        }
+    }
+}
+
 static void writer_update_limits(struct warp_writer *writer)
 {
     uint64_t buffer_end, disk_end, put, delete;
@@ -128,24 +147,8 @@ static void writer_update_limits(struct warp_writer *writer)
     if (atomic_load_explicit(&writer->room_waiters, memory_order_relaxed) > 0) {
         writer->wake_room = true;
     }
-}
-
-static void writer_fire_watches(struct warp_writer *writer)
-{
-    uint64_t durable = warp_sequence_durable(&writer->sequence);
-    bool failed = warp_writer_failed(writer);
-    struct warp_writer_watch **link = &writer->watches;
-
-    while (*link != NULL) {
-        struct warp_writer_watch *watch = *link;
-
-        if (failed || watch->target <= durable) {
-            *link = watch->next;
-            watch->armed = false;
-            watch->fire(watch);
-        } else {
-            link = &watch->next;
-        }
+    if (writer->watches != NULL) {
+        writer_fire_watches(writer, true);
     }
 }
 
@@ -163,7 +166,7 @@ static void writer_fail(struct warp_writer *writer, const char *what, uint64_t p
     writer_update_limits(writer);
     writer->wake_mask = UINT32_MAX;
     writer->wake_room = true;
-    writer_fire_watches(writer);
+    writer_fire_watches(writer, false);
 }
 
 static void writer_move_mark(struct warp_writer *writer, uint64_t raw, uint64_t boundary)
@@ -176,7 +179,7 @@ static void writer_move_mark(struct warp_writer *writer, uint64_t raw, uint64_t 
     writer->durable_raw = raw;
     if (boundary > warp_sequence_durable(&writer->sequence)) {
         warp_sequence_publish(&writer->sequence, boundary);
-        writer_fire_watches(writer);
+        writer_fire_watches(writer, false);
     }
 }
 
@@ -280,7 +283,7 @@ static void writer_raise_boundary(struct warp_writer *writer, uint64_t boundary)
         boundary > warp_sequence_durable(&writer->sequence)) {
         warp_sequence_publish(&writer->sequence, boundary);
         writer->wake_mask = UINT32_MAX;
-        writer_fire_watches(writer);
+        writer_fire_watches(writer, false);
     }
 }
 
@@ -547,6 +550,7 @@ static int writer_extend(struct warp_writer *writer, uint64_t now_ns)
         writer_update_limits(writer);
     } else if (rc == WARP_ENOSPC) {
         warp_counter_add(&writer->counters.enospc, 1);
+        writer_fire_watches(writer, true); /* an answer too: WARP_ENOSPC */
     } else {
         writer_fail(writer, "making a segment", warp_segments_end(writer->segments), -5);
     }
@@ -1103,7 +1107,7 @@ void warp_writer_watch(struct warp_writer *writer, struct warp_writer_watch *wat
     watch->armed = true;
     watch->next = writer->watches;
     writer->watches = watch;
-    writer_fire_watches(writer);
+    writer_fire_watches(writer, false);
     writer_unlock(writer);
 }
 

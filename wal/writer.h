@@ -67,9 +67,11 @@ struct warp_flush {
     struct warp_io_request request;
 };
 
-/* Tells somebody who does not wait in warp_writer_wait() that the mark has passed a place. */
+/* Tells somebody who does not wait in warp_writer_wait() that the mark has passed a place, or,
+ * with `room`, that there may be more room than before (or none to be had). */
 struct warp_writer_watch {
     uint64_t target;
+    bool room;
     void (*fire)(struct warp_writer_watch *watch);
     struct warp_writer_watch *next;
     bool armed;
@@ -232,7 +234,8 @@ void warp_writer_kick(struct warp_writer *writer);
 void warp_writer_want(struct warp_writer *writer, uint64_t target);
 
 /* Call watch->fire, under the lock, once the mark has reached watch->target or the log has
- * failed; at once if that is so already. fire must not call back. */
+ * failed, at once if that is so already; a watch for room fires when the limits change. fire must
+ * not call back. */
 void warp_writer_watch(struct warp_writer *writer, struct warp_writer_watch *watch);
 void warp_writer_unwatch(struct warp_writer *writer, struct warp_writer_watch *watch);
 
