@@ -21,7 +21,7 @@
  * Threads:   find and prefetch by any thread inside an epoch section; everything else by the holder
  *            of the lease of the shard that owns the slot.
  * Lifetime:  arrays come from the owner's slab pool; what is replaced goes to its limbo.
- * Units:     a size code c means (4 + c % 4) << (c / 4) buckets, from 4 on; below that 1 - 3.
+ * Units:     a size code c means (4 + c % 4) << (c / 4 - 1) buckets; below code 4 c + 1.
  * Ordering:  entries and slot words are stored with release and read with acquire: who sees a
  *            pointer sees what it points to.
  * Errors:    WARP_ENOMEM from prepare, which does everything that may fail beforehand.
@@ -241,12 +241,14 @@ static inline void warp_table_prefetch_record(uint64_t word, uint64_t hash)
     match = warp_table_match(bucket, tag);
     while (match != 0) {
         uint32_t i = (uint32_t)__builtin_ctz(match);
-        const char *record = warp_word_pointer(
-            atomic_load_explicit(&bucket->entries[i], memory_order_relaxed));
+        /* As a number: an empty entry has the tag 0 too, and hints may point anywhere. */
+        uintptr_t record =
+            (uintptr_t)(atomic_load_explicit(&bucket->entries[i], memory_order_relaxed) &
+                        WARP_POINTER_MASK);
 
-        __builtin_prefetch(record);
-        __builtin_prefetch(record + 64);
-        __builtin_prefetch(record + 128);
+        __builtin_prefetch((const void *)record);
+        __builtin_prefetch((const void *)(record + 64));
+        __builtin_prefetch((const void *)(record + 128));
         match &= match - 1;
     }
 }

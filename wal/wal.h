@@ -76,6 +76,7 @@ static inline int warp_wal_append(struct warp_wal *wal, uint32_t cell, uint8_t k
     uint32_t i;
     int rc;
 
+    frame.position = 0;
     frame.kind = kind;
     frame.body_bytes = body_bytes;
     frame.body_crc = body_crc;
