@@ -85,6 +85,7 @@ struct oracle {
     uint64_t order_floor;   /* highest rank returned to anybody */
     uint64_t durable_floor; /* highest rank that must survive */
     uint64_t flush_floor;   /* highest rank acknowledged at any level */
+    uint64_t interval_floor; /* highest rank acknowledged at WARP_INTERVAL or above */
     uint64_t base_place;    /* where the log ended at the last recovery */
     bool keep_history;
     bool old_allowed; /* the log was cut below base_place */
@@ -164,6 +165,7 @@ void oracle_reset(struct oracle *oracle, uint64_t seed, uint32_t key_count,
     oracle->order_floor = 0;
     oracle->durable_floor = 0;
     oracle->flush_floor = 0;
+    oracle->interval_floor = 0;
     oracle->key_count = key_count + counter_count;
     oracle->violation[0] = '\0';
     for (i = 0; i < oracle->key_count; i++) {
@@ -629,6 +631,9 @@ static void acknowledge(struct oracle *oracle, uint32_t durability, uint64_t ran
 {
     raise(&oracle->order_floor, rank);
     raise(&oracle->flush_floor, rank);
+    if (durability >= WARP_INTERVAL) {
+        raise(&oracle->interval_floor, rank);
+    }
     if (durability == WARP_COMMIT) {
         raise(&oracle->durable_floor, rank);
     }
@@ -1032,6 +1037,11 @@ void oracle_missed(struct oracle *oracle, const struct oracle_read *read, uint64
     }
 }
 
+uint64_t oracle_interval_floor(const struct oracle *oracle)
+{
+    return oracle->interval_floor;
+}
+
 uint64_t oracle_flush_begin(struct oracle *oracle)
 {
     return oracle->flush_floor;
@@ -1390,6 +1400,7 @@ static void rebase(struct oracle *oracle, uint64_t place, bool on_medium)
     }
     oracle->order_floor = place;
     oracle->flush_floor = place;
+    oracle->interval_floor = 0;
     if (on_medium) {
         oracle->durable_floor = place;
     }

@@ -99,6 +99,8 @@ void oracle_missed(struct oracle *oracle, const struct oracle_read *read, uint64
                    uint64_t wall_ms);
 uint64_t oracle_step(const struct oracle *oracle);
 
+/* What was acknowledged at WARP_INTERVAL reaches up to here. */
+uint64_t oracle_interval_floor(const struct oracle *oracle);
 /* Everything acknowledged so far must survive, once end is called with rc 0. */
 uint64_t oracle_flush_begin(struct oracle *oracle);
 void oracle_flush_end(struct oracle *oracle, uint64_t token);

@@ -51,8 +51,9 @@
 #define KEY_BYTES_MAX 400u
 #define VALUE_ROOM    (160u * 1024u)
 #define HANG_STEPS    400000u
+#define INTERVAL_TURNS 400u
 
-enum mode { MODE_FAULTS, MODE_ROT, MODE_ENOSPC, MODE_ALL };
+enum mode { MODE_FAULTS, MODE_ROT, MODE_ENOSPC, MODE_MEMORY, MODE_ALL };
 
 enum ending { ENDING_CLOSE, ENDING_POWER_CUT, ENDING_KILL };
 
@@ -66,7 +67,7 @@ struct totals {
     uint64_t seed; /* being played */
     uint64_t runs, lives, operations, done, ends, ends_many_in_flight, nested, power_cuts, kills;
     uint64_t writes_torn, writes_lost, names_lost, faults, failed, enospc, resumed, rot_found;
-    uint64_t rot_survived, steps, bytes_cut, crowded_steps, busy_steps;
+    uint64_t intervals, no_memory, rot_survived, steps, bytes_cut, crowded_steps, busy_steps;
     char failure[1024];
 };
 
@@ -150,9 +151,18 @@ struct sim {
     bool stopping;         /* clients finish what they do and rest */
     bool fault_allowed;    /* errors of the disk may reach the clients */
     bool full_allowed;     /* so may WARP_ENOSPC */
+    bool memory_allowed;   /* so may WARP_ENOMEM */
+    struct warp_allocator allocator;
+    uint64_t memory_bytes;      /* the engine has now */
+    uint64_t memory_calls_left; /* until calls fail; UINT64_MAX: never */
+    uint64_t memory_fails_left; /* how many fail then */
     uint32_t full_seen, full_resumed;
     uint64_t steps, quiet_steps;
     uint32_t session_next;
+
+    /* Writes at WARP_INTERVAL must become durable by themselves. */
+    uint64_t interval_rank, interval_ns;
+    uint32_t interval_turns;
 
     uint64_t hash;
     uint64_t events;
@@ -331,6 +341,28 @@ static bool world_chance(void *context, enum warp_chance point)
     return chance != 0 && percent(sim, chance);
 }
 
+/*
+ * After two intervals and plenty of turns of the log with a disk that had nothing left to do, what
+ * was acknowledged at WARP_INTERVAL before must be on the medium.
+ */
+static void interval_watch(struct sim *sim)
+{
+    if (sim->interval_turns == 0) {
+        sim->interval_rank = oracle_interval_floor(sim->oracle);
+        sim->interval_ns = sim_disk_now_ns(sim->disk);
+    }
+    sim->interval_turns += sim_disk_in_flight(sim->disk) == 0;
+    if (sim->interval_turns > INTERVAL_TURNS &&
+        sim_disk_now_ns(sim->disk) >
+            sim->interval_ns + (2ull * sim->options.sync_interval_ms + 5) * 1000000) {
+        if (!sim_disk_ended(sim->disk) && !sim->fault_allowed) {
+            oracle_flush_end(sim->oracle, sim->interval_rank);
+            sim->totals->intervals++;
+        }
+        sim->interval_turns = 0;
+    }
+}
+
 static void actor_main(void *context)
 {
     struct actor *actor = context;
@@ -342,11 +374,64 @@ static void actor_main(void *context)
         worked = warp_engine_turn(actor->sim->db, actor->index);
         actor->in_turn = false;
         note(actor->sim, worked ? "turn" : "idle turn", actor->index, 0);
+        if (actor->index == 0) {
+            interval_watch(actor->sim);
+        }
         actor->wanted = false;
         while (!actor->wanted) {
             fiber_yield(actor->fiber);
         }
     }
+}
+
+/* ---- memory that runs out ---------------------------------------------------------------- */
+
+static void *memory_allocate(void *context, size_t bytes, size_t alignment)
+{
+    struct sim *sim = context;
+    void *memory;
+
+    if (sim->memory_calls_left == 0) {
+        if (sim->memory_fails_left > 0) {
+            sim->memory_fails_left--;
+            sim->totals->no_memory++;
+            return NULL;
+        }
+    } else if (sim->memory_calls_left != UINT64_MAX) {
+        sim->memory_calls_left--;
+    }
+    if (posix_memalign(&memory, alignment < sizeof(void *) ? sizeof(void *) : alignment,
+                       bytes) != 0) {
+        return NULL;
+    }
+    sim->memory_bytes += bytes;
+    return memory;
+}
+
+static void memory_release(void *context, void *memory, size_t bytes)
+{
+    struct sim *sim = context;
+
+    if (memory != NULL) {
+        sim->memory_bytes -= bytes;
+        free(memory);
+    }
+}
+
+static void memory_fail(struct sim *sim, uint64_t after)
+{
+    if (sim->mode == MODE_MEMORY) {
+        sim->memory_allowed = true;
+        sim->memory_calls_left = after;
+        sim->memory_fails_left = percent(sim, 70) ? 1 + below(sim, 3) : UINT64_MAX;
+    }
+}
+
+static void memory_fail_never(struct sim *sim)
+{
+    sim->memory_calls_left = UINT64_MAX;
+    sim->memory_fails_left = 0;
+    sim->memory_allowed = false;
 }
 
 /* ---- operations --------------------------------------------------------------------------- */
@@ -437,6 +522,11 @@ static void check_answer(struct sim *sim, const char *what, int rc, bool failed_
         sim->full_seen++;
         if (!sim->full_allowed && !sim->fault_allowed && !sim_disk_ended(sim->disk)) {
             oracle_violate(sim->oracle, "a %s returned WARP_ENOSPC on a disk with room", what);
+        }
+        break;
+    case WARP_ENOMEM:
+        if (!sim->memory_allowed) {
+            oracle_violate(sim->oracle, "a %s returned WARP_ENOMEM although there is memory", what);
         }
         break;
     default:
@@ -571,7 +661,7 @@ static void client_get(struct client *client, uint32_t key)
     } else if (rc == WARP_TRUNCATED && bytes <= capacity) {
         oracle_violate(sim->oracle, "key %u: cut although %zu bytes were enough for %zu", key,
                        capacity, bytes);
-    } else if (rc != WARP_TRUNCATED && rc != WARP_EFAILED) {
+    } else if (rc != WARP_TRUNCATED && rc != WARP_EFAILED && rc != WARP_ENOMEM) {
         oracle_violate(sim->oracle, "a get returned %d", rc);
     }
     check_answer(sim, "got", rc, false);
@@ -615,7 +705,7 @@ static void client_borrow(struct client *client, uint32_t key)
         oracle_read_end(sim->oracle, &read, rc == WARP_OK, loan->value.data, loan->value.bytes,
                         loan->value.sequence, loan->value.expires_at_ms, sim->read_durable,
                         wall_ms(sim));
-    } else if (rc != WARP_EFAILED) {
+    } else if (rc != WARP_EFAILED && rc != WARP_ENOMEM) {
         oracle_violate(sim->oracle, "a borrow returned %d", rc);
     }
     if (rc == WARP_OK) {
@@ -646,7 +736,7 @@ static void client_multi_get(struct client *client)
     }
     note(sim, "multi get", count, 0);
     rc = warp_multi_get(sim->db, keys, count, values, results);
-    if (rc != 0) {
+    if (rc != 0 && !(rc == WARP_ENOMEM && sim->memory_allowed)) {
         oracle_violate(sim->oracle, "a multi_get returned %d", rc);
     }
     for (i = 0; i < count && rc == 0; i++) {
@@ -673,7 +763,9 @@ static void client_batch(struct client *client)
 
     rc = warp_batch_create(sim->db, &batch);
     if (rc != 0) {
-        oracle_violate(sim->oracle, "a batch cannot be made: %d", rc);
+        if (rc != WARP_ENOMEM || !sim->memory_allowed) {
+            oracle_violate(sim->oracle, "a batch cannot be made: %d", rc);
+        }
         return;
     }
     how.durability = draw_level(sim);
@@ -701,7 +793,9 @@ static void client_batch(struct client *client)
             rc = warp_batch_delete(batch, key_of(sim, intent.key));
         }
     }
-    if (rc != 0) {
+    if (rc == WARP_ENOMEM && sim->memory_allowed) {
+        oracle_batch_end(sim->oracle, number, rc, 0, wall_ms(sim));
+    } else if (rc != 0) {
         oracle_violate(sim->oracle, "a batch took no more: %d", rc);
     } else {
         note(sim, "batch", number, count);
@@ -811,7 +905,7 @@ static void client_walk(struct client *client)
             oracle_missed(sim->oracle, &walk->reads[i], began, wall_ms(sim));
         }
     }
-    if (rc != 0 && rc != 77 && rc != 1 && rc != WARP_EFAILED) {
+    if (rc != 0 && rc != 77 && rc != 1 && rc != WARP_EFAILED && rc != WARP_ENOMEM) {
         oracle_violate(sim->oracle, "a walk returned %d", rc);
     }
     free(walk);
@@ -1002,7 +1096,7 @@ static void session_completed(struct client *client, struct warp_completion *com
             if (rc == WARP_OK && completion->sequence != completion->value.sequence) {
                 oracle_violate(sim->oracle, "a completion has two sequences");
             }
-        } else if (rc != WARP_EFAILED && rc != WARP_EDEADLINE) {
+        } else if (rc != WARP_EFAILED && rc != WARP_EDEADLINE && rc != WARP_ENOMEM) {
             oracle_violate(sim->oracle, "a get of a session returned %d", rc);
         }
         warp_return(&completion->value);
@@ -1067,7 +1161,9 @@ static void session_open(struct client *client)
     client->in_flight = 0;
     rc = warp_session_create(sim->db, client->session_depth, &client->session);
     if (rc != 0) {
-        oracle_violate(sim->oracle, "a session cannot be made: %d", rc);
+        if (rc != WARP_ENOMEM || !sim->memory_allowed) {
+            oracle_violate(sim->oracle, "a session cannot be made: %d", rc);
+        }
         return;
     }
     client->session_fd = -1;
@@ -1266,6 +1362,7 @@ static void actors_start(struct sim *sim)
 {
     uint32_t i;
 
+    sim->interval_turns = 0;
     sim->actor_count = warp_engine_actors(sim->db);
     if (sim->actor_count > ACTORS_MAX) {
         oracle_violate(sim->oracle, "the engine has %u actors", sim->actor_count);
@@ -1302,6 +1399,7 @@ static int sim_open(struct sim *sim, uint32_t flags)
     int rc;
 
     options.open_flags = flags;
+    options.allocator = sim->mode == MODE_MEMORY ? &sim->allocator : NULL;
     options.message = message;
     options.message_bytes = sizeof(message);
     sim->quiet_steps = 0;
@@ -1315,6 +1413,10 @@ static int sim_open(struct sim *sim, uint32_t flags)
         actors_start(sim);
     } else {
         snprintf(sim->totals->failure, sizeof(sim->totals->failure), "%s", message);
+        if (sim->memory_bytes != 0) {
+            oracle_violate(sim->oracle, "an open that failed left %" PRIu64 " bytes of memory",
+                           sim->memory_bytes);
+        }
         if (sim_disk_open_files(sim->disk) != 0 || sim_disk_locked(sim->disk)) {
             oracle_violate(sim->oracle, "an open that failed left %u files open, lock %s",
                            sim_disk_open_files(sim->disk),
@@ -1338,6 +1440,10 @@ static int sim_close(struct sim *sim)
     }
     sim->actor_count = 0;
     note(sim, "closed engine", (uint64_t)(int64_t)rc, 0);
+    if (sim->memory_bytes != 0) {
+        oracle_violate(sim->oracle, "warp_close left %" PRIu64 " bytes of memory",
+                       sim->memory_bytes);
+    }
     if (sim_disk_open_files(sim->disk) != 0 || sim_disk_locked(sim->disk)) {
         oracle_violate(sim->oracle, "warp_close left %u files open, lock %s",
                        sim_disk_open_files(sim->disk),
@@ -1354,9 +1460,27 @@ static void open_and_compare(struct sim *sim, bool on_medium, bool nested)
 
     for (attempt = 0; attempt < attempts && !broken(sim); attempt++) {
         bool fault = percent(sim, 25);
+        bool memory = sim->mode == MODE_MEMORY && percent(sim, 60);
         enum sim_end how = percent(sim, 70) ? SIM_POWER_CUT : SIM_KILL;
 
         sim->totals->nested++;
+        if (memory) {
+            /* The database is whole; only this process lacks memory. */
+            memory_fail(sim, below(sim, 120));
+            rc = sim_open(sim, WARP_CREATE);
+            memory_fail_never(sim);
+            if (rc == 0) {
+                rc = sim_close(sim);
+            } else if (rc == WARP_ENOMEM) {
+                rc = 0;
+            }
+            if (rc != 0) {
+                oracle_violate(sim->oracle, "an open short of memory returned %d: %s", rc,
+                               sim->totals->failure);
+                return;
+            }
+            continue;
+        }
         if (fault) {
             sim_disk_fail(sim->disk, (uint32_t)(1 + below(sim, SIM_ANY)), below(sim, 20), EIO,
                           percent(sim, 50));
@@ -1694,7 +1818,9 @@ static void run_life(struct sim *sim, bool last)
                                   below(sim, 12ull * sim->env.segment_bytes + 65536));
     }
     draw_faults(sim);
+    memory_fail(sim, below(sim, 200));
     clients_work(sim, ending);
+    memory_fail_never(sim);
     if (broken(sim)) {
         return;
     }
@@ -1800,8 +1926,15 @@ static bool play(struct sim *sim, uint64_t seed)
     warp_random_init(&sim->random, seed);
     sim->mode = sim->arguments->mode;
     if (sim->mode == MODE_ALL) {
-        sim->mode = percent(sim, 70) ? MODE_FAULTS : percent(sim, 50) ? MODE_ROT : MODE_ENOSPC;
+        uint64_t kind = below(sim, 100);
+
+        sim->mode = kind < 65   ? MODE_FAULTS
+                    : kind < 80 ? MODE_ROT
+                    : kind < 93 ? MODE_ENOSPC
+                                : MODE_MEMORY;
     }
+    sim->memory_bytes = 0;
+    memory_fail_never(sim);
     draw_run(sim);
     sim_disk_reset(sim->disk, seed, &sim->disk_options);
     oracle_reset(sim->oracle, seed, sim->key_count, sim->counter_count, sim->mode == MODE_ROT);
@@ -1848,6 +1981,9 @@ static void sim_make(struct sim *sim, const struct arguments *arguments)
     memset(sim, 0, sizeof(*sim));
     sim->arguments = arguments;
     sim->totals = shared;
+    sim->allocator.allocate = memory_allocate;
+    sim->allocator.release = memory_release;
+    sim->allocator.context = sim;
     if (sim_disk_create(&sim->disk) != 0 || oracle_create(&sim->oracle) != 0) {
         abort();
     }
@@ -1931,6 +2067,8 @@ static const char *mode_name(enum mode mode)
         return "rot";
     case MODE_ENOSPC:
         return "enospc";
+    case MODE_MEMORY:
+        return "memory";
     case MODE_ALL:
         return "all";
     }
@@ -1940,7 +2078,7 @@ static const char *mode_name(enum mode mode)
 static void usage(void)
 {
     puts("sim --seed N --runs M [options]: the engine on one thread, on a disk that lies\n"
-         "  --mode faults|rot|enospc|all  what happens to the disk (default all)\n"
+         "  --mode faults|rot|enospc|memory|all  what happens (default all)\n"
          "  --twice             play each seed twice; the traces must agree\n"
          "  --keep-going        report all violations, not the first only\n"
          "  --expect-violation  exit 0 only if one is found (builds with a planted bug)\n"
@@ -2079,13 +2217,16 @@ int main(int argc, char **argv)
            shared->nested);
     printf("sim %s: %" PRIu64 " writes lost, %" PRIu64 " torn, %" PRIu64
            " names lost, %" PRIu64 " bytes cut, %" PRIu64 " faults met, %" PRIu64
-           " calls failed, %" PRIu64 " refused by a full disk, %" PRIu64 " resumed, rot: %" PRIu64
-           " reported, %" PRIu64 " harmless\n",
+           " calls failed, %" PRIu64 " refused by a full disk, %" PRIu64
+           " resumed, %" PRIu64 " refused memory, rot: %" PRIu64 " reported, %" PRIu64
+           " harmless\n",
            mode_name(arguments.mode), shared->writes_lost, shared->writes_torn,
            shared->names_lost, shared->bytes_cut, shared->faults, shared->failed, shared->enospc,
-           shared->resumed, shared->rot_found, shared->rot_survived);
-    printf("sim %s: %" PRIu64 " steps, one request in flight in %" PRIu64 ", more in %" PRIu64 "\n",
-           mode_name(arguments.mode), shared->steps, shared->busy_steps, shared->crowded_steps);
+           shared->resumed, shared->no_memory, shared->rot_found, shared->rot_survived);
+    printf("sim %s: %" PRIu64 " steps, one request in flight in %" PRIu64 ", more in %" PRIu64
+           "; %" PRIu64 " intervals kept\n",
+           mode_name(arguments.mode), shared->steps, shared->busy_steps, shared->crowded_steps,
+           shared->intervals);
     printf("%" PRIu64 " passed, %" PRIu64 " failed in %.1f s (%.0f seeds/s)\n",
            shared->runs > violations ? shared->runs - violations : 0, violations, seconds,
            (double)shared->runs / (seconds > 0 ? seconds : 1));
