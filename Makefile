@@ -13,7 +13,7 @@
 #   make fuzz            libFuzzer (clang), FUZZ_SECONDS=60 each;  fuzz-smoke: corpus only
 #   make bench           warp bench with BENCH_ARGS="...";  bench-table: beside its peers
 #   make micro           one small benchmark per structure
-#   make layers          do all includes point downward?    make format, make tidy
+#   make layers          do all includes point downward?    make format, make tidy, make docs
 #   make install         PREFIX=/usr/local DESTDIR= ; make uninstall, make clean
 #   make packages        install the Debian packages that are missing
 #
@@ -304,6 +304,10 @@ fuzz-binaries: $(FUZZ_BINARIES)
 .PHONY: layers format tidy
 layers:
 	$(Q)tools/layers.sh
+
+.PHONY: docs
+docs:
+	$(Q)tools/metrics-doc.sh > docs/METRICS.md
 
 FORMATTED = $(wildcard include/warp/*.h $(foreach r,$(LIBRARY_ROOMS) $(PROGRAM_ROOMS) bench/micro examples,$(r)/*.[ch]) tests/*/*.[ch])
 format:
