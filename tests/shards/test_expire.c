@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "shards/get.h"
 #include "tests/lib/store_fixture.h"
 #include "tests/lib/test.h"
 
@@ -226,5 +227,34 @@ WARP_TEST(expire, the_shards_own_turns_sweep_and_give_memory_back)
     check_u64(atomic_load(&shard->limbo.pending_items) -
                   atomic_load(&shard->limbo.released_items),
               ==, 0);
+    check_int(store_fixture_fini(&fixture), ==, 0);
+}
+
+WARP_TEST(expire, a_durable_reader_waits_for_what_the_sweep_took)
+{
+    struct store_fixture fixture;
+    struct warp_message message;
+    uint64_t wait_for = 0;
+
+    store_fixture_init(&fixture, &one_shard);
+    check_int(store_put(&fixture, "k", "old", 0), ==, 0);
+    memset(&message, 0, sizeof(message));
+    message.opcode = WARP_OP_PUT;
+    message.level = WARP_MEMORY;
+    message.key = store_slice("k");
+    message.value = store_slice("new");
+    message.expires_at_ms = warp_store_wall_ms(fixture.store) + 10;
+    check_int(store_execute(&fixture, &message), ==, 0);
+    warp_clock_fake_advance(&fixture.clock, UINT64_C(10) * 1000000);
+    check(warp_get_find(fixture.store, message.slot, message.hash, message.key,
+                        &wait_for) == NULL);
+    check_u64(wait_for, ==, message.sequence + 1);
+    sweep_all(&fixture);
+    check_u64(records(&fixture), ==, 0);
+    wait_for = 0;
+    check(warp_get_find(fixture.store, message.slot, message.hash, message.key,
+                        &wait_for) == NULL);
+    /* Were the put lost now, the old value would be back. */
+    check_u64(wait_for, ==, message.sequence + 1);
     check_int(store_fixture_fini(&fixture), ==, 0);
 }

@@ -291,3 +291,45 @@ WARP_TEST(wal, a_failure_during_a_big_frame_is_said)
     free(body);
     check_int(store_fixture_fini(&fixture), ==, WARP_EFAILED);
 }
+
+WARP_TEST(wal, a_log_thread_stops_whenever_it_is_told)
+{
+    struct store_fixture_config config = {.log_only = true, .threads = true};
+    uint32_t round, spin;
+
+    for (round = 0; round < 150; round++) {
+        struct store_fixture fixture;
+        struct store_scan scan;
+        uint64_t end;
+
+        store_fixture_init(&fixture, &config);
+        for (spin = 0; spin < round * 5; spin++) {
+            warp_cpu_relax();
+        }
+        end = store_fixture_append(&fixture, 0, 100);
+        warp_writer_note(&fixture.wal->writer, end, round % 2 == 0);
+        if (round % 3 == 0) {
+            warp_writer_want(&fixture.wal->writer, end);
+        }
+        check_int(warp_wal_destroy(&fixture.wal, 1), ==, 0);
+        store_fixture_scan(&fixture, true, &scan);
+        check_int(scan.rc, ==, 0);
+        check(scan.clean);
+        check_u64(scan.kinds[WARP_FRAME_RECORD], ==, 1);
+        {
+            struct warp_writer_config again = {.env = &fixture.env,
+                                               .memory = &fixture.memory,
+                                               .segments = &fixture.segments,
+                                               .manifest = &fixture.manifest,
+                                               .position = scan.end,
+                                               .buffer_bytes = 65536,
+                                               .cell_count = 2,
+                                               .flushes_max = 4,
+                                               .flush_bytes_max = 1u << 20,
+                                               .sync_interval_ns = 100000000};
+
+            check_int(warp_wal_create(&fixture.wal, &again, 2), ==, 0);
+        }
+        check_int(store_fixture_fini(&fixture), ==, 0);
+    }
+}

@@ -156,11 +156,16 @@ static void random_schedule(uint64_t seed, bool chances)
         case 1:
         case 2:
             if (begun_bytes[cell] == 0) {
-                uint32_t bytes = (uint32_t)warp_random_below(&random, 1500);
+                bool stalled = begun_bytes[0] + begun_bytes[1] + begun_bytes[2] > 0;
+                /* A big one waits for the ring, so nobody else may be in the middle. */
+                uint32_t bytes = (uint32_t)warp_random_below(
+                    &random, !stalled && warp_random_chance(&random, 8) ? 150000 : 1500);
+                uint64_t end = 0;
 
                 if (warp_wal_has_room(fixture.wal, bytes + 9, false)) {
-                    uint64_t end = store_fixture_append(&fixture, cell, bytes);
-
+                    end = store_fixture_append(&fixture, cell, bytes);
+                }
+                if (end != 0) {
                     records++;
                     warp_writer_note(writer, end, warp_random_chance(&random, 2));
                     if (warp_random_chance(&random, 3)) {
