@@ -1358,6 +1358,24 @@ static void compare(struct sim *sim, bool on_medium, bool damaged, uint64_t dama
     }
 }
 
+/* Nobody else may open what is open. */
+static void second_open(struct sim *sim)
+{
+    struct warp_options options = sim->options;
+    char message[256] = "";
+    struct warp *other = NULL;
+    int rc;
+
+    options.open_flags = WARP_CREATE;
+    options.allocator = sim->mode == MODE_MEMORY ? &sim->allocator : NULL;
+    options.message = message;
+    options.message_bytes = sizeof(message);
+    rc = warp_engine_open("simulated", &options, &sim->env, &other);
+    if (rc != WARP_EBUSY || other != NULL || strstr(message, "the simulator") == NULL) {
+        oracle_violate(sim->oracle, "a second open returned %d: %s", rc, message);
+    }
+}
+
 static void actors_start(struct sim *sim)
 {
     uint32_t i;
@@ -1544,6 +1562,9 @@ static void open_and_compare(struct sim *sim, bool on_medium, bool nested)
         }
     }
     sim->totals->failure[0] = '\0';
+    if (percent(sim, 5)) {
+        second_open(sim);
+    }
     {
         struct warp_recovery found = WARP_RECOVERY_INIT;
 
@@ -1666,7 +1687,7 @@ static void draw_run(struct sim *sim)
     sim->disk_options.stale_percent = percent(sim, 50) ? 0 : (uint32_t)below(sim, 100);
     sim->disk_options.keep_percent = (uint32_t)below(sim, 100);
     sim->disk_options.tear_percent = (uint32_t)below(sim, 100);
-    sim->disk_options.open_files_max = 128;
+    sim->disk_options.open_files_max = percent(sim, 50) ? 70 : 128;
     sim->disk_options.capacity_bytes = UINT64_MAX / 2;
     sim->disk_options.wall_ms = 1700000000000u;
     sim->disk_options.trace = note;
