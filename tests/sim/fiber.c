@@ -1,7 +1,7 @@
 /*
- * On x86-64 a switch saves the six registers that a called function must keep, and the stack
- * pointer. Elsewhere, ucontext does it. The address sanitizer is told about each switch, so that
- * it knows whose stack it looks at.
+ * On x86-64 a switch saves the six registers that a called function must keep, and the
+ * stack pointer. Elsewhere, ucontext does it. The address sanitizer is told about each
+ * switch, so that it knows whose stack it looks at.
  */
 #include "tests/sim/fiber.h"
 
@@ -165,7 +165,8 @@ void fiber_resume(struct fiber *fiber)
 void fiber_yield(struct fiber *fiber)
 {
 #ifdef FIBER_ASAN
-    __sanitizer_start_switch_fiber(&fiber->fake_own, fiber->outer_bottom, fiber->outer_bytes);
+    __sanitizer_start_switch_fiber(&fiber->fake_own, fiber->outer_bottom,
+                                   fiber->outer_bytes);
 #endif
 #ifdef __x86_64__
     sim_fiber_switch(&fiber->own, fiber->outer);
@@ -173,6 +174,7 @@ void fiber_yield(struct fiber *fiber)
     swapcontext(&fiber->own, &fiber->outer);
 #endif
 #ifdef FIBER_ASAN
-    __sanitizer_finish_switch_fiber(fiber->fake_own, &fiber->outer_bottom, &fiber->outer_bytes);
+    __sanitizer_finish_switch_fiber(fiber->fake_own, &fiber->outer_bottom,
+                                    &fiber->outer_bytes);
 #endif
 }

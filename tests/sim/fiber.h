@@ -1,11 +1,12 @@
 /*
  * tests/sim/fiber.h - a stack of its own for each party, switched by hand.
  *
- * A fiber stands for a thread that sleeps: when the engine waits, it yields, and the simulator
- * decides who goes on. Coroutines as an idea are Conway's (CACM 6(7), 1963).
+ * A fiber stands for a thread that sleeps: when the engine waits, it yields, and the
+ * simulator decides who goes on. Coroutines as an idea are Conway's (CACM 6(7), 1963).
  *
  * Threads:   one; a fiber is resumed by the main stack only.
- * Lifetime:  create reserves the stack, destroy gives it back; a fiber's body never returns.
+ * Lifetime:  create reserves the stack, destroy gives it back; a fiber's body never
+ *            returns.
  * Units:     none.
  * Ordering:  resume returns when the fiber yields.
  * Errors:    out of memory aborts.

@@ -1,11 +1,11 @@
 /*
- * Each key has the list of writes that matter: those of this life and the one record that the
- * last recovery found. A write's rank is where it stands in the one order; it is known when the
- * engine told it, or when somebody saw the value with its sequence.
+ * Each key has the list of writes that matter: those of this life and the one record that
+ * the last recovery found. A write's rank is where it stands in the one order; it is known
+ * when the engine told it, or when somebody saw the value with its sequence.
  *
- * Values say which write they are (number and a checksum in the first bytes, the rest computed
- * from them), so a value that was torn, invented or taken from elsewhere is known at sight.
- * Counters only grow, so their value is their order.
+ * Values say which write they are (number and a checksum in the first bytes, the rest
+ * computed from them), so a value that was torn, invented or taken from elsewhere is known
+ * at sight. Counters only grow, so their value is their order.
  */
 #include "tests/sim/oracle.h"
 
@@ -20,7 +20,7 @@ enum outcome { OUTCOME_PENDING, OUTCOME_DONE, OUTCOME_REFUSED, OUTCOME_UNKNOWN }
 struct write {
     struct oracle_intent intent;
     enum outcome outcome;
-    bool gone;     /* lost or replaced before the last recovery: must not be seen again ... */
+    bool gone; /* lost or replaced before the last recovery: must not be seen again ... */
     bool history;  /* ... unless the log is cut below that: it was replaced, not lost */
     bool shadowed; /* a later operation of its batch is on the same key */
     bool sequence_known, rank_known;
@@ -82,11 +82,11 @@ struct oracle {
     uint32_t batch_count, batch_capacity;
     struct key keys[ORACLE_KEYS_MAX];
     uint32_t key_count;
-    uint64_t order_floor;   /* highest rank returned to anybody */
-    uint64_t durable_floor; /* highest rank that must survive */
-    uint64_t flush_floor;   /* highest rank acknowledged at any level */
+    uint64_t order_floor;    /* highest rank returned to anybody */
+    uint64_t durable_floor;  /* highest rank that must survive */
+    uint64_t flush_floor;    /* highest rank acknowledged at any level */
     uint64_t interval_floor; /* highest rank acknowledged at WARP_INTERVAL or above */
-    uint64_t base_place;    /* where the log ended at the last recovery */
+    uint64_t base_place;     /* where the log ended at the last recovery */
     bool keep_history;
     bool old_allowed; /* the log was cut below base_place */
     struct deferred *deferred;
@@ -214,9 +214,11 @@ uint32_t oracle_write_count(const struct oracle *oracle)
     return oracle->write_count;
 }
 
-/* ---- values ------------------------------------------------------------------------------- */
+/* ---- values
+ * ------------------------------------------------------------------------------- */
 
-static void value_fill(const struct oracle *oracle, uint32_t id, uint8_t *out, uint32_t bytes)
+static void value_fill(const struct oracle *oracle, uint32_t id, uint8_t *out,
+                       uint32_t bytes)
 {
     uint64_t word = mix(oracle->seed ^ id);
     uint32_t check = (uint32_t)word;
@@ -271,8 +273,8 @@ static bool parse_number(const void *data, size_t bytes, int64_t *out)
 }
 
 /* Which write is this value? ORACLE_NONE after a violation. */
-static uint32_t identify(struct oracle *oracle, uint32_t index, const void *data, size_t bytes,
-                         uint64_t sequence)
+static uint32_t identify(struct oracle *oracle, uint32_t index, const void *data,
+                         size_t bytes, uint64_t sequence)
 {
     const struct key *key = &oracle->keys[index];
     const struct write *write;
@@ -312,13 +314,13 @@ static uint32_t identify(struct oracle *oracle, uint32_t index, const void *data
     }
     write = &oracle->writes[id];
     if (write->intent.key != index || write->intent.kind != ORACLE_PUT) {
-        oracle_violate(oracle, "key %u: has the value of write %u, which went to key %u", index,
-                       id, write->intent.key);
+        oracle_violate(oracle, "key %u: has the value of write %u, which went to key %u",
+                       index, id, write->intent.key);
         return ORACLE_NONE;
     }
     if (write->intent.value_bytes != bytes) {
-        oracle_violate(oracle, "key %u: the value of write %u has %zu bytes instead of %u", index,
-                       id, bytes, write->intent.value_bytes);
+        oracle_violate(oracle, "key %u: the value of write %u has %zu bytes instead of %u",
+                       index, id, bytes, write->intent.value_bytes);
         return ORACLE_NONE;
     }
     if (bytes > oracle->scratch_bytes) {
@@ -327,12 +329,13 @@ static uint32_t identify(struct oracle *oracle, uint32_t index, const void *data
     }
     value_fill(oracle, id, oracle->scratch, (uint32_t)bytes);
     if (memcmp(oracle->scratch, data, bytes) != 0) {
-        oracle_violate(oracle, "key %u: the value of write %u is torn or changed", index, id);
+        oracle_violate(oracle, "key %u: the value of write %u is torn or changed", index,
+                       id);
         return ORACLE_NONE;
     }
     if (write->gone && !(oracle->old_allowed && write->history)) {
-        oracle_violate(oracle, "key %u: write %u came back after a crash had lost it", index,
-                       id);
+        oracle_violate(oracle, "key %u: write %u came back after a crash had lost it",
+                       index, id);
         return ORACLE_NONE;
     }
     if (write->outcome == OUTCOME_REFUSED) {
@@ -342,7 +345,8 @@ static uint32_t identify(struct oracle *oracle, uint32_t index, const void *data
     return id;
 }
 
-/* ---- ranks -------------------------------------------------------------------------------- */
+/* ---- ranks
+ * -------------------------------------------------------------------------------- */
 
 /* The engine showed the write with this sequence. */
 static void learn_sequence(struct oracle *oracle, uint32_t id, uint64_t sequence)
@@ -352,7 +356,8 @@ static void learn_sequence(struct oracle *oracle, uint32_t id, uint64_t sequence
     if (write->sequence_known) {
         if (write->sequence != sequence) {
             oracle_violate(oracle, "write %u has sequence %llu and is shown with %llu", id,
-                           (unsigned long long)write->sequence, (unsigned long long)sequence);
+                           (unsigned long long)write->sequence,
+                           (unsigned long long)sequence);
         }
         return;
     }
@@ -362,11 +367,11 @@ static void learn_sequence(struct oracle *oracle, uint32_t id, uint64_t sequence
         write->rank_known = true;
         write->rank = sequence;
         if (sequence <= write->order_floor) {
-            oracle_violate(oracle,
-                           "write %u has sequence %llu although %llu had been returned before "
-                           "it began",
-                           id, (unsigned long long)sequence,
-                           (unsigned long long)write->order_floor);
+            oracle_violate(
+                oracle,
+                "write %u has sequence %llu although %llu had been returned before "
+                "it began",
+                id, (unsigned long long)sequence, (unsigned long long)write->order_floor);
         }
     } else if (sequence > write->rank) {
         oracle_violate(oracle, "write %u of a batch ending at %llu has sequence %llu", id,
@@ -407,7 +412,8 @@ static bool must_have_expired(const struct write *write, uint64_t wall_ms)
     return write->expires_max_ms != 0 && write->expires_max_ms < wall_ms;
 }
 
-static bool may_be_after(const struct oracle *oracle, const struct write *write, uint32_t floor)
+static bool may_be_after(const struct oracle *oracle, const struct write *write,
+                         uint32_t floor)
 {
     if (write->outcome == OUTCOME_REFUSED || write->gone) {
         return false;
@@ -437,8 +443,8 @@ static bool absent_is_explained(const struct oracle *oracle, uint32_t index, uin
     return false;
 }
 
-static bool present_is_explained(const struct oracle *oracle, uint32_t index, uint32_t floor,
-                                 uint32_t except, uint64_t wall_begin_ms)
+static bool present_is_explained(const struct oracle *oracle, uint32_t index,
+                                 uint32_t floor, uint32_t except, uint64_t wall_begin_ms)
 {
     const struct key *key = &oracle->keys[index];
     uint32_t i;
@@ -477,7 +483,8 @@ static bool disturbed(const struct oracle *oracle, uint32_t index, uint32_t floo
     return false;
 }
 
-/* ---- writes ------------------------------------------------------------------------------- */
+/* ---- writes
+ * ------------------------------------------------------------------------------- */
 
 uint32_t oracle_write_begin(struct oracle *oracle, const struct oracle_intent *intent,
                             uint64_t wall_ms)
@@ -551,14 +558,14 @@ static void check_condition_held(struct oracle *oracle, uint32_t id, uint64_t wa
         return;
     case WARP_IF_ABSENT:
         if (!absent_is_explained(oracle, index, floor, id, wall_ms)) {
-            oracle_violate(oracle, "key %u: write %u if absent was done over write %u", index,
-                           id, floor);
+            oracle_violate(oracle, "key %u: write %u if absent was done over write %u",
+                           index, id, floor);
         }
         return;
     case WARP_IF_PRESENT:
         if (!present_is_explained(oracle, index, floor, id, write->wall_begin_ms)) {
-            oracle_violate(oracle, "key %u: write %u if present was done over nothing", index,
-                           id);
+            oracle_violate(oracle, "key %u: write %u if present was done over nothing",
+                           index, id);
         }
         return;
     case WARP_IF_SEQUENCE:
@@ -573,8 +580,8 @@ static void check_condition_held(struct oracle *oracle, uint32_t id, uint64_t wa
     }
     if (floor != ORACLE_NONE && rank_of(oracle, floor) > base &&
         oracle->writes[floor].intent.batch == ORACLE_NONE) {
-        oracle_violate(oracle, "key %u: write %u if sequence %llu was done over write %u", index,
-                       id, (unsigned long long)base, floor);
+        oracle_violate(oracle, "key %u: write %u if sequence %llu was done over write %u",
+                       index, id, (unsigned long long)base, floor);
         return;
     }
     for (i = 0; i < key->writes.count && write->rank_known; i++) {
@@ -583,10 +590,11 @@ static void check_condition_held(struct oracle *oracle, uint32_t id, uint64_t wa
         if (key->writes.items[i] != id && other->rank_known &&
             other->intent.batch == ORACLE_NONE && other->outcome != OUTCOME_REFUSED &&
             other->rank > base && other->rank < write->rank) {
-            oracle_violate(oracle,
-                           "key %u: write %u if sequence %llu was done although write %u came "
-                           "between",
-                           index, id, (unsigned long long)base, key->writes.items[i]);
+            oracle_violate(
+                oracle,
+                "key %u: write %u if sequence %llu was done although write %u came "
+                "between",
+                index, id, (unsigned long long)base, key->writes.items[i]);
             return;
         }
     }
@@ -622,7 +630,8 @@ static void check_conflict(struct oracle *oracle, uint32_t id, uint64_t wall_ms)
         break;
     }
     if (!fine) {
-        oracle_violate(oracle, "key %u: write %u met a conflict that was none (condition %u)",
+        oracle_violate(oracle,
+                       "key %u: write %u met a conflict that was none (condition %u)",
                        index, id, write->intent.condition);
     }
 }
@@ -648,10 +657,11 @@ static void set_rank(struct oracle *oracle, uint32_t id, uint64_t rank)
         return;
     }
     if (rank <= write->order_floor) {
-        oracle_violate(oracle,
-                       "write %u got sequence %llu although %llu had been returned before it "
-                       "began",
-                       id, (unsigned long long)rank, (unsigned long long)write->order_floor);
+        oracle_violate(
+            oracle,
+            "write %u got sequence %llu although %llu had been returned before it "
+            "began",
+            id, (unsigned long long)rank, (unsigned long long)write->order_floor);
     }
     write->rank = rank;
     write->rank_known = true;
@@ -666,17 +676,19 @@ static void add_end(struct oracle *oracle, uint32_t id, int64_t number, uint64_t
     write->result = number;
     write->result_known = true;
     if (number - write->intent.delta < write->counter_floor) {
-        oracle_violate(oracle, "counter %u: adding %lld gave %lld although %lld was reached",
+        oracle_violate(oracle,
+                       "counter %u: adding %lld gave %lld although %lld was reached",
                        write->intent.key, (long long)write->intent.delta, (long long)number,
                        (long long)write->counter_floor);
     }
     for (i = 0; i < key->writes.count; i++) {
         const struct write *other = &oracle->writes[key->writes.items[i]];
 
-        if (key->writes.items[i] != id && other->result_known && other->result > number - write->intent.delta &&
+        if (key->writes.items[i] != id && other->result_known &&
+            other->result > number - write->intent.delta &&
             other->result - other->intent.delta < number) {
-            oracle_violate(oracle, "counter %u: adds %u and %u overlap", write->intent.key, id,
-                           key->writes.items[i]);
+            oracle_violate(oracle, "counter %u: adds %u and %u overlap", write->intent.key,
+                           id, key->writes.items[i]);
         }
     }
     if (sequence != 0) {
@@ -708,8 +720,9 @@ void oracle_write_end(struct oracle *oracle, uint32_t id, int rc, uint64_t seque
             return;
         }
         if (write->sequence_known && write->sequence != sequence) {
-            oracle_violate(oracle, "write %u was seen with sequence %llu and returned %llu", id,
-                           (unsigned long long)write->sequence, (unsigned long long)sequence);
+            oracle_violate(oracle, "write %u was seen with sequence %llu and returned %llu",
+                           id, (unsigned long long)write->sequence,
+                           (unsigned long long)sequence);
         }
         set_rank(oracle, id, sequence);
         write->sequence = sequence;
@@ -717,8 +730,8 @@ void oracle_write_end(struct oracle *oracle, uint32_t id, int rc, uint64_t seque
         if (write->intent.kind == ORACLE_DELETE &&
             !present_is_explained(oracle, write->intent.key, write->floor_at_begin, id,
                                   write->wall_begin_ms)) {
-            oracle_violate(oracle, "key %u: delete %u of nothing was done", write->intent.key,
-                           id);
+            oracle_violate(oracle, "key %u: delete %u of nothing was done",
+                           write->intent.key, id);
         }
         check_condition_held(oracle, id, wall_ms);
         raise_floor(oracle, id);
@@ -728,9 +741,10 @@ void oracle_write_end(struct oracle *oracle, uint32_t id, int rc, uint64_t seque
         write->outcome = OUTCOME_REFUSED;
         if (write->intent.kind != ORACLE_DELETE) {
             oracle_violate(oracle, "write %u returned WARP_ABSENT", id);
-        } else if (!absent_is_explained(oracle, write->intent.key, write->floor_at_begin, id,
-                                        wall_ms)) {
-            oracle_violate(oracle, "key %u: delete %u found nothing although write %u was done",
+        } else if (!absent_is_explained(oracle, write->intent.key, write->floor_at_begin,
+                                        id, wall_ms)) {
+            oracle_violate(oracle,
+                           "key %u: delete %u found nothing although write %u was done",
                            write->intent.key, id, write->floor_at_begin);
         }
         forget(oracle, id);
@@ -750,8 +764,8 @@ void oracle_write_end(struct oracle *oracle, uint32_t id, int rc, uint64_t seque
     case WARP_EDEADLINE:
     case WARP_EREADONLY:
         if (write->rank_known) {
-            oracle_violate(oracle, "write %u was refused (%d) after somebody had seen it", id,
-                           rc);
+            oracle_violate(oracle, "write %u was refused (%d) after somebody had seen it",
+                           id, rc);
         }
         write->outcome = OUTCOME_REFUSED;
         forget(oracle, id);
@@ -784,7 +798,8 @@ uint32_t oracle_newest(const struct oracle *oracle, uint32_t key, uint64_t *sequ
     return floor;
 }
 
-/* ---- batches ------------------------------------------------------------------------------ */
+/* ---- batches
+ * ------------------------------------------------------------------------------ */
 
 uint32_t oracle_batch_begin(struct oracle *oracle)
 {
@@ -834,13 +849,14 @@ void oracle_batch_end(struct oracle *oracle, uint32_t index, int rc, uint64_t se
         }
         if (batch->outcome == OUTCOME_REFUSED) {
             if (write->sequence_known) {
-                oracle_violate(oracle, "batch %u was refused after somebody had seen it", index);
+                oracle_violate(oracle, "batch %u was refused after somebody had seen it",
+                               index);
             }
             forget(oracle, id);
         } else if (batch->outcome == OUTCOME_DONE) {
             if (write->sequence_known && write->sequence > sequence) {
-                oracle_violate(oracle, "batch %u ends at %llu and has a write at %llu", index,
-                               (unsigned long long)sequence,
+                oracle_violate(oracle, "batch %u ends at %llu and has a write at %llu",
+                               index, (unsigned long long)sequence,
                                (unsigned long long)write->sequence);
             }
             set_rank(oracle, id, sequence);
@@ -850,7 +866,8 @@ void oracle_batch_end(struct oracle *oracle, uint32_t index, int rc, uint64_t se
     }
 }
 
-/* ---- reads -------------------------------------------------------------------------------- */
+/* ---- reads
+ * -------------------------------------------------------------------------------- */
 
 void oracle_read_begin(struct oracle *oracle, uint32_t index, uint32_t session,
                        uint64_t wall_ms, struct oracle_read *out)
@@ -877,8 +894,8 @@ void oracle_read_begin(struct oracle *oracle, uint32_t index, uint32_t session,
 }
 
 static void counter_read_end(struct oracle *oracle, const struct oracle_read *read,
-                             bool present, const void *data, size_t bytes, uint64_t sequence,
-                             bool durable)
+                             bool present, const void *data, size_t bytes,
+                             uint64_t sequence, bool durable)
 {
     struct key *key = &oracle->keys[read->key];
     int64_t number = 0, unknown = 0;
@@ -890,8 +907,8 @@ static void counter_read_end(struct oracle *oracle, const struct oracle_read *re
         return;
     }
     if (number < read->counter_floor) {
-        oracle_violate(oracle, "counter %u: shows %lld although %lld was reached", read->key,
-                       (long long)number, (long long)read->counter_floor);
+        oracle_violate(oracle, "counter %u: shows %lld although %lld was reached",
+                       read->key, (long long)number, (long long)read->counter_floor);
         return;
     }
     for (i = 0; i < key->writes.count; i++) {
@@ -906,8 +923,8 @@ static void counter_read_end(struct oracle *oracle, const struct oracle_read *re
         unknown += write->result_known ? 0 : write->intent.delta;
     }
     if (!known && number > key->counter_floor + unknown) {
-        oracle_violate(oracle, "counter %u: shows %lld, more than was ever added", read->key,
-                       (long long)number);
+        oracle_violate(oracle, "counter %u: shows %lld, more than was ever added",
+                       read->key, (long long)number);
         return;
     }
     if (key->counter_floor < number) {
@@ -932,16 +949,17 @@ static void check_previous(struct oracle *oracle, const struct deferred *check)
         return;
     }
     if (check->present && check->rank < previous->rank) {
-        oracle_violate(oracle,
-                       "key %u: a read submitted after write %u of its session shows an older "
-                       "value",
-                       check->key, check->write);
+        oracle_violate(
+            oracle,
+            "key %u: a read submitted after write %u of its session shows an older "
+            "value",
+            check->key, check->write);
     }
 }
 
 void oracle_read_end(struct oracle *oracle, const struct oracle_read *read, bool present,
-                     const void *data, size_t bytes, uint64_t sequence, uint64_t expires_at_ms,
-                     bool durable, uint64_t wall_ms)
+                     const void *data, size_t bytes, uint64_t sequence,
+                     uint64_t expires_at_ms, bool durable, uint64_t wall_ms)
 {
     struct key *key = &oracle->keys[read->key];
     uint32_t floor = read->floor, id;
@@ -966,7 +984,8 @@ void oracle_read_end(struct oracle *oracle, const struct oracle_read *read, bool
         raise(&key->absent_floor, rank_of(oracle, floor));
         if (durable) {
             raise(&key->absent_floor_durable, rank_of(oracle, floor));
-            if (floor != ORACLE_NONE && oracle->writes[floor].intent.kind == ORACLE_DELETE) {
+            if (floor != ORACLE_NONE &&
+                oracle->writes[floor].intent.kind == ORACLE_DELETE) {
                 raise(&oracle->durable_floor, rank_of(oracle, floor));
             }
         }
@@ -979,13 +998,16 @@ void oracle_read_end(struct oracle *oracle, const struct oracle_read *read, bool
     write = &oracle->writes[id];
     learn_sequence(oracle, id, sequence);
     if (write->shadowed && write->outcome != OUTCOME_PENDING) {
-        oracle_violate(oracle, "key %u: shows write %u, which a later one of its batch replaced",
+        oracle_violate(oracle,
+                       "key %u: shows write %u, which a later one of its batch replaced",
                        read->key, id);
         return;
     }
     if (floor != ORACLE_NONE && write->rank < rank_of(oracle, floor)) {
-        oracle_violate(oracle, "key %u: shows write %u (at %llu) although write %u (at %llu) "
-                       "was done", read->key, id, (unsigned long long)write->rank, floor,
+        oracle_violate(oracle,
+                       "key %u: shows write %u (at %llu) although write %u (at %llu) "
+                       "was done",
+                       read->key, id, (unsigned long long)write->rank, floor,
                        (unsigned long long)rank_of(oracle, floor));
         return;
     }
@@ -1000,8 +1022,8 @@ void oracle_read_end(struct oracle *oracle, const struct oracle_read *read, bool
     }
     if (expires_at_ms != UINT64_MAX &&
         (expires_at_ms < write->expires_min_ms || expires_at_ms > write->expires_max_ms)) {
-        oracle_violate(oracle, "key %u: write %u expires at %llu instead of %llu", read->key, id,
-                       (unsigned long long)expires_at_ms,
+        oracle_violate(oracle, "key %u: write %u expires at %llu instead of %llu",
+                       read->key, id, (unsigned long long)expires_at_ms,
                        (unsigned long long)write->expires_min_ms);
         return;
     }
@@ -1010,7 +1032,7 @@ void oracle_read_end(struct oracle *oracle, const struct oracle_read *read, bool
         oracle->deferred = grow(oracle->deferred, &oracle->deferred_capacity,
                                 oracle->deferred_count, sizeof(*oracle->deferred));
         oracle->deferred[oracle->deferred_count++] =
-            (struct deferred){ read->previous, read->key, true, write->rank };
+            (struct deferred){read->previous, read->key, true, write->rank};
     }
     raise_floor(oracle, id);
     raise(&oracle->order_floor, write->rank);
@@ -1019,8 +1041,8 @@ void oracle_read_end(struct oracle *oracle, const struct oracle_read *read, bool
     }
 }
 
-void oracle_missed(struct oracle *oracle, const struct oracle_read *read, uint64_t began_step,
-                   uint64_t wall_ms)
+void oracle_missed(struct oracle *oracle, const struct oracle_read *read,
+                   uint64_t began_step, uint64_t wall_ms)
 {
     const struct key *key = &oracle->keys[read->key];
     uint32_t i;
@@ -1030,9 +1052,9 @@ void oracle_missed(struct oracle *oracle, const struct oracle_read *read, uint64
             return;
         }
     }
-    if (key->counter ? read->counter_floor > 0
-                     : !absent_is_explained(oracle, read->key, read->floor, ORACLE_NONE,
-                                            wall_ms)) {
+    if (key->counter
+            ? read->counter_floor > 0
+            : !absent_is_explained(oracle, read->key, read->floor, ORACLE_NONE, wall_ms)) {
         oracle_violate(oracle, "key %u: a walk missed it", read->key);
     }
 }
@@ -1052,7 +1074,8 @@ void oracle_flush_end(struct oracle *oracle, uint64_t token)
     raise(&oracle->durable_floor, token);
 }
 
-/* ---- recovery ----------------------------------------------------------------------------- */
+/* ---- recovery
+ * ----------------------------------------------------------------------------- */
 
 static void list_add(struct id_list *list, uint32_t id)
 {
@@ -1060,7 +1083,8 @@ static void list_add(struct id_list *list, uint32_t id)
     list->items[list->count++] = id;
 }
 
-/* The log may have been cut below the last recovery: what was replaced since counts again. */
+/* The log may have been cut below the last recovery: what was replaced since counts again.
+ */
 static void history_return(struct oracle *oracle)
 {
     uint32_t i, j;
@@ -1131,9 +1155,9 @@ void oracle_recovery_record(struct oracle *oracle, uint32_t index, const void *d
     }
     learn_sequence(oracle, key->found_write, sequence);
     if (oracle->writes[key->found_write].shadowed) {
-        oracle_violate(oracle,
-                       "key %u: recovered write %u, which a later one of its batch replaced",
-                       index, key->found_write);
+        oracle_violate(
+            oracle, "key %u: recovered write %u, which a later one of its batch replaced",
+            index, key->found_write);
     }
     if (expires_at_ms < oracle->writes[key->found_write].expires_min_ms ||
         expires_at_ms > oracle->writes[key->found_write].expires_max_ms) {
@@ -1144,8 +1168,8 @@ void oracle_recovery_record(struct oracle *oracle, uint32_t index, const void *d
 }
 
 /* A delete (or an expiry) nobody was told about that may be newer than write `than`. */
-static bool silent_absence(const struct oracle *oracle, const struct key *key, uint32_t than,
-                           uint64_t wall_ms)
+static bool silent_absence(const struct oracle *oracle, const struct key *key,
+                           uint32_t than, uint64_t wall_ms)
 {
     uint32_t i;
 
@@ -1189,8 +1213,8 @@ static uint32_t model_at(const struct oracle *oracle, const struct key *key, uin
 }
 
 /* Do the records found fit to a log that ends at `place`? If not, which key does not? */
-static bool fits(const struct oracle *oracle, uint64_t place, uint64_t wall_ms, uint32_t *bad,
-                 uint32_t *wanted)
+static bool fits(const struct oracle *oracle, uint64_t place, uint64_t wall_ms,
+                 uint32_t *bad, uint32_t *wanted)
 {
     uint32_t i;
 
@@ -1268,14 +1292,15 @@ static void check_batches(struct oracle *oracle, uint64_t wall_ms)
             if (write->rank < batch->rank) {
                 write->rank = batch->rank;
             }
-            newer = key->found && (key->counter || key->found_write == ORACLE_NONE ||
-                                   (key->found_write != id && key->found_sequence > batch->rank));
+            newer = key->found &&
+                    (key->counter || key->found_write == ORACLE_NONE ||
+                     (key->found_write != id && key->found_sequence > batch->rank));
             if (newer || (key->found && key->found_write == id)) {
                 continue;
             }
-            if (!key->found && (write->intent.kind == ORACLE_DELETE ||
-                                may_have_expired(write, wall_ms) ||
-                                silent_absence(oracle, key, id, wall_ms))) {
+            if (!key->found &&
+                (write->intent.kind == ORACLE_DELETE || may_have_expired(write, wall_ms) ||
+                 silent_absence(oracle, key, id, wall_ms))) {
                 continue;
             }
             if (!key->found) {
@@ -1286,9 +1311,9 @@ static void check_batches(struct oracle *oracle, uint64_t wall_ms)
                     continue; /* deleted later; fits() looks at that */
                 }
             }
-            oracle_violate(oracle,
-                           "batch %u was recovered in part: its write %u of key %u is missing",
-                           i, id, write->intent.key);
+            oracle_violate(
+                oracle, "batch %u was recovered in part: its write %u of key %u is missing",
+                i, id, write->intent.key);
             return;
         }
     }
@@ -1302,23 +1327,25 @@ static void check_counter(struct oracle *oracle, uint32_t index, bool damaged)
     uint32_t i;
 
     if (!damaged && number < key->counter_durable) {
-        oracle_violate(oracle, "counter %u: recovered %lld although %lld was durable", index,
-                       (long long)number, (long long)key->counter_durable);
+        oracle_violate(oracle, "counter %u: recovered %lld although %lld was durable",
+                       index, (long long)number, (long long)key->counter_durable);
         return;
     }
     for (i = 0; i < key->writes.count; i++) {
         const struct write *write = &oracle->writes[key->writes.items[i]];
 
         if (write->result_known) {
-            known = write->result <= number && write->result > known ? write->result : known;
+            known =
+                write->result <= number && write->result > known ? write->result : known;
         } else {
             unknown += write->intent.delta;
         }
     }
     if (number > known + unknown) {
-        oracle_violate(oracle, "counter %u: recovered %lld; only %lld and perhaps %lld more "
-                       "was added", index, (long long)number, (long long)known,
-                       (long long)unknown);
+        oracle_violate(oracle,
+                       "counter %u: recovered %lld; only %lld and perhaps %lld more "
+                       "was added",
+                       index, (long long)number, (long long)known, (long long)unknown);
     }
 }
 
@@ -1339,8 +1366,8 @@ static void rebase(struct oracle *oracle, uint64_t place, bool on_medium)
         for (j = 0; oracle->keep_history && j < key->writes.count; j++) {
             struct write *write = &oracle->writes[key->writes.items[j]];
 
-            if (write->outcome != OUTCOME_REFUSED && !(write->rank_known && write->rank > place) &&
-                key->writes.items[j] != id) {
+            if (write->outcome != OUTCOME_REFUSED &&
+                !(write->rank_known && write->rank > place) && key->writes.items[j] != id) {
                 write->history = true;
                 list_add(&key->history, key->writes.items[j]);
             }
@@ -1355,12 +1382,11 @@ static void rebase(struct oracle *oracle, uint64_t place, bool on_medium)
 
             /* What is left of the adds is one write of the whole sum. */
             key->counter_floor = number;
-            key->counter_durable = on_medium ? number
-                                             : (key->counter_durable < number
-                                                    ? key->counter_durable
-                                                    : number);
+            key->counter_durable =
+                on_medium ? number
+                          : (key->counter_durable < number ? key->counter_durable : number);
             if (number > 0) {
-                struct oracle_intent intent = { 0 };
+                struct oracle_intent intent = {0};
                 struct write *write;
 
                 intent.kind = ORACLE_ADD;
@@ -1428,10 +1454,11 @@ void oracle_recovery_end(struct oracle *oracle, bool on_medium, bool damaged,
             raise(&highest, key->found_sequence);
             if (!key->counter && !damaged && key->absent_floor_durable != 0 &&
                 oracle->writes[key->found_write].rank <= key->absent_floor_durable) {
-                oracle_violate(oracle,
-                               "key %u: recovered write %u although a durable read had seen it "
-                               "absent",
-                               i, key->found_write);
+                oracle_violate(
+                    oracle,
+                    "key %u: recovered write %u although a durable read had seen it "
+                    "absent",
+                    i, key->found_write);
             }
         }
     }
@@ -1460,17 +1487,17 @@ void oracle_recovery_end(struct oracle *oracle, bool on_medium, bool damaged,
     if (!fit) {
         const struct key *key = &oracle->keys[bad];
 
-        oracle_violate(oracle,
-                       "key %u: recovered %s%d (at %llu), but the log goes to %llu at least "
-                       "(durable %llu, newest found %llu), which has write %d (at %llu, level "
-                       "%u)",
-                       bad, key->found ? "write " : "nothing ",
-                       key->found ? (int)key->found_write : 0,
-                       (unsigned long long)(key->found ? key->found_sequence : 0),
-                       (unsigned long long)place, (unsigned long long)oracle->durable_floor,
-                       (unsigned long long)highest, (int)wanted,
-                       (unsigned long long)rank_of(oracle, wanted),
-                       wanted == ORACLE_NONE ? 0 : oracle->writes[wanted].intent.durability);
+        oracle_violate(
+            oracle,
+            "key %u: recovered %s%d (at %llu), but the log goes to %llu at least "
+            "(durable %llu, newest found %llu), which has write %d (at %llu, level "
+            "%u)",
+            bad, key->found ? "write " : "nothing ", key->found ? (int)key->found_write : 0,
+            (unsigned long long)(key->found ? key->found_sequence : 0),
+            (unsigned long long)place, (unsigned long long)oracle->durable_floor,
+            (unsigned long long)highest, (int)wanted,
+            (unsigned long long)rank_of(oracle, wanted),
+            wanted == ORACLE_NONE ? 0 : oracle->writes[wanted].intent.durability);
         return;
     }
     rebase(oracle, place, on_medium);
@@ -1478,8 +1505,8 @@ void oracle_recovery_end(struct oracle *oracle, bool on_medium, bool damaged,
 
 void oracle_dump(const struct oracle *oracle)
 {
-    static const char *const kinds[] = { "put", "delete", "add" };
-    static const char *const outcomes[] = { "pending", "done", "refused", "unknown" };
+    static const char *const kinds[] = {"put", "delete", "add"};
+    static const char *const outcomes[] = {"pending", "done", "refused", "unknown"};
     const char *at = strpbrk(oracle->violation, "0123456789");
     uint32_t index = at == NULL ? 0 : (uint32_t)strtoul(at, NULL, 10), i;
     const struct key *key = &oracle->keys[index % ORACLE_KEYS_MAX];
@@ -1488,14 +1515,14 @@ void oracle_dump(const struct oracle *oracle)
         const struct write *write = &oracle->writes[key->writes.items[i]];
 
         printf("    key %u write %u: %s, %s, rank %" PRIu64 " sequence %" PRIu64
-               ", level %u, session %u, batch %d, ttl %" PRIu64 " expires %" PRIu64 "-%" PRIu64
-               ", condition %u, steps %" PRIu64 "-%" PRIu64 "%s\n",
-               index, key->writes.items[i], kinds[write->intent.kind], outcomes[write->outcome],
-               write->rank_known ? write->rank : 0, write->sequence_known ? write->sequence : 0,
-               write->intent.durability, write->intent.session, (int)write->intent.batch,
-               write->intent.ttl_ms, write->expires_min_ms, write->expires_max_ms,
-               write->intent.condition, write->began, write->ended,
-               write->shadowed ? ", shadowed" : "");
+               ", level %u, session %u, batch %d, ttl %" PRIu64 " expires %" PRIu64
+               "-%" PRIu64 ", condition %u, steps %" PRIu64 "-%" PRIu64 "%s\n",
+               index, key->writes.items[i], kinds[write->intent.kind],
+               outcomes[write->outcome], write->rank_known ? write->rank : 0,
+               write->sequence_known ? write->sequence : 0, write->intent.durability,
+               write->intent.session, (int)write->intent.batch, write->intent.ttl_ms,
+               write->expires_min_ms, write->expires_max_ms, write->intent.condition,
+               write->began, write->ended, write->shadowed ? ", shadowed" : "");
     }
     printf("    durable floor %" PRIu64 ", absence durable up to %" PRIu64 "\n",
            oracle->durable_floor, key->absent_floor_durable);

@@ -20,7 +20,8 @@ struct log_view {
 };
 
 /* Log bytes as they are on the medium; short at the end of the files. */
-static size_t log_peek(const struct log_view *log, uint64_t position, uint8_t *out, size_t bytes)
+static size_t log_peek(const struct log_view *log, uint64_t position, uint8_t *out,
+                       size_t bytes)
 {
     size_t done = 0;
 
@@ -28,13 +29,14 @@ static size_t log_peek(const struct log_view *log, uint64_t position, uint8_t *o
         uint64_t segment_bytes = log->manifest.segment_bytes;
         uint64_t index = (position + done) / segment_bytes;
         uint64_t at = (position + done) % segment_bytes;
-        size_t part = segment_bytes - at < bytes - done ? (size_t)(segment_bytes - at)
-                                                        : bytes - done;
+        size_t part =
+            segment_bytes - at < bytes - done ? (size_t)(segment_bytes - at) : bytes - done;
         char name[WARP_SEGMENT_NAME_BYTES];
         size_t got;
 
         warp_segment_name(index, name);
-        got = sim_disk_peek(log->disk, name, WARP_SEGMENT_HEADER_BYTES + at, out + done, part);
+        got = sim_disk_peek(log->disk, name, WARP_SEGMENT_HEADER_BYTES + at, out + done,
+                            part);
         done += got;
         if (got < part) {
             break;
@@ -80,8 +82,10 @@ static void log_read(struct log_view *log)
     log->end = position;
 }
 
-/* The frame that holds this position of the log, and whether its checksums cover the byte. */
-static bool log_covers(const struct log_view *log, uint64_t position, uint64_t *frame_position)
+/* The frame that holds this position of the log, and whether its checksums cover the byte.
+ */
+static bool log_covers(const struct log_view *log, uint64_t position,
+                       uint64_t *frame_position)
 {
     uint32_t low = 0, high = log->count;
 
@@ -113,10 +117,12 @@ static void choose_place(const struct log_view *log, struct warp_random *random,
     *in_log = false;
     *position = 0;
     if (kind < 75 && log->count > 0) {
-        const struct warp_frame *frame = &log->frames[warp_random_below(random, log->count)];
-        uint64_t inside = warp_random_below(random, 3) == 0
-                              ? warp_random_below(random, WARP_FRAME_HEADER_BYTES)
-                              : warp_random_below(random, warp_frame_bytes(frame->body_bytes));
+        const struct warp_frame *frame =
+            &log->frames[warp_random_below(random, log->count)];
+        uint64_t inside =
+            warp_random_below(random, 3) == 0
+                ? warp_random_below(random, WARP_FRAME_HEADER_BYTES)
+                : warp_random_below(random, warp_frame_bytes(frame->body_bytes));
 
         *position = frame->position + inside;
         *in_log = true;
@@ -137,7 +143,8 @@ static void choose_place(const struct log_view *log, struct warp_random *random,
                           ? warp_random_below(random, WARP_SEGMENT_HEADER_BYTES)
                           : warp_random_below(random, bytes);
         out->what = out->offset < WARP_SEGMENT_HEADER_BYTES ? "a file header" : "anywhere";
-        if (strncmp(out->file, "log-", 4) == 0 && out->offset >= WARP_SEGMENT_HEADER_BYTES) {
+        if (strncmp(out->file, "log-", 4) == 0 &&
+            out->offset >= WARP_SEGMENT_HEADER_BYTES) {
             uint64_t index = strtoull(out->file + 4, NULL, 16);
 
             *position = index * log->manifest.segment_bytes + out->offset -
@@ -194,7 +201,7 @@ static size_t choose_change(const struct log_view *log, struct warp_random *rand
 
 void rot_choose(struct sim_disk *disk, struct warp_random *random, struct rot_result *out)
 {
-    struct log_view log = { 0 };
+    struct log_view log = {0};
     uint8_t before[ROT_CHANGE_MAX], after[ROT_CHANGE_MAX];
     char message[200];
     uint64_t position, frame_position, first_damaged = UINT64_MAX, mark = 0;
@@ -204,7 +211,8 @@ void rot_choose(struct sim_disk *disk, struct warp_random *random, struct rot_re
 
     memset(out, 0, sizeof(*out));
     log.disk = disk;
-    if (warp_manifest_read(sim_disk_face(disk), &log.manifest, message, sizeof(message)) != 0) {
+    if (warp_manifest_read(sim_disk_face(disk), &log.manifest, message, sizeof(message)) !=
+        0) {
         out->what = "nothing: there is no manifest";
         return;
     }

@@ -1,8 +1,10 @@
 /*
- * tests/sim/rot.h - changes one place of the medium and says what an honest engine must notice.
+ * tests/sim/rot.h - changes one place of the medium and says what an honest engine must
+ * notice.
  *
- * It reads the log's frames off the medium before the change, so it knows which marks survive: a
- * change below the highest surviving mark must be reported, one above it may be cut off.
+ * It reads the log's frames off the medium before the change, so it knows which marks
+ * survive: a change below the highest surviving mark must be reported, one above it may be
+ * cut off.
  *
  * Threads:   one.
  * Lifetime:  keeps nothing.

@@ -182,7 +182,7 @@ static void queue_completes_in_any_order(struct sim_disk *disk)
         sim_disk_restart(disk);
         file = ops->open(face->context, "f", 0);
         for (i = 0; i < 3; i++) {
-            uint8_t back[512] = { 0 };
+            uint8_t back[512] = {0};
 
             ops->read(face->context, file, back, 512, 512ull * i);
             if (i == first) {
@@ -297,14 +297,14 @@ int sim_self_test(void)
         const char *name;
         void (*run)(struct sim_disk *disk);
     } tests[] = {
-        { "synced_bytes_stay_and_others_may_go", synced_bytes_stay_and_others_may_go },
-        { "durable_write_stays", durable_write_stays },
-        { "names_are_old_or_new", names_are_old_or_new },
-        { "queue_completes_in_any_order", queue_completes_in_any_order },
-        { "failed_sync_lies_afterwards", failed_sync_lies_afterwards },
-        { "full_disk_gives_room_back", full_disk_gives_room_back },
-        { "end_comes_where_planned", end_comes_where_planned },
-        { "locks_exclude", locks_exclude },
+        {"synced_bytes_stay_and_others_may_go", synced_bytes_stay_and_others_may_go},
+        {"durable_write_stays", durable_write_stays},
+        {"names_are_old_or_new", names_are_old_or_new},
+        {"queue_completes_in_any_order", queue_completes_in_any_order},
+        {"failed_sync_lies_afterwards", failed_sync_lies_afterwards},
+        {"full_disk_gives_room_back", full_disk_gives_room_back},
+        {"end_comes_where_planned", end_comes_where_planned},
+        {"locks_exclude", locks_exclude},
     };
     struct sim_disk *disk = NULL;
     uint32_t passed = 0, i;

@@ -1,17 +1,17 @@
 /*
  * sim - the whole engine on one thread, from a seed, with a disk that lies.
  *
- * Every thread of the real world is a fiber here: clients that call the public functions, and
- * one per actor that calls warp_engine_turn(). Where the engine would sleep it calls env.wait,
- * and the simulator draws who goes on: a client, an actor, the disk, or time. So one seed is one
- * schedule, played on the same object code that the product runs.
+ * Every thread of the real world is a fiber here: clients that call the public functions,
+ * and one per actor that calls warp_engine_turn(). Where the engine would sleep it calls
+ * env.wait, and the simulator draws who goes on: a client, an actor, the disk, or time. So
+ * one seed is one schedule, played on the same object code that the product runs.
  *
  * Life of a run:
  *
  *   open, compare with the oracle, let clients work, end (power cut, kill, failed disk or
- *   a proper close), restart the disk, open again (in a fifth of the runs the end comes again
- *   while the engine recovers), compare, ... three times or so; sometimes the medium rots
- *   in the end.
+ *   a proper close), restart the disk, open again (in a fifth of the runs the end comes
+ * again while the engine recovers), compare, ... three times or so; sometimes the medium
+ * rots in the end.
  *
  * A worker process plays the seeds; the parent only counts, so that a broken assertion or a
  * hang ends the worker and is reported with its seed like any other violation.
@@ -44,13 +44,13 @@
 #include "tests/sim/sim_disk.h"
 #include "warp/warp.h"
 
-#define CLIENTS_MAX   10u
-#define ACTORS_MAX    9u
-#define LOANS_MAX     4u
-#define DEPTH_MAX     16u
-#define KEY_BYTES_MAX 400u
-#define VALUE_ROOM    (160u * 1024u)
-#define HANG_STEPS    400000u
+#define CLIENTS_MAX    10u
+#define ACTORS_MAX     9u
+#define LOANS_MAX      4u
+#define DEPTH_MAX      16u
+#define KEY_BYTES_MAX  400u
+#define VALUE_ROOM     (160u * 1024u)
+#define HANG_STEPS     400000u
 #define INTERVAL_TURNS 400u
 
 enum mode { MODE_FAULTS, MODE_ROT, MODE_ENOSPC, MODE_MEMORY, MODE_ALL };
@@ -65,9 +65,12 @@ struct arguments {
 
 struct totals {
     uint64_t seed; /* being played */
-    uint64_t runs, lives, operations, done, ends, ends_many_in_flight, nested, power_cuts, kills;
-    uint64_t writes_torn, writes_lost, names_lost, faults, failed, enospc, resumed, rot_found;
-    uint64_t intervals, no_memory, rot_survived, steps, bytes_cut, crowded_steps, busy_steps;
+    uint64_t runs, lives, operations, done, ends, ends_many_in_flight, nested, power_cuts,
+        kills;
+    uint64_t writes_torn, writes_lost, names_lost, faults, failed, enospc, resumed,
+        rot_found;
+    uint64_t intervals, no_memory, rot_survived, steps, bytes_cut, crowded_steps,
+        busy_steps;
     char failure[1024];
 };
 
@@ -94,7 +97,7 @@ struct client {
     uint32_t index;
     bool working; /* in the middle of operations */
     uint32_t operations_left;
-    uint32_t session_number; /* for the oracle; 0: a blocking client */
+    uint32_t session_number;          /* for the oracle; 0: a blocking client */
     struct warp_epoch_record *reader; /* of one that looks into tables */
     struct warp_session *session;
     uint32_t session_depth, in_flight;
@@ -170,7 +173,8 @@ struct sim {
 
 static struct totals *shared;
 
-/* ---- the trace ------------------------------------------------------------------------------ */
+/* ---- the trace
+ * ------------------------------------------------------------------------------ */
 
 static void note(void *context, const char *what, uint64_t first, uint64_t second)
 {
@@ -213,7 +217,8 @@ static bool broken(const struct sim *sim)
     return oracle_violation(sim->oracle) != NULL || sim_disk_misuse(sim->disk) != NULL;
 }
 
-/* ---- who goes on ------------------------------------------------------------------------------ */
+/* ---- who goes on
+ * ------------------------------------------------------------------------------ */
 
 static void resume(struct sim *sim, struct fiber *fiber)
 {
@@ -226,7 +231,7 @@ static void pass_time(struct sim *sim)
 {
     uint64_t kind = below(sim, 16);
 
-    sim_disk_advance(sim->disk, kind == 0   ? below(sim, 60000000)
+    sim_disk_advance(sim->disk, kind == 0  ? below(sim, 60000000)
                                 : kind < 4 ? below(sim, 2000000)
                                            : below(sim, 50000));
 }
@@ -244,7 +249,8 @@ static void world_step(struct sim *sim, bool clients)
     for (i = 0; clients && i < sim->client_count; i++) {
         working += sim->clients[i].working;
     }
-    total = (working > 0 ? sim->weight_client : 0) + (sim->db != NULL ? sim->weight_actor : 0) +
+    total = (working > 0 ? sim->weight_client : 0) +
+            (sim->db != NULL ? sim->weight_actor : 0) +
             (sim_disk_in_flight(sim->disk) > 0 ? sim->weight_disk : 0) + sim->weight_time;
     pick = below(sim, total);
     if (working > 0 && pick < sim->weight_client) {
@@ -332,7 +338,8 @@ static bool world_chance(void *context, enum warp_chance point)
     struct sim *sim = context;
     uint32_t chance = sim->chance_percent[point];
 
-    /* These are met where no lock is held that others spin on: the thread may be preempted. */
+    /* These are met where no lock is held that others spin on: the thread may be preempted.
+     */
     if ((point == WARP_CHANCE_LEASE_REFUSED || point == WARP_CHANCE_DRAIN_SHORT ||
          point == WARP_CHANCE_GROW_EARLY) &&
         sim->current != NULL && percent(sim, sim->preempt_percent)) {
@@ -342,8 +349,8 @@ static bool world_chance(void *context, enum warp_chance point)
 }
 
 /*
- * After two intervals and plenty of turns of the log with a disk that had nothing left to do, what
- * was acknowledged at WARP_INTERVAL before must be on the medium.
+ * After two intervals and plenty of turns of the log with a disk that had nothing left to
+ * do, what was acknowledged at WARP_INTERVAL before must be on the medium.
  */
 static void interval_watch(struct sim *sim)
 {
@@ -384,7 +391,8 @@ static void actor_main(void *context)
     }
 }
 
-/* ---- memory that runs out ---------------------------------------------------------------- */
+/* ---- memory that runs out
+ * ---------------------------------------------------------------- */
 
 static void *memory_allocate(void *context, size_t bytes, size_t alignment)
 {
@@ -434,11 +442,12 @@ static void memory_fail_never(struct sim *sim)
     sim->memory_allowed = false;
 }
 
-/* ---- operations --------------------------------------------------------------------------- */
+/* ---- operations
+ * --------------------------------------------------------------------------- */
 
 static struct warp_slice key_of(const struct sim *sim, uint32_t key)
 {
-    struct warp_slice slice = { sim->keys[key], sim->key_bytes[key] };
+    struct warp_slice slice = {sim->keys[key], sim->key_bytes[key]};
 
     return slice;
 }
@@ -467,8 +476,9 @@ static uint32_t draw_value_bytes(struct sim *sim, uint32_t key)
     } else {
         bytes = 12 + below(sim, VALUE_ROOM - 12);
     }
-    return (uint32_t)(bytes > sim->value_bytes_max ? 12 + bytes % (sim->value_bytes_max - 11)
-                                                   : bytes);
+    return (uint32_t)(bytes > sim->value_bytes_max
+                          ? 12 + bytes % (sim->value_bytes_max - 11)
+                          : bytes);
 }
 
 static uint32_t draw_level(struct sim *sim)
@@ -504,7 +514,8 @@ static void check_answer(struct sim *sim, const char *what, int rc, bool failed_
     case WARP_OK:
         sim->totals->done++;
         if (failed_before) {
-            oracle_violate(sim->oracle, "a %s was done after the database had failed", what);
+            oracle_violate(sim->oracle, "a %s was done after the database had failed",
+                           what);
         }
         break;
     case WARP_EFAILED:
@@ -514,19 +525,22 @@ static void check_answer(struct sim *sim, const char *what, int rc, bool failed_
             char cause[256];
 
             (void)warp_failure(sim->db, cause, sizeof(cause));
-            oracle_violate(sim->oracle, "a %s returned %d without a fault: %s", what, rc, cause);
+            oracle_violate(sim->oracle, "a %s returned %d without a fault: %s", what, rc,
+                           cause);
         }
         break;
     case WARP_ENOSPC:
         sim->totals->enospc++;
         sim->full_seen++;
         if (!sim->full_allowed && !sim->fault_allowed && !sim_disk_ended(sim->disk)) {
-            oracle_violate(sim->oracle, "a %s returned WARP_ENOSPC on a disk with room", what);
+            oracle_violate(sim->oracle, "a %s returned WARP_ENOSPC on a disk with room",
+                           what);
         }
         break;
     case WARP_ENOMEM:
         if (!sim->memory_allowed) {
-            oracle_violate(sim->oracle, "a %s returned WARP_ENOMEM although there is memory", what);
+            oracle_violate(sim->oracle,
+                           "a %s returned WARP_ENOMEM although there is memory", what);
         }
         break;
     default:
@@ -534,8 +548,8 @@ static void check_answer(struct sim *sim, const char *what, int rc, bool failed_
     }
 }
 
-static void draw_how(struct sim *sim, const struct client *client, struct oracle_intent *intent,
-                     struct warp_write *how)
+static void draw_how(struct sim *sim, const struct client *client,
+                     struct oracle_intent *intent, struct warp_write *how)
 {
     const struct warp_write fresh = WARP_WRITE_INIT;
 
@@ -568,8 +582,8 @@ static void draw_how(struct sim *sim, const struct client *client, struct oracle
 }
 
 /* WARP_IF_VALUE: the value of the newest write known, in room of VALUE_ROOM bytes. */
-static void fill_if_value(struct sim *sim, struct oracle_intent *intent, struct warp_write *how,
-                          uint8_t **room)
+static void fill_if_value(struct sim *sim, struct oracle_intent *intent,
+                          struct warp_write *how, uint8_t **room)
 {
     uint64_t sequence;
     uint32_t bytes, newest;
@@ -593,7 +607,7 @@ static void fill_if_value(struct sim *sim, struct oracle_intent *intent, struct 
 static void client_put_or_delete(struct client *client, bool is_delete, uint32_t key)
 {
     struct sim *sim = client->sim;
-    struct oracle_intent intent = { 0 };
+    struct oracle_intent intent = {0};
     struct warp_write how;
     uint64_t sequence = 0;
     uint8_t *if_value = NULL;
@@ -612,7 +626,7 @@ static void client_put_or_delete(struct client *client, bool is_delete, uint32_t
     if (is_delete) {
         rc = warp_delete(sim->db, key_of(sim, key), &how, &sequence);
     } else {
-        struct warp_slice value = { client->value, intent.value_bytes };
+        struct warp_slice value = {client->value, intent.value_bytes};
 
         oracle_value(sim->oracle, id, client->value);
         rc = warp_put(sim->db, key_of(sim, key), value, &how, &sequence);
@@ -625,7 +639,7 @@ static void client_put_or_delete(struct client *client, bool is_delete, uint32_t
 static void client_add(struct client *client)
 {
     struct sim *sim = client->sim;
-    struct oracle_intent intent = { 0 };
+    struct oracle_intent intent = {0};
     struct warp_write how;
     int64_t result = 0;
     uint32_t id;
@@ -659,8 +673,8 @@ static void client_get(struct client *client, uint32_t key)
         oracle_read_end(sim->oracle, &read, rc == WARP_OK, client->buffer, bytes, sequence,
                         UINT64_MAX, sim->read_durable, wall_ms(sim));
     } else if (rc == WARP_TRUNCATED && bytes <= capacity) {
-        oracle_violate(sim->oracle, "key %u: cut although %zu bytes were enough for %zu", key,
-                       capacity, bytes);
+        oracle_violate(sim->oracle, "key %u: cut although %zu bytes were enough for %zu",
+                       key, capacity, bytes);
     } else if (rc != WARP_TRUNCATED && rc != WARP_EFAILED && rc != WARP_ENOMEM) {
         oracle_violate(sim->oracle, "a get returned %d", rc);
     }
@@ -702,9 +716,9 @@ static void client_borrow(struct client *client, uint32_t key)
     note(sim, "borrow", key, 0);
     rc = warp_borrow(sim->db, key_of(sim, key), &loan->value);
     if (rc == WARP_OK || rc == WARP_ABSENT) {
-        oracle_read_end(sim->oracle, &read, rc == WARP_OK, loan->value.data, loan->value.bytes,
-                        loan->value.sequence, loan->value.expires_at_ms, sim->read_durable,
-                        wall_ms(sim));
+        oracle_read_end(sim->oracle, &read, rc == WARP_OK, loan->value.data,
+                        loan->value.bytes, loan->value.sequence, loan->value.expires_at_ms,
+                        sim->read_durable, wall_ms(sim));
     } else if (rc != WARP_EFAILED && rc != WARP_ENOMEM) {
         oracle_violate(sim->oracle, "a borrow returned %d", rc);
     }
@@ -771,7 +785,7 @@ static void client_batch(struct client *client)
     how.durability = draw_level(sim);
     number = oracle_batch_begin(sim->oracle);
     for (i = 0; i < count && rc == 0; i++) {
-        struct oracle_intent intent = { 0 };
+        struct oracle_intent intent = {0};
         uint32_t id;
 
         intent.kind = percent(sim, 25) ? ORACLE_DELETE : ORACLE_PUT;
@@ -785,7 +799,7 @@ static void client_batch(struct client *client)
         }
         id = oracle_write_begin(sim->oracle, &intent, wall_ms(sim));
         if (intent.kind == ORACLE_PUT) {
-            struct warp_slice value = { client->value, intent.value_bytes };
+            struct warp_slice value = {client->value, intent.value_bytes};
 
             oracle_value(sim->oracle, id, client->value);
             rc = warp_batch_put(batch, key_of(sim, intent.key), value, intent.ttl_ms);
@@ -823,14 +837,16 @@ static void client_flush(struct client *client)
     check_answer(sim, "flushed", rc, false);
 }
 
-/* ---- walks ---------------------------------------------------------------------------------- */
+/* ---- walks
+ * ---------------------------------------------------------------------------------- */
 
 static bool find_key(const struct sim *sim, struct warp_slice key, uint32_t *out)
 {
     uint32_t i;
 
     for (i = 0; i < sim->key_count + sim->counter_count; i++) {
-        if (sim->key_bytes[i] == key.bytes && memcmp(sim->keys[i], key.data, key.bytes) == 0) {
+        if (sim->key_bytes[i] == key.bytes &&
+            memcmp(sim->keys[i], key.data, key.bytes) == 0) {
             *out = i;
             return true;
         }
@@ -870,14 +886,15 @@ static int walk_visit(void *context, struct warp_slice key, const struct warp_va
         if (value->bytes > 0) {
             memcpy(copy, value->data, value->bytes);
         }
-        /* Writing may reuse the memory that the walk shows: it must not, until we return. */
+        /* Writing may reuse the memory that the walk shows: it must not, until we return.
+         */
         client_put_or_delete(walk->client, percent(sim, 20), index);
         client_put_or_delete(walk->client, false, draw_key(sim));
         client_put_or_delete(walk->client, false, index);
         if (memcmp(key_copy, key.data, key.bytes) != 0 ||
             (value->bytes > 0 && memcmp(copy, value->data, value->bytes) != 0)) {
-            oracle_violate(sim->oracle, "key %u: what a walk shows changed under the visitor",
-                           index);
+            oracle_violate(sim->oracle,
+                           "key %u: what a walk shows changed under the visitor", index);
         }
         free(copy);
     }
@@ -912,12 +929,14 @@ static void client_walk(struct client *client)
     check_answer(sim, "walked", rc, false);
 }
 
-/* ---- readers that are slow -------------------------------------------------------------------- */
+/* ---- readers that are slow
+ * -------------------------------------------------------------------- */
 
 /*
- * A reader inside an epoch section that is preempted there, as any thread may be: what it has
- * found must stay as it was until it leaves, whatever becomes of the key. In the product such a
- * section is a few instructions long, so this one goes below the public face.
+ * A reader inside an epoch section that is preempted there, as any thread may be: what it
+ * has found must stay as it was until it leaves, whatever becomes of the key. In the
+ * product such a section is a few instructions long, so this one goes below the public
+ * face.
  */
 static void client_look(struct client *client, uint32_t key)
 {
@@ -931,7 +950,8 @@ static void client_look(struct client *client, uint32_t key)
     uint32_t bytes, pauses = (uint32_t)(1 + below(sim, 40));
     uint8_t *copy = NULL;
 
-    if (client->reader == NULL && warp_epoch_register(sim->db->epoch, &client->reader) < 0) {
+    if (client->reader == NULL &&
+        warp_epoch_register(sim->db->epoch, &client->reader) < 0) {
         return;
     }
     note(sim, "look", key, 0);
@@ -949,7 +969,8 @@ static void client_look(struct client *client, uint32_t key)
             !warp_record_has_key(record, name.data, name.bytes) ||
             memcmp(copy, warp_record_value(record), bytes) != 0) {
             oracle_violate(sim->oracle,
-                           "key %u: a record changed under a reader that had found it", key);
+                           "key %u: a record changed under a reader that had found it",
+                           key);
         }
         free(copy);
         /* The table as it was may be an old one; it must still be a table. */
@@ -959,7 +980,8 @@ static void client_look(struct client *client, uint32_t key)
     note(sim, "looked", key, record != NULL);
 }
 
-/* ---- sessions ------------------------------------------------------------------------------- */
+/* ---- sessions
+ * ------------------------------------------------------------------------------- */
 
 static struct request_slot *slot_take(struct client *client, uint64_t *cookie)
 {
@@ -978,7 +1000,7 @@ static void session_fill(struct client *client, struct request_slot *slot,
                          struct warp_request *request)
 {
     struct sim *sim = client->sim;
-    struct oracle_intent intent = { 0 };
+    struct oracle_intent intent = {0};
     uint64_t kind = below(sim, 100);
 
     slot->used = true;
@@ -990,23 +1012,26 @@ static void session_fill(struct client *client, struct request_slot *slot,
 
         request->opcode = WARP_OP_GET;
         request->key = key_of(sim, key);
-        oracle_read_begin(sim->oracle, key, client->session_number, wall_ms(sim), &slot->read);
+        oracle_read_begin(sim->oracle, key, client->session_number, wall_ms(sim),
+                          &slot->read);
         note(sim, "submit get", key, request->cookie);
     } else {
         bool add = kind >= 92 && sim->counter_count > 0;
 
         intent.session = client->session_number;
-        intent.kind = add ? ORACLE_ADD
-                          : (percent(sim, sim->delete_percent) ? ORACLE_DELETE : ORACLE_PUT);
-        intent.key = add ? sim->key_count + (uint32_t)below(sim, sim->counter_count)
-                         : draw_key(sim);
-        intent.value_bytes = intent.kind == ORACLE_PUT ? draw_value_bytes(sim, intent.key) : 0;
+        intent.kind =
+            add ? ORACLE_ADD
+                : (percent(sim, sim->delete_percent) ? ORACLE_DELETE : ORACLE_PUT);
+        intent.key =
+            add ? sim->key_count + (uint32_t)below(sim, sim->counter_count) : draw_key(sim);
+        intent.value_bytes =
+            intent.kind == ORACLE_PUT ? draw_value_bytes(sim, intent.key) : 0;
         intent.delta = add ? 1 + (int64_t)below(sim, 1000) : 0;
         draw_how(sim, client, &intent, &slot->how);
         fill_if_value(sim, &intent, &slot->how, &slot->if_value);
         slot->write = oracle_write_begin(sim->oracle, &intent, wall_ms(sim));
-        request->opcode = add ? WARP_OP_ADD
-                              : (intent.kind == ORACLE_PUT ? WARP_OP_PUT : WARP_OP_DELETE);
+        request->opcode =
+            add ? WARP_OP_ADD : (intent.kind == ORACLE_PUT ? WARP_OP_PUT : WARP_OP_DELETE);
         request->key = key_of(sim, intent.key);
         request->delta = intent.delta;
         request->how = &slot->how;
@@ -1083,7 +1108,8 @@ static void session_completed(struct client *client, struct warp_completion *com
 
     if (completion->cookie >= client->session_depth ||
         !client->slots[completion->cookie].used) {
-        oracle_violate(sim->oracle, "a completion came for a request that is not in flight");
+        oracle_violate(sim->oracle,
+                       "a completion came for a request that is not in flight");
         return;
     }
     slot = &client->slots[completion->cookie];
@@ -1092,7 +1118,8 @@ static void session_completed(struct client *client, struct warp_completion *com
         if (rc == WARP_OK || rc == WARP_ABSENT) {
             oracle_read_end(sim->oracle, &slot->read, rc == WARP_OK, completion->value.data,
                             completion->value.bytes, completion->value.sequence,
-                            completion->value.expires_at_ms, sim->read_durable, wall_ms(sim));
+                            completion->value.expires_at_ms, sim->read_durable,
+                            wall_ms(sim));
             if (rc == WARP_OK && completion->sequence != completion->value.sequence) {
                 oracle_violate(sim->oracle, "a completion has two sequences");
             }
@@ -1101,8 +1128,8 @@ static void session_completed(struct client *client, struct warp_completion *com
         }
         warp_return(&completion->value);
     } else {
-        oracle_write_end(sim->oracle, slot->write, rc, completion->sequence, completion->number,
-                         wall_ms(sim));
+        oracle_write_end(sim->oracle, slot->write, rc, completion->sequence,
+                         completion->number, wall_ms(sim));
     }
     check_answer(sim, "completed", rc, false);
     slot_free(slot);
@@ -1136,7 +1163,7 @@ static void session_poll_by_fd(struct client *client)
     uint32_t before;
 
     while (client->in_flight > 0) {
-        struct pollfd descriptor = { client->session_fd, POLLIN, 0 };
+        struct pollfd descriptor = {client->session_fd, POLLIN, 0};
 
         if (poll(&descriptor, 1, 0) == 1) {
             break;
@@ -1170,7 +1197,8 @@ static void session_open(struct client *client)
     if (percent(sim, 15)) {
         client->session_fd = warp_session_fd(client->session);
         if (client->session_fd < 0) {
-            oracle_violate(sim->oracle, "a session has no descriptor: %d", client->session_fd);
+            oracle_violate(sim->oracle, "a session has no descriptor: %d",
+                           client->session_fd);
         }
     }
 }
@@ -1228,7 +1256,8 @@ static void session_operation(struct client *client)
     }
 }
 
-/* ---- clients -------------------------------------------------------------------------------- */
+/* ---- clients
+ * -------------------------------------------------------------------------------- */
 
 static void blocking_operation(struct client *client)
 {
@@ -1300,9 +1329,11 @@ static void client_main(void *context)
     }
 }
 
-/* ---- opening and comparing -------------------------------------------------------------------- */
+/* ---- opening and comparing
+ * -------------------------------------------------------------------- */
 
-static int compare_visit(void *context, struct warp_slice key, const struct warp_value *value)
+static int compare_visit(void *context, struct warp_slice key,
+                         const struct warp_value *value)
 {
     struct sim *sim = context;
     uint32_t index;
@@ -1347,14 +1378,16 @@ static void compare(struct sim *sim, bool on_medium, bool damaged, uint64_t dama
                             value.sequence, value.expires_at_ms, sim->read_durable,
                             wall_ms(sim));
         } else if (!sim_disk_ended(sim->disk) && !sim->fault_allowed) {
-            oracle_violate(sim->oracle, "key %u: after the recovery a borrow returned %d", i, rc);
+            oracle_violate(sim->oracle, "key %u: after the recovery a borrow returned %d",
+                           i, rc);
         }
         warp_return(&value);
     }
     rc = warp_count(sim->db, &records);
     if (rc != 0 || records < seen) {
-        oracle_violate(sim->oracle, "%" PRIu64 " records are there and %" PRIu64 " are counted",
-                       seen, records);
+        oracle_violate(sim->oracle,
+                       "%" PRIu64 " records are there and %" PRIu64 " are counted", seen,
+                       records);
     }
 }
 
@@ -1432,7 +1465,8 @@ static int sim_open(struct sim *sim, uint32_t flags)
     } else {
         snprintf(sim->totals->failure, sizeof(sim->totals->failure), "%s", message);
         if (sim->memory_bytes != 0) {
-            oracle_violate(sim->oracle, "an open that failed left %" PRIu64 " bytes of memory",
+            oracle_violate(sim->oracle,
+                           "an open that failed left %" PRIu64 " bytes of memory",
                            sim->memory_bytes);
         }
         if (sim_disk_open_files(sim->disk) != 0 || sim_disk_locked(sim->disk)) {
@@ -1500,8 +1534,8 @@ static void open_and_compare(struct sim *sim, bool on_medium, bool nested)
             continue;
         }
         if (fault) {
-            sim_disk_fail(sim->disk, (uint32_t)(1 + below(sim, SIM_ANY)), below(sim, 20), EIO,
-                          percent(sim, 50));
+            sim_disk_fail(sim->disk, (uint32_t)(1 + below(sim, SIM_ANY)), below(sim, 20),
+                          EIO, percent(sim, 50));
             sim->fault_allowed = true;
         } else {
             sim_disk_end_at(sim->disk, below(sim, 25), (enum sim_where)below(sim, 3), how);
@@ -1534,11 +1568,12 @@ static void open_and_compare(struct sim *sim, bool on_medium, bool nested)
         /* Read-only cannot make what is not there yet. */
         if (rc == 0) {
             uint64_t sequence;
-            struct warp_slice value = { "x", 1 };
+            struct warp_slice value = {"x", 1};
 
             rc = warp_put(sim->db, key_of(sim, 0), value, NULL, &sequence);
             if (rc != WARP_EREADONLY) {
-                oracle_violate(sim->oracle, "a put to a read-only database returned %d", rc);
+                oracle_violate(sim->oracle, "a put to a read-only database returned %d",
+                               rc);
             }
             compare(sim, on_medium, false, 0);
             rc = sim_close(sim);
@@ -1576,7 +1611,8 @@ static void open_and_compare(struct sim *sim, bool on_medium, bool nested)
     compare(sim, on_medium, false, 0);
 }
 
-/* ---- a run ------------------------------------------------------------------------------------ */
+/* ---- a run
+ * ------------------------------------------------------------------------------------ */
 
 static uint32_t power_of_two(struct sim *sim, uint32_t low_bits, uint32_t high_bits)
 {
@@ -1600,7 +1636,8 @@ static void draw_keys(struct sim *sim)
         } else if (style < 6) {
             sim->key_bytes[i] = (uint32_t)snprintf(text, KEY_BYTES_MAX, "key-%u", i);
         } else if (style < 9) {
-            sim->key_bytes[i] = (uint32_t)snprintf(text, KEY_BYTES_MAX, "{tag-%u}.%u", i % 3, i);
+            sim->key_bytes[i] =
+                (uint32_t)snprintf(text, KEY_BYTES_MAX, "{tag-%u}.%u", i % 3, i);
         } else {
             uint32_t bytes = (uint32_t)(40 + below(sim, KEY_BYTES_MAX - 40));
 
@@ -1620,7 +1657,8 @@ static void draw_run(struct sim *sim)
     sim->options = fresh;
     sim->shard_count = (uint32_t)(1 + below(sim, percent(sim, 50) ? 2 : 8));
     sim->options.shard_count = sim->shard_count;
-    sim->options.durability = percent(sim, 60) ? WARP_COMMIT : (uint32_t)(1 + below(sim, 3));
+    sim->options.durability =
+        percent(sim, 60) ? WARP_COMMIT : (uint32_t)(1 + below(sim, 3));
     sim->options.sync_interval_ms = (uint32_t)(1 + below(sim, 100));
     sim->options.read_durable = (uint32_t)below(sim, 3);
     sim->options.memory_bytes_max = 64u << 20;
@@ -1655,9 +1693,7 @@ static void draw_run(struct sim *sim)
     for (i = 1; i < 4; i++) {
         sim->level_weight[i] = percent(sim, 40) ? 0 : (uint32_t)(1 + below(sim, 4));
     }
-    sim->value_bytes_max = percent(sim, 70) ? 200
-                           : percent(sim, 80) ? 4000
-                                              : VALUE_ROOM;
+    sim->value_bytes_max = percent(sim, 70) ? 200 : percent(sim, 80) ? 4000 : VALUE_ROOM;
     sim->client_count = (uint32_t)(1 + below(sim, percent(sim, 50) ? 4 : CLIENTS_MAX));
     sim->weight_client = power_of_two(sim, 0, 6);
     sim->weight_actor = power_of_two(sim, 0, 6);
@@ -1698,7 +1734,9 @@ static void draw_run(struct sim *sim)
 static void clients_work(struct sim *sim, enum ending ending)
 {
     enum { BY_OPERATION, BY_STEP, BY_CROWD } end_by;
-    uint32_t i, working, crowd = (uint32_t)(2 + below(sim, 3)), per_client = (uint32_t)(5 + below(sim, percent(sim, 80) ? 60 : 400));
+    uint32_t i, working,
+        crowd = (uint32_t)(2 + below(sim, 3)),
+        per_client = (uint32_t)(5 + below(sim, percent(sim, 80) ? 60 : 400));
     uint64_t end_step = UINT64_MAX, check_every = 1 + below(sim, 3000);
 
     sim->stopping = false;
@@ -1723,8 +1761,9 @@ static void clients_work(struct sim *sim, enum ending ending)
     do {
         world_step(sim, true);
         /* By crowd: the first moment from then on with several requests in flight. */
-        if (end_by == BY_CROWD ? sim->steps >= end_step && sim_disk_in_flight(sim->disk) >= crowd
-                               : sim->steps == end_step) {
+        if (end_by == BY_CROWD
+                ? sim->steps >= end_step && sim_disk_in_flight(sim->disk) >= crowd
+                : sim->steps == end_step) {
             sim_disk_end_now(sim->disk, ending == ENDING_KILL ? SIM_KILL : SIM_POWER_CUT);
         }
         if (sim_disk_ended(sim->disk)) {
@@ -1759,9 +1798,9 @@ static void check_resumed(struct sim *sim)
 
     sim_disk_set_capacity(sim->disk, UINT64_MAX / 2);
     for (tries = 0; tries < 50 && !broken(sim); tries++) {
-        struct oracle_intent intent = { 0 };
+        struct oracle_intent intent = {0};
         uint64_t sequence = 0;
-        struct warp_slice value = { client->value, 20 };
+        struct warp_slice value = {client->value, 20};
         uint32_t id, i;
         int rc;
 
@@ -1818,7 +1857,7 @@ static void draw_faults(struct sim *sim)
 
 static void run_life(struct sim *sim, bool last)
 {
-    enum ending ending = percent(sim, 70) ? ENDING_POWER_CUT
+    enum ending ending = percent(sim, 70)   ? ENDING_POWER_CUT
                          : percent(sim, 50) ? ENDING_KILL
                                             : ENDING_CLOSE;
     bool nested = percent(sim, 20);
@@ -1881,8 +1920,8 @@ static void run_life(struct sim *sim, bool last)
         sim->totals->kills += ending == ENDING_KILL;
         (void)sim_close(sim);
         sim_disk_end_never(sim->disk);
-        /* After an error of the disk the page cache shows what the medium does not have. The
-         * machine must be restarted then; only direct I/O can do without. */
+        /* After an error of the disk the page cache shows what the medium does not have.
+         * The machine must be restarted then; only direct I/O can do without. */
         if (ending == ENDING_KILL && sim_disk_fault_met(sim->disk) &&
             !(sim->disk_options.direct && sim->options.direct_io == 0)) {
             sim_disk_end_now(sim->disk, SIM_POWER_CUT);
@@ -1909,8 +1948,8 @@ static void run_life(struct sim *sim, bool last)
             sim->totals->rot_survived++;
             if (rot.must_report) {
                 oracle_violate(sim->oracle,
-                               "a changed bit in %s at %" PRIu64 " (%s) below the mark %" PRIu64
-                               " was not reported",
+                               "a changed bit in %s at %" PRIu64
+                               " (%s) below the mark %" PRIu64 " was not reported",
                                rot.file, rot.offset, rot.what, rot.floor);
             }
             if (!broken(sim)) {
@@ -1958,7 +1997,8 @@ static bool play(struct sim *sim, uint64_t seed)
     memory_fail_never(sim);
     draw_run(sim);
     sim_disk_reset(sim->disk, seed, &sim->disk_options);
-    oracle_reset(sim->oracle, seed, sim->key_count, sim->counter_count, sim->mode == MODE_ROT);
+    oracle_reset(sim->oracle, seed, sim->key_count, sim->counter_count,
+                 sim->mode == MODE_ROT);
     sim->fault_allowed = false;
     sim->full_allowed = false;
     lives = (uint32_t)(1 + below(sim, 4));
@@ -1993,7 +2033,8 @@ static bool play(struct sim *sim, uint64_t seed)
     return true;
 }
 
-/* ---- the program ------------------------------------------------------------------------------ */
+/* ---- the program
+ * ------------------------------------------------------------------------------ */
 
 static void sim_make(struct sim *sim, const struct arguments *arguments)
 {
@@ -2169,24 +2210,25 @@ static void report(const char *program, const struct arguments *arguments, int s
         snprintf(death, sizeof(death), "ended by signal %d (%s)", WTERMSIG(status),
                  WTERMSIG(status) == SIGALRM ? "too long" : strsignal(WTERMSIG(status)));
     }
-    printf("violation: %s --mode %s --seed %" PRIu64 " --runs 1%s: %s%s\n", program,
-           mode_name(arguments->mode), shared->seed, arguments->twice ? " --twice" : "", death,
-           death[0] == '\0' ? (shared->failure[0] != '\0' ? shared->failure
-                                                          : "the process ended (sanitizer?)")
-                            : "");
+    printf(
+        "violation: %s --mode %s --seed %" PRIu64 " --runs 1%s: %s%s\n", program,
+        mode_name(arguments->mode), shared->seed, arguments->twice ? " --twice" : "", death,
+        death[0] == '\0' ? (shared->failure[0] != '\0' ? shared->failure
+                                                       : "the process ended (sanitizer?)")
+                         : "");
     fflush(stdout);
 }
 
 int main(int argc, char **argv)
 {
-    struct arguments arguments = { 0 };
+    struct arguments arguments = {0};
     struct timespec begun, ended;
     uint64_t next, end, violations = 0;
     double seconds;
 
     parse(argc, argv, &arguments);
-    shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
-                  0);
+    shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+                  -1, 0);
     if (shared == MAP_FAILED) {
         perror("mmap");
         return 3;
@@ -2242,12 +2284,13 @@ int main(int argc, char **argv)
            " resumed, %" PRIu64 " refused memory, rot: %" PRIu64 " reported, %" PRIu64
            " harmless\n",
            mode_name(arguments.mode), shared->writes_lost, shared->writes_torn,
-           shared->names_lost, shared->bytes_cut, shared->faults, shared->failed, shared->enospc,
-           shared->resumed, shared->no_memory, shared->rot_found, shared->rot_survived);
-    printf("sim %s: %" PRIu64 " steps, one request in flight in %" PRIu64 ", more in %" PRIu64
-           "; %" PRIu64 " intervals kept\n",
-           mode_name(arguments.mode), shared->steps, shared->busy_steps, shared->crowded_steps,
-           shared->intervals);
+           shared->names_lost, shared->bytes_cut, shared->faults, shared->failed,
+           shared->enospc, shared->resumed, shared->no_memory, shared->rot_found,
+           shared->rot_survived);
+    printf("sim %s: %" PRIu64 " steps, one request in flight in %" PRIu64
+           ", more in %" PRIu64 "; %" PRIu64 " intervals kept\n",
+           mode_name(arguments.mode), shared->steps, shared->busy_steps,
+           shared->crowded_steps, shared->intervals);
     printf("%" PRIu64 " passed, %" PRIu64 " failed in %.1f s (%.0f seeds/s)\n",
            shared->runs > violations ? shared->runs - violations : 0, violations, seconds,
            (double)shared->runs / (seconds > 0 ? seconds : 1));

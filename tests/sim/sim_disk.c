@@ -1,21 +1,22 @@
 /*
  * Every file has two images made of pages: `cache`, what a read shows, and `medium`, what a
- * power cut cannot take. What separates them is the list of changes since the last sync, in the
- * order in which they happened. A sync plays the list onto the medium. A restart after a power
- * cut plays each change whole, in part or not at all, then writes that were still in flight in
- * random order, and makes the cache equal to the medium.
+ * power cut cannot take. What separates them is the list of changes since the last sync, in
+ * the order in which they happened. A sync plays the list onto the medium. A restart after
+ * a power cut plays each change whole, in part or not at all, then writes that were still
+ * in flight in random order, and makes the cache equal to the medium.
  *
- * A durable write plays onto the medium itself; if older changes wait in the list it takes its
- * place behind them with a mark that it is not to be lost, because replaying an older one over
- * it would be a disk that goes back in time.
+ * A durable write plays onto the medium itself; if older changes wait in the list it takes
+ * its place behind them with a mark that it is not to be lost, because replaying an older
+ * one over it would be a disk that goes back in time.
  *
- * The directory is a table of names; each has the file it leads to now and the file it leads to
- * on the medium. Unsynced changes survive as a random subset with one rule: a change is lost
- * if an earlier change of one of its names was lost. That is what a journal could do at worst.
+ * The directory is a table of names; each has the file it leads to now and the file it
+ * leads to on the medium. Unsynced changes survive as a random subset with one rule: a
+ * change is lost if an earlier change of one of its names was lost. That is what a journal
+ * could do at worst.
  *
- * A failed sync follows what kernels do: through the page cache the changes stay visible, count
- * as clean and never reach the medium; with direct I/O the device forgets them in part and
- * reads show the truth.
+ * A failed sync follows what kernels do: through the page cache the changes stay visible,
+ * count as clean and never reach the medium; with direct I/O the device forgets them in
+ * part and reads show the truth.
  */
 #include "tests/sim/sim_disk.h"
 
@@ -94,9 +95,9 @@ struct name_change {
 
 struct in_flight {
     struct warp_io_request *request;
-    uint8_t *data;          /* as it was when it was submitted */
+    uint8_t *data; /* as it was when it was submitted */
     uint64_t due_ns;
-    uint64_t sync_serial;   /* a sync covers changes up to here */
+    uint64_t sync_serial; /* a sync covers changes up to here */
     struct sim_queue *queue;
 };
 
@@ -151,7 +152,8 @@ struct sim_disk {
     const char *misuse;
 };
 
-/* ---- small helpers ------------------------------------------------------------------------ */
+/* ---- small helpers
+ * ------------------------------------------------------------------------ */
 
 static void *must(void *memory)
 {
@@ -191,7 +193,8 @@ static void misuse(struct sim_disk *disk, const char *what)
     }
 }
 
-/* ---- images ------------------------------------------------------------------------------- */
+/* ---- images
+ * ------------------------------------------------------------------------------- */
 
 static struct sim_page *page_new(struct sim_disk *disk, bool zero)
 {
@@ -250,7 +253,8 @@ static void image_put(struct sim_disk *disk, struct image *image, uint64_t offse
     }
 }
 
-static size_t image_get(const struct image *image, uint64_t offset, uint8_t *out, size_t bytes)
+static size_t image_get(const struct image *image, uint64_t offset, uint8_t *out,
+                        size_t bytes)
 {
     size_t done = 0;
 
@@ -263,8 +267,8 @@ static size_t image_get(const struct image *image, uint64_t offset, uint8_t *out
     while (done < bytes) {
         uint64_t index = (offset + done) / SIM_PAGE_BYTES;
         size_t start = (offset + done) % SIM_PAGE_BYTES;
-        size_t part = SIM_PAGE_BYTES - start < bytes - done ? SIM_PAGE_BYTES - start
-                                                            : bytes - done;
+        size_t part =
+            SIM_PAGE_BYTES - start < bytes - done ? SIM_PAGE_BYTES - start : bytes - done;
 
         if (index < image->page_count && image->pages[index] != NULL) {
             memcpy(out + done, image->pages[index]->bytes + start, part);
@@ -325,7 +329,8 @@ static void image_fini(struct sim_disk *disk, struct image *image)
     memset(image, 0, sizeof(*image));
 }
 
-/* ---- changes ------------------------------------------------------------------------------ */
+/* ---- changes
+ * ------------------------------------------------------------------------------ */
 
 static void changes_add(struct sim_disk *disk, struct changes *list, enum change_kind kind,
                         uint64_t offset, const uint8_t *data, size_t bytes, bool durable)
@@ -373,7 +378,8 @@ static void grow_to(struct image *image, uint64_t bytes)
     }
 }
 
-static void change_play(struct sim_disk *disk, struct image *image, const struct change *change)
+static void change_play(struct sim_disk *disk, struct image *image,
+                        const struct change *change)
 {
     switch (change->kind) {
     case CHANGE_WRITE:
@@ -389,8 +395,8 @@ static void change_play(struct sim_disk *disk, struct image *image, const struct
     }
 }
 
-/* Play a part of a write: sectors chosen at random, or a head, or a tail, or all but one. What
- * was played goes into the list too, if there is one. */
+/* Play a part of a write: sectors chosen at random, or a head, or a tail, or all but one.
+ * What was played goes into the list too, if there is one. */
 static void change_play_torn(struct sim_disk *disk, struct image *image,
                              const struct change *change, struct changes *list)
 {
@@ -424,7 +430,8 @@ static void change_play_torn(struct sim_disk *disk, struct image *image,
             grow_to(image, to);
             if (list != NULL) {
                 changes_add(disk, list, CHANGE_WRITE, from,
-                            change->data + (from - change->offset), (size_t)(to - from), false);
+                            change->data + (from - change->offset), (size_t)(to - from),
+                            false);
             }
         }
     }
@@ -453,8 +460,8 @@ static void stale_fill(struct sim_disk *disk, uint8_t *out, const struct sim_fil
 }
 
 /* Fresh space of a file beyond what it had: some pages show what was there before. */
-static void fresh_fill(struct sim_disk *disk, struct sim_file *file, uint64_t from, uint64_t to,
-                       bool cache_too)
+static void fresh_fill(struct sim_disk *disk, struct sim_file *file, uint64_t from,
+                       uint64_t to, bool cache_too)
 {
     uint8_t bytes[SIM_PAGE_BYTES];
     uint64_t at;
@@ -472,7 +479,8 @@ static void fresh_fill(struct sim_disk *disk, struct sim_file *file, uint64_t fr
         stale_fill(disk, bytes, file);
         image_put(disk, &file->medium, start, bytes + (start - at), (size_t)(end - start));
         if (cache_too) {
-            image_put(disk, &file->cache, start, bytes + (start - at), (size_t)(end - start));
+            image_put(disk, &file->cache, start, bytes + (start - at),
+                      (size_t)(end - start));
         }
     }
 }
@@ -483,7 +491,7 @@ static void file_change(struct sim_disk *disk, struct sim_file *file, enum chang
                         uint64_t offset, const uint8_t *data, size_t bytes, bool durable)
 {
     if (durable && file->unsynced.count == 0) {
-        struct change change = { 0 };
+        struct change change = {0};
 
         change.kind = kind;
         change.offset = offset;
@@ -530,15 +538,16 @@ static void file_sync_failed(struct sim_disk *disk, struct sim_file *file, bool 
     }
 }
 
-/* ---- files and names ---------------------------------------------------------------------- */
+/* ---- files and names
+ * ---------------------------------------------------------------------- */
 
 static struct sim_file *file_new(struct sim_disk *disk)
 {
     struct sim_file *file = must(calloc(1, sizeof(*file)));
 
     file->index = disk->file_index_next++;
-    disk->files = grow(disk->files, &disk->file_capacity, disk->file_count,
-                       sizeof(*disk->files));
+    disk->files =
+        grow(disk->files, &disk->file_capacity, disk->file_count, sizeof(*disk->files));
     disk->files[disk->file_count++] = file;
     return file;
 }
@@ -642,8 +651,8 @@ static uint32_t name_reserve(struct sim_disk *disk, const char *text)
         }
     }
     if (index == disk->name_count) {
-        disk->names = grow(disk->names, &disk->name_capacity, disk->name_count,
-                           sizeof(*disk->names));
+        disk->names =
+            grow(disk->names, &disk->name_capacity, disk->name_count, sizeof(*disk->names));
         disk->name_count++;
     }
     memset(&disk->names[index], 0, sizeof(disk->names[index]));
@@ -651,8 +660,8 @@ static uint32_t name_reserve(struct sim_disk *disk, const char *text)
     return index;
 }
 
-static void name_change_add(struct sim_disk *disk, enum name_change_kind kind, uint32_t name,
-                            uint32_t target, struct sim_file *file)
+static void name_change_add(struct sim_disk *disk, enum name_change_kind kind,
+                            uint32_t name, uint32_t target, struct sim_file *file)
 {
     struct name_change *change;
 
@@ -687,7 +696,8 @@ static void name_change_play(struct sim_disk *disk, const struct name_change *ch
     }
 }
 
-/* ---- faults and ends ---------------------------------------------------------------------- */
+/* ---- faults and ends
+ * ---------------------------------------------------------------------- */
 
 /* 0, or the -errno that this operation of `kind` must return. */
 static int fault(struct sim_disk *disk, uint32_t kind)
@@ -773,8 +783,8 @@ static void flight_add(struct sim_disk *disk, struct sim_queue *queue,
     flight->request = request;
     flight->queue = queue;
     flight->sync_serial = disk->serial;
-    flight->due_ns =
-        disk->now_ns + 1 + warp_random_below(&disk->random, disk->options.latency_ns_max + 1);
+    flight->due_ns = disk->now_ns + 1 +
+                     warp_random_below(&disk->random, disk->options.latency_ns_max + 1);
     if (is_write && request->bytes > 0) {
         flight->data = must(malloc(request->bytes));
         memcpy(flight->data, request->buffer, request->bytes);
@@ -807,7 +817,7 @@ static bool file_is_log(const struct sim_disk *disk, const struct sim_file *file
 static bool slow_call(struct sim_disk *disk, uint32_t op, int32_t file, void *buffer,
                       size_t bytes, uint64_t offset, int64_t *result)
 {
-    struct warp_io_request request = { 0 };
+    struct warp_io_request request = {0};
 
     if (disk->options.yield == NULL || !file_is_log(disk, disk->handles[file].file) ||
         (op != WARP_IO_SYNC && offset < SIM_PAGE_BYTES) ||
@@ -831,11 +841,13 @@ static bool slow_call(struct sim_disk *disk, uint32_t op, int32_t file, void *bu
     return true;
 }
 
-/* ---- the synchronous operations ------------------------------------------------------------ */
+/* ---- the synchronous operations
+ * ------------------------------------------------------------ */
 
 static struct sim_handle *handle_of(struct sim_disk *disk, int32_t handle)
 {
-    if (handle < 0 || (uint32_t)handle >= disk->handle_count || !disk->handles[handle].open) {
+    if (handle < 0 || (uint32_t)handle >= disk->handle_count ||
+        !disk->handles[handle].open) {
         misuse(disk, "an operation on a file that is not open");
         return NULL;
     }
@@ -875,7 +887,8 @@ static int32_t disk_open(void *context, const char *text, uint32_t flags)
     if (name_find(disk, text, &name)) {
         file = disk->names[name].now;
     }
-    if (file != NULL && (flags & WARP_FILE_CREATE) != 0 && (flags & WARP_FILE_EXCLUSIVE) != 0) {
+    if (file != NULL && (flags & WARP_FILE_CREATE) != 0 &&
+        (flags & WARP_FILE_EXCLUSIVE) != 0) {
         return -EEXIST;
     }
     if (file == NULL) {
@@ -1083,8 +1096,8 @@ static int64_t disk_read(void *context, int32_t file, void *buffer, size_t bytes
 }
 
 /* Carry out a write that came to its end on the device. Returns bytes or -errno. */
-static int64_t write_now(struct sim_disk *disk, struct sim_handle *handle, const uint8_t *data,
-                         size_t bytes, uint64_t offset, bool durable)
+static int64_t write_now(struct sim_disk *disk, struct sim_handle *handle,
+                         const uint8_t *data, size_t bytes, uint64_t offset, bool durable)
 {
     struct sim_file *file = handle->file;
     int rc;
@@ -1095,7 +1108,7 @@ static int64_t write_now(struct sim_disk *disk, struct sim_handle *handle, const
     }
     rc = fault(disk, SIM_WRITE);
     if (rc != 0) {
-        struct change change = { 0 };
+        struct change change = {0};
 
         change.kind = CHANGE_WRITE;
         change.offset = offset;
@@ -1301,8 +1314,8 @@ static int disk_sync_directory(void *context)
     return 0;
 }
 
-static int disk_list(void *context, int (*visit)(void *ctx, const char *name, uint64_t bytes),
-                     void *ctx)
+static int disk_list(void *context,
+                     int (*visit)(void *ctx, const char *name, uint64_t bytes), void *ctx)
 {
     struct sim_disk *disk = context;
     uint32_t count = 0, i;
@@ -1417,7 +1430,8 @@ static const char *disk_name(void *context)
     return "simulated";
 }
 
-/* ---- the queue ------------------------------------------------------------------------------ */
+/* ---- the queue
+ * ------------------------------------------------------------------------------ */
 
 /* The device reads the buffer some time between submit and completion, sector by sector. */
 static void flight_data_mix(struct sim_disk *disk, struct in_flight *flight)
@@ -1460,14 +1474,15 @@ static void flight_complete(struct sim_disk *disk, uint64_t pick)
     } else {
         switch ((enum warp_io_op)request->op) {
         case WARP_IO_READ:
-            request->result = read_now(disk, handle, request->buffer, request->bytes,
-                                       request->offset);
+            request->result =
+                read_now(disk, handle, request->buffer, request->bytes, request->offset);
             break;
         case WARP_IO_WRITE:
         case WARP_IO_WRITE_DURABLE:
             flight_data_mix(disk, &flight);
-            request->result = write_now(disk, handle, flight.data, request->bytes,
-                                        request->offset, request->op == WARP_IO_WRITE_DURABLE);
+            request->result =
+                write_now(disk, handle, flight.data, request->bytes, request->offset,
+                          request->op == WARP_IO_WRITE_DURABLE);
             break;
         case WARP_IO_SYNC:
             request->result = sync_now(disk, handle, flight.sync_serial);
@@ -1496,7 +1511,6 @@ bool sim_disk_step(struct sim_disk *disk)
     flight_complete(disk, warp_random_below(&disk->random, disk->flight_count));
     return true;
 }
-
 
 static int disk_queue_create(void *context, uint32_t depth, void **queue)
 {
@@ -1542,7 +1556,8 @@ static uint32_t disk_submit(void *context, void *queue_pointer,
     for (i = 0; i < count && queue->taken < queue->depth; i++) {
         struct warp_io_request *request = requests[i];
         struct sim_handle *handle = handle_of(disk, request->file);
-        bool is_write = request->op == WARP_IO_WRITE || request->op == WARP_IO_WRITE_DURABLE;
+        bool is_write =
+            request->op == WARP_IO_WRITE || request->op == WARP_IO_WRITE_DURABLE;
         enum sim_where where = SIM_BEFORE;
 
         queue->taken++;
@@ -1600,7 +1615,8 @@ static uint32_t disk_reap(void *context, void *queue_pointer, struct warp_io_req
         uint64_t deadline_ns =
             wait_ns < UINT64_MAX - disk->now_ns ? disk->now_ns + wait_ns : UINT64_MAX;
 
-        while (queue->done_count == 0 && disk->now_ns < deadline_ns && sim_disk_step(disk)) {
+        while (queue->done_count == 0 && disk->now_ns < deadline_ns &&
+               sim_disk_step(disk)) {
         }
         if (queue->done_count == 0 && wait_ns != UINT64_MAX && disk->now_ns < deadline_ns) {
             disk->now_ns = deadline_ns;
@@ -1649,7 +1665,8 @@ static const struct warp_disk_ops sim_disk_ops = {
     .name = disk_name,
 };
 
-/* ---- restart ------------------------------------------------------------------------------- */
+/* ---- restart
+ * ------------------------------------------------------------------------------- */
 
 static void play_by_chance(struct sim_disk *disk, struct sim_file *file,
                            const struct change *change)
@@ -1712,7 +1729,8 @@ static void file_kill(struct sim_disk *disk, struct sim_file *file)
         if (fate != 0 && bytes > 0) {
             image_put(disk, &file->cache, change->offset, change->data, bytes);
             grow_to(&file->cache, change->offset + bytes);
-            file_change(disk, file, CHANGE_WRITE, change->offset, change->data, bytes, false);
+            file_change(disk, file, CHANGE_WRITE, change->offset, change->data, bytes,
+                        false);
         }
         free(change->data);
         file->limbo.items[pick] = file->limbo.items[--file->limbo.count];
@@ -1731,8 +1749,8 @@ static void names_power_cut(struct sim_disk *disk)
     for (i = 0; i < disk->name_change_count; i++) {
         const struct name_change *change = &disk->name_changes[i];
         bool rename = change->kind == NAME_RENAME;
-        bool lost = disk->names[change->name].lost ||
-                    (rename && disk->names[change->target].lost);
+        bool lost =
+            disk->names[change->name].lost || (rename && disk->names[change->target].lost);
 
         lost = lost || (prefix_only ? i >= keep : percent(disk, 40));
         if (!lost) {
@@ -1781,7 +1799,8 @@ void sim_disk_restart(struct sim_disk *disk)
     trace(disk, "restart", disk->file_count, sim_disk_used_bytes(disk));
 }
 
-/* ---- life ------------------------------------------------------------------------------------ */
+/* ---- life
+ * ------------------------------------------------------------------------------------ */
 
 static uint64_t clock_monotonic_ns(void *context)
 {
@@ -1859,7 +1878,8 @@ void sim_disk_destroy(struct sim_disk **pointer)
     *pointer = NULL;
 }
 
-void sim_disk_reset(struct sim_disk *disk, uint64_t seed, const struct sim_disk_options *options)
+void sim_disk_reset(struct sim_disk *disk, uint64_t seed,
+                    const struct sim_disk_options *options)
 {
     disk_empty(disk);
     disk->options = *options;
