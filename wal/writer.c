@@ -751,16 +751,6 @@ bool warp_writer_turn(struct warp_writer *writer, uint64_t wait_ns, uint64_t *du
         return did;
     }
 
-    /* Space ahead; also the retry after a full disk. */
-    if (writer_wants_segment(writer)) {
-        if (writer_extend(writer, now_ns) == 0) {
-            did = true;
-        } else if (writer->extend_result < 0) {
-            /* Somebody who needs it will try and ask; until then no hurry. */
-            due = writer->last_extend_ns + 20 * WRITER_EXTEND_NS;
-        }
-    }
-
     /* Flushes. */
     interval = atomic_load_explicit(&writer->interval_wanted, memory_order_relaxed) != 0;
     pressed = tail - writer->captured >= writer->buffer.bytes / 4;
@@ -794,6 +784,16 @@ bool warp_writer_turn(struct warp_writer *writer, uint64_t wait_ns, uint64_t *du
             due = flush_due;
         }
     }
+    /* Space ahead, also the retry after a full disk; behind the flushes, because it blocks. */
+    if (writer_wants_segment(writer)) {
+        if (writer_extend(writer, now_ns) == 0) {
+            did = true;
+        } else if (writer->extend_result < 0) {
+            /* Somebody who needs it will try and ask; until then no hurry. */
+            due = writer->last_extend_ns + 20 * WRITER_EXTEND_NS;
+        }
+    }
+
     if (writer->wants_zeroes && !writer->zero_busy) {
         writer->wants_zeroes = false;
         did = writer_prewrite(writer) || did;

@@ -115,6 +115,9 @@ WARP_API const char *warp_version(void);
  * |               |                                 |                      | in flight       |
  * | WARP_COMMIT   | its log bytes are on stable     | nothing              | nothing         |
  * |               | storage                         |                      |                 |
+ *
+ * The 1 ms is the log thread's pace; it is longer when the system does not run that thread, and
+ * while it makes a new log file or, with plain I/O, syncs.
  */
 enum warp_durability {
     WARP_DURABILITY_DEFAULT = 0, /* what the database's options say */
