@@ -26,22 +26,22 @@
 
 /* Choices that are unlikely but legal; the simulator forces them (FoundationDB's BUGGIFY). */
 enum warp_chance {
-    WARP_CHANCE_LEASE_REFUSED,  /* the lease looks taken: the request goes to the mailbox */
-    WARP_CHANCE_FLUSH_EARLY,    /* the log flushes although nobody asked */
-    WARP_CHANCE_FLUSH_LATE,     /* the log does not flush although it could */
-    WARP_CHANCE_FLUSH_SPLIT,    /* a flush takes only part of what it could */
-    WARP_CHANCE_FLUSH_PADDED,   /* a flush is padded to the end of its block */
-    WARP_CHANCE_DRAIN_SHORT,    /* a turn takes only one message */
-    WARP_CHANCE_GROW_EARLY,     /* a slot's table grows before it is full */
-    WARP_CHANCE_SPURIOUS_WAKE,  /* a waiter wakes for nothing */
+    WARP_CHANCE_LEASE_REFUSED, /* the lease looks taken: the request goes to the mailbox */
+    WARP_CHANCE_FLUSH_EARLY,   /* the log flushes although nobody asked */
+    WARP_CHANCE_FLUSH_LATE,    /* the log does not flush although it could */
+    WARP_CHANCE_FLUSH_SPLIT,   /* a flush takes only part of what it could */
+    WARP_CHANCE_FLUSH_PADDED,  /* a flush is padded to the end of its block */
+    WARP_CHANCE_DRAIN_SHORT,   /* a turn takes only one message */
+    WARP_CHANCE_GROW_EARLY,    /* a slot's table grows before it is full */
+    WARP_CHANCE_SPURIOUS_WAKE, /* a waiter wakes for nothing */
     WARP_CHANCE_COUNT
 };
 
 struct warp_env {
-    const struct warp_disk *disk;   /* NULL: the directory given to open, on the real disk */
+    const struct warp_disk *disk; /* NULL: the directory given to open, on the real disk */
     const struct warp_clock *clock; /* NULL: the system's */
     uint64_t random_seed;           /* 0: from the system */
-    bool threads;                   /* false: the engine starts none; its turns are called from outside */
+    bool threads; /* false: the engine starts none; its turns are called from outside */
 
     /* Called where a thread would sleep, when threads is false. It must run some turn
      * (warp_engine_turn) or complete some I/O, else the wait would never end. */

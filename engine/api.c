@@ -78,8 +78,8 @@ const char *warp_error_text(int rc)
 
 const char *warp_version(void)
 {
-    return API_VERSION(WARP_VERSION_MAJOR) "." API_VERSION(WARP_VERSION_MINOR) "." API_VERSION(
-        WARP_VERSION_PATCH);
+    return API_VERSION(WARP_VERSION_MAJOR) "." API_VERSION(
+        WARP_VERSION_MINOR) "." API_VERSION(WARP_VERSION_PATCH);
 }
 
 int warp_open(const char *path, const struct warp_options *options, struct warp **db)
@@ -250,13 +250,15 @@ int warp_visit(struct warp *db, warp_visitor visit, void *context)
 
 int warp_session_create(struct warp *db, uint32_t depth, struct warp_session **session)
 {
-    if (session == NULL || *session != NULL || depth == 0 || depth > WARP_SESSION_DEPTH_MAX) {
+    if (session == NULL || *session != NULL || depth == 0 ||
+        depth > WARP_SESSION_DEPTH_MAX) {
         return WARP_EINVAL;
     }
     return warp_async_create(db, depth, session);
 }
 
-int warp_submit(struct warp_session *session, const struct warp_request *requests, size_t count)
+int warp_submit(struct warp_session *session, const struct warp_request *requests,
+                size_t count)
 {
     return count > 0 && requests == NULL ? WARP_EINVAL
                                          : warp_async_submit(session, requests, count);

@@ -40,10 +40,11 @@ struct warp_session {
     struct session_request *requests;
     struct session_list free, marked, ready; /* marked: waits for the mark */
     struct session_list waiting[WARP_SHARD_COUNT_MAX];
-    uint32_t sent[WARP_SHARD_COUNT_MAX]; /* of waiting: that many are in the ring, at its head */
-    uint64_t waiting_shards;             /* bit per list that is not empty */
-    uint64_t mailed_shards;              /* bit per shard that ever got a message from us */
-    uint64_t furthest;                   /* place of the mark that any of them waits for */
+    uint32_t
+        sent[WARP_SHARD_COUNT_MAX]; /* of waiting: that many are in the ring, at its head */
+    uint64_t waiting_shards;        /* bit per list that is not empty */
+    uint64_t mailed_shards;         /* bit per shard that ever got a message from us */
+    uint64_t furthest;              /* place of the mark that any of them waits for */
 
     alignas(WARP_CACHELINE) _Atomic uint32_t word; /* 1: poll sleeps on it */
     _Atomic int fd;                                /* -1 until asked for */
@@ -104,14 +105,14 @@ static void session_notify(struct warp_waker *waker)
 
 static void session_fire(struct warp_writer_watch *watch)
 {
-    session_ring_fd((struct warp_session *)((char *)watch -
-                                            offsetof(struct warp_session, watch)));
+    session_ring_fd(
+        (struct warp_session *)((char *)watch - offsetof(struct warp_session, watch)));
 }
 
 static void session_fire_room(struct warp_writer_watch *watch)
 {
-    session_ring_fd((struct warp_session *)((char *)watch -
-                                            offsetof(struct warp_session, room_watch)));
+    session_ring_fd(
+        (struct warp_session *)((char *)watch - offsetof(struct warp_session, room_watch)));
 }
 
 static void session_watch(struct warp_session *session, struct warp_writer_watch *watch,
@@ -206,7 +207,8 @@ static void session_route(struct warp_session *session, uint32_t index)
     }
 }
 
-static void session_wait_in_list(struct warp_session *session, uint32_t shard, uint32_t index)
+static void session_wait_in_list(struct warp_session *session, uint32_t shard,
+                                 uint32_t index)
 {
     session->requests[index].sent = false;
     session_append(session, &session->waiting[shard], index);
@@ -234,7 +236,8 @@ static bool session_execute(struct warp_session *session, struct warp_shard *sha
     if (message->result != WARP_MESSAGE_NEEDS_ROOM) {
         return true;
     }
-    if (warp_writer_is_full(&session->db->wal->writer, warp_frame_bytes(message->body_bytes),
+    if (warp_writer_is_full(&session->db->wal->writer,
+                            warp_frame_bytes(message->body_bytes),
                             message->opcode == WARP_OP_DELETE)) {
         message->result = WARP_ENOSPC;
         return true;
@@ -277,7 +280,8 @@ static void session_mail(struct warp_session *session, struct warp_shard *shard)
             request->sent = true;
             session->sent[shard->id]++;
             session->mailed_shards |= UINT64_C(1) << shard->id;
-            if (warp_mailbox_send(&shard->mailbox, session->sender, &request->message) != 0) {
+            if (warp_mailbox_send(&shard->mailbox, session->sender, &request->message) !=
+                0) {
                 request->sent = false;
                 session->sent[shard->id]--;
                 return;
@@ -335,8 +339,7 @@ static void session_collect(struct warp_session *session)
             warp_get_return(&message->borrowed);
             message->result = WARP_EFAILED; /* the outcome is unknown */
         }
-        session_append(session, &session->ready,
-                       session_take(session, &session->marked));
+        session_append(session, &session->ready, session_take(session, &session->marked));
     }
 }
 
@@ -539,11 +542,10 @@ static void session_wait(struct warp_session *session, uint64_t left_ns)
             &session->requests[session->waiting[id].first].message;
 
         if (session_lacks_room(session, message)) {
-            (void)warp_writer_make_room(&db->wal->writer,
-                                        warp_frame_bytes(message->body_bytes),
-                                        message->opcode == WARP_OP_DELETE,
-                                        left_ns < SESSION_ROOM_NS ? left_ns
-                                                                  : SESSION_ROOM_NS);
+            (void)warp_writer_make_room(
+                &db->wal->writer, warp_frame_bytes(message->body_bytes),
+                message->opcode == WARP_OP_DELETE,
+                left_ns < SESSION_ROOM_NS ? left_ns : SESSION_ROOM_NS);
         } else if (!db->env.threads) {
             db->env.wait(db->env.context);
         } else {
@@ -564,11 +566,11 @@ static void session_wait(struct warp_session *session, uint64_t left_ns)
     warp_spin_result(&session->spin, false);
     /* seq_cst, with the notifier's exchange after done: one of us sees the other. */
     atomic_store_explicit(&session->word, 1, memory_order_seq_cst);
-    if (atomic_load_explicit(
-            &session->requests[session->waiting[id].first].message.done,
-            memory_order_seq_cst) == 0) {
+    if (atomic_load_explicit(&session->requests[session->waiting[id].first].message.done,
+                             memory_order_seq_cst) == 0) {
         /* A millisecond at most, because other lists may move too. */
-        (void)warp_park(&session->word, 1, left_ns < 1000000 ? left_ns : 1000000, UINT32_MAX);
+        (void)warp_park(&session->word, 1, left_ns < 1000000 ? left_ns : 1000000,
+                        UINT32_MAX);
     }
     atomic_store_explicit(&session->word, 0, memory_order_relaxed);
 }

@@ -21,8 +21,8 @@ struct warp_batch {
     uint64_t payload_bytes; /* of keys and values */
 };
 
-static int batch_grow(struct warp_memory *memory, void **array, size_t used, size_t *capacity,
-                      size_t wanted)
+static int batch_grow(struct warp_memory *memory, void **array, size_t used,
+                      size_t *capacity, size_t wanted)
 {
     size_t grown = *capacity == 0 ? 4096 : *capacity;
     void *fresh;
@@ -105,8 +105,9 @@ int warp_batch_append(struct warp_batch *batch, bool is_delete, struct warp_slic
     if (rc < 0) {
         return rc;
     }
-    rc = batch_grow(&db->memory, (void **)&batch->operations, batch->count * sizeof(*operation),
-                    &batch->operations_bytes, ((size_t)batch->count + 1) * sizeof(*operation));
+    rc = batch_grow(&db->memory, (void **)&batch->operations,
+                    batch->count * sizeof(*operation), &batch->operations_bytes,
+                    ((size_t)batch->count + 1) * sizeof(*operation));
     if (rc < 0) {
         return rc;
     }
@@ -140,7 +141,8 @@ int warp_batch_write(struct warp_batch *batch, const struct warp_write *how,
     }
     if ((how != NULL && warp_options_copy(&write, sizeof(write), how,
                                           offsetof(struct warp_write, ttl_ms)) < 0) ||
-        write.durability > WARP_COMMIT || write.condition != WARP_IF_ANY || write.ttl_ms != 0) {
+        write.durability > WARP_COMMIT || write.condition != WARP_IF_ANY ||
+        write.ttl_ms != 0) {
         return WARP_EINVAL;
     }
     if (db->read_only) {

@@ -14,7 +14,8 @@
 
 static int call_check_key(struct warp_slice key)
 {
-    return key.bytes == 0 || key.bytes > WARP_KEY_BYTES_MAX || key.data == NULL ? WARP_EKEY : 0;
+    return key.bytes == 0 || key.bytes > WARP_KEY_BYTES_MAX || key.data == NULL ? WARP_EKEY
+                                                                                : 0;
 }
 
 int warp_call_message(struct warp *db, uint32_t opcode, struct warp_slice key,
@@ -51,8 +52,9 @@ int warp_call_message(struct warp *db, uint32_t opcode, struct warp_slice key,
     message->condition = (uint8_t)write.condition;
     message->if_sequence = write.if_sequence;
     message->if_value = write.if_value;
-    message->level = (uint8_t)(write.durability == WARP_DURABILITY_DEFAULT ? db->durability
-                                                                           : write.durability);
+    message->level =
+        (uint8_t)(write.durability == WARP_DURABILITY_DEFAULT ? db->durability
+                                                              : write.durability);
     message->expires_at_ms =
         write.ttl_ms == 0 ? 0 : warp_store_wall_ms(db->store) + write.ttl_ms;
     message->deadline_ns = 0;
@@ -69,8 +71,7 @@ int warp_call_message(struct warp *db, uint32_t opcode, struct warp_slice key,
 
 int warp_call_wait(struct warp *db, struct warp_caller *caller, uint64_t target)
 {
-    if (target == 0 || db->wal == NULL ||
-        warp_writer_durable(&db->wal->writer) >= target) {
+    if (target == 0 || db->wal == NULL || warp_writer_durable(&db->wal->writer) >= target) {
         return 0;
     }
     warp_counter_add(&caller->durable_waits, 1);
@@ -86,7 +87,8 @@ static void call_warm(struct warp *db, struct warp_caller *caller,
 
     warp_epoch_enter(caller->record);
     word = warp_table_resolve(&store->words[message->slot], message->hash);
-    (void)warp_table_find_in(word, message->hash, message->key.data, message->key.bytes, NULL);
+    (void)warp_table_find_in(word, message->hash, message->key.data, message->key.bytes,
+                             NULL);
     warp_epoch_leave(caller->record);
 }
 
@@ -209,9 +211,9 @@ int warp_call_get(struct warp *db, struct warp_slice key, void *buffer, size_t c
     }
     warp_counter_add(&caller->gets, 1);
     warp_epoch_enter(caller->record);
-    record = warp_get_find(store, warp_hash_slot(key.data, key.bytes),
-                           warp_hash_key(key.data, key.bytes, store->hash_seed), key,
-                           &wait_for);
+    record =
+        warp_get_find(store, warp_hash_slot(key.data, key.bytes),
+                      warp_hash_key(key.data, key.bytes, store->hash_seed), key, &wait_for);
     if (record == NULL) {
         rc = WARP_ABSENT;
     } else {
@@ -336,7 +338,8 @@ static int call_visit_grow(struct call_visit *visit, size_t capacity)
     return 0;
 }
 
-static int call_visit_take(void *context, struct warp_record *record, _Atomic uint64_t *place)
+static int call_visit_take(void *context, struct warp_record *record,
+                           _Atomic uint64_t *place)
 {
     struct call_visit *visit = context;
 
@@ -382,7 +385,8 @@ static void call_visit_drop(struct call_visit *visit)
 }
 
 /* Pin all records of a slot; with the lease, if its table may be split meanwhile. */
-static int call_visit_slot(struct call_visit *visit, struct warp_caller *caller, uint32_t slot)
+static int call_visit_slot(struct call_visit *visit, struct warp_caller *caller,
+                           uint32_t slot)
 {
     struct warp_store *store = visit->db->store;
 
@@ -439,7 +443,8 @@ int warp_call_visit(struct warp *db, warp_visitor visitor, void *context)
         rc = call_visit_slot(&visit, caller, slot);
         for (i = 0; i < visit.count && rc == 0; i++) {
             struct warp_record *record = call_visit_record(visit.records[i]);
-            struct warp_slice key = {warp_record_key(record), warp_record_key_bytes(record)};
+            struct warp_slice key = {warp_record_key(record),
+                                     warp_record_key_bytes(record)};
             struct warp_value value = WARP_VALUE_INIT;
 
             if (db->read_durable) {

@@ -15,13 +15,13 @@ struct engine_message {
     size_t bytes;
 };
 
-#define ENGINE_SAY(message, ...)                                                               \
+#define ENGINE_SAY(message, ...)                                                           \
     (void)snprintf((message)->text, (message)->bytes, __VA_ARGS__)
 
-static int engine_open_disk(struct warp *db, const char *path, struct engine_message *message)
+static int engine_open_disk(struct warp *db, const char *path,
+                            struct engine_message *message)
 {
-    bool create = (db->options.open_flags &
-                   (WARP_READ_ONLY | WARP_MUST_EXIST)) == 0;
+    bool create = (db->options.open_flags & (WARP_READ_ONLY | WARP_MUST_EXIST)) == 0;
     int rc;
 
     if (db->env.disk != NULL) {
@@ -89,7 +89,8 @@ static int engine_make_manifest(struct warp *db, struct engine_message *message)
         warp_store_u64le(db->manifest.id + 8, warp_random_next(&random));
         db->manifest.hash_seed = warp_random_next(&random);
     } else if (warp_random_seed(db->manifest.id, sizeof(db->manifest.id)) < 0 ||
-               warp_random_seed(&db->manifest.hash_seed, sizeof(db->manifest.hash_seed)) < 0) {
+               warp_random_seed(&db->manifest.hash_seed, sizeof(db->manifest.hash_seed)) <
+                   0) {
         ENGINE_SAY(message, "the system gives no random numbers");
         return WARP_ESYSTEM;
     }
@@ -324,7 +325,8 @@ static int engine_build_aside(struct warp *db, const char *path,
     if (!db->env.threads) {
         return engine_build(db, path, message);
     }
-    if (warp_thread_start(&thread, &db->memory, "warp-open", -1, engine_build_main, &job) < 0) {
+    if (warp_thread_start(&thread, &db->memory, "warp-open", -1, engine_build_main, &job) <
+        0) {
         ENGINE_SAY(message, "the system starts no more threads");
         return WARP_ESYSTEM;
     }
@@ -419,7 +421,8 @@ bool warp_engine_turn(struct warp *db, uint32_t actor)
     if (actor == 0) {
         return db->wal != NULL && warp_wal_turn(db->wal);
     }
-    return warp_shard_turn(db->store->shards[actor - 1], warp_clock_ns(db->env.clock), &due_ns);
+    return warp_shard_turn(db->store->shards[actor - 1], warp_clock_ns(db->env.clock),
+                           &due_ns);
 }
 
 void warp_engine_check(struct warp *db)

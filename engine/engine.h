@@ -28,14 +28,14 @@
 struct warp {
     struct warp_options options; /* with defaults filled in */
     struct warp_env env;
-    struct warp_disk disk;       /* ours, if env had none */
+    struct warp_disk disk; /* ours, if env had none */
     bool own_disk;
     bool locked;
     bool read_only;
     bool read_durable;
     uint32_t durability;
-    struct warp_memory boot;     /* of this struct alone */
-    struct warp_memory memory;   /* of all else */
+    struct warp_memory boot;   /* of this struct alone */
+    struct warp_memory memory; /* of all else */
     struct warp_manifest manifest;
     struct warp_segments segments;
     bool segments_ready;

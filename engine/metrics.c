@@ -55,8 +55,8 @@ void warp_metrics_collect(struct warp *db, struct warp_engine_totals *totals)
         totals->reclaimed += warp_counter_read(&shard->limbo.released_items);
     }
     /* Acquire: pairs with the release in warp_caller_make. */
-    for (caller = atomic_load_explicit(&db->callers.list, memory_order_acquire); caller != NULL;
-         caller = caller->next) {
+    for (caller = atomic_load_explicit(&db->callers.list, memory_order_acquire);
+         caller != NULL; caller = caller->next) {
         totals->callers++;
         totals->gets += warp_counter_read(&caller->gets);
         totals->get_hits += warp_counter_read(&caller->get_hits);
@@ -104,7 +104,8 @@ static void metrics_summary(struct metrics_text *text, const char *name, const c
     metrics_print(text, "# HELP %s %s\n# TYPE %s summary\n", name, help, name);
     for (i = 0; i < sizeof(quantiles) / sizeof(quantiles[0]); i++) {
         metrics_print(text, "%s{quantile=\"%g\"} %.9f\n", name, quantiles[i],
-                      (double)warp_histogram_percentile(histogram, quantiles[i] * 100) / 1e9);
+                      (double)warp_histogram_percentile(histogram, quantiles[i] * 100) /
+                          1e9);
     }
     metrics_print(text, "%s_sum %.9f\n%s_count %llu\n", name,
                   (double)warp_histogram_sum(histogram) / 1e9, name,
@@ -117,8 +118,9 @@ int warp_metrics_write(struct warp *db, char *buffer, size_t capacity, size_t *b
     struct warp_engine_totals totals;
 
     warp_metrics_collect(db, &totals);
-#define METRICS_PRINT(field, name, kind, help)                                                 \
-    metrics_print(&text, "# HELP " name " " help "\n# TYPE " name " " #kind "\n" name " %llu\n", \
+#define METRICS_PRINT(field, name, kind, help)                                             \
+    metrics_print(&text,                                                                   \
+                  "# HELP " name " " help "\n# TYPE " name " " #kind "\n" name " %llu\n",  \
                   (unsigned long long)totals.field);
     WARP_ENGINE_METRICS(METRICS_PRINT)
 #undef METRICS_PRINT
@@ -130,10 +132,11 @@ int warp_metrics_write(struct warp *db, char *buffer, size_t capacity, size_t *b
                   "# HELP warp_uptime_seconds Since the database was opened.\n"
                   "# TYPE warp_uptime_seconds gauge\nwarp_uptime_seconds %.3f\n",
                   (double)(warp_clock_ns(db->env.clock) - db->opened_ns) / 1e9);
-    metrics_print(&text,
-                  "# HELP warp_build_info The engine's version and its way to the disk.\n"
-                  "# TYPE warp_build_info gauge\nwarp_build_info{version=\"%s\",io=\"%s\"} 1\n",
-                  warp_version(), db->disk.ops->name(db->disk.context));
+    metrics_print(
+        &text,
+        "# HELP warp_build_info The engine's version and its way to the disk.\n"
+        "# TYPE warp_build_info gauge\nwarp_build_info{version=\"%s\",io=\"%s\"} 1\n",
+        warp_version(), db->disk.ops->name(db->disk.context));
     if (db->wal != NULL) {
         metrics_summary(&text, "warp_log_flush_seconds", "Time of one write of the log.",
                         &db->wal->writer.flush_latency);

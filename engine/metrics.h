@@ -18,50 +18,65 @@
 #include "engine/engine.h"
 
 /* X(field, name, kind, help) */
-#define WARP_ENGINE_METRICS(X)                                                                 \
-    X(records, "warp_records", gauge, "Records, expired ones until the sweep has met them.")   \
-    X(record_bytes, "warp_record_bytes", gauge, "Memory of records, in their size classes.")   \
-    X(memory_bytes, "warp_memory_bytes", gauge, "Memory held by the engine, all in.")          \
-    X(memory_limit_bytes, "warp_memory_limit_bytes", gauge, "memory_bytes_max.")               \
-    X(shards, "warp_shards", gauge, "Shards.")                                                 \
-    X(sessions, "warp_sessions", gauge, "Sessions open.")                                      \
-    X(callers, "warp_caller_threads", gauge, "Threads that have called, at most at a time.")   \
-    X(gets, "warp_gets_total", counter, "Keys read by blocking calls.")                        \
-    X(get_hits, "warp_get_hits_total", counter, "Keys read by blocking calls and found.")      \
-    X(puts, "warp_puts_total", counter, "Puts carried out, those of batches included.")        \
-    X(deletes, "warp_deletes_total", counter, "Deletes carried out.")                          \
-    X(adds, "warp_adds_total", counter, "Adds carried out.")                                   \
-    X(batches, "warp_batches_total", counter, "Atomic batches committed.")                     \
-    X(borrows, "warp_borrows_total", counter, "Values lent by blocking calls.")                \
-    X(conflicts, "warp_conflicts_total", counter, "Writes whose condition did not hold.")      \
-    X(expired, "warp_expired_total", counter, "Records removed by the expiry sweep.")          \
-    X(retained_records, "warp_retained_records", gauge,                                        \
-      "Replaced records kept because a borrower has them: leaked loans show here.")            \
-    X(reclaimed, "warp_reclaimed_total", counter, "Replaced records and tables given back.")   \
-    X(growths, "warp_table_growths_total", counter, "Tables of slots replaced by bigger.")     \
-    X(leases, "warp_lease_runs_total", counter, "Blocking writes run by their own caller.")    \
-    X(mails, "warp_mailbox_sends_total", counter, "Blocking writes sent through a mailbox.")   \
-    X(messages, "warp_mailbox_messages_total", counter, "Messages run out of mailboxes.")      \
-    X(stalls, "warp_mailbox_stalls_total", counter, "Messages that waited for log room.")      \
-    X(turns, "warp_shard_turns_total", counter, "Turns of the shards' own threads.")           \
-    X(durable_waits, "warp_durable_waits_total", counter, "Calls that waited for the mark.")   \
-    X(log_tail, "warp_log_tail_bytes", counter, "Bytes of log ever reserved.")                 \
-    X(log_durable, "warp_log_durable_bytes", counter, "Bytes of log known to be durable.")     \
-    X(log_allocated, "warp_log_allocated_bytes", gauge, "Bytes of log files on disk.")         \
-    X(log_flushes, "warp_log_flushes_total", counter, "Writes of the log to disk.")            \
-    X(log_flushes_led, "warp_log_flushes_led_total", counter,                                  \
-      "Of these, made by a thread that waited for them.")                                      \
-    X(log_flush_bytes, "warp_log_flush_bytes_total", counter, "Bytes these writes had.")       \
-    X(log_pad_bytes, "warp_log_pad_bytes_total", counter, "Log lost to filling up blocks.")    \
-    X(log_syncs, "warp_log_syncs_total", counter, "Syncs of the log beside durable writes.")   \
-    X(log_waits, "warp_log_waits_total", counter, "Sleeps of threads waiting for the mark.")   \
-    X(log_room_waits, "warp_log_room_waits_total", counter, "Sleeps for room in the buffer.")  \
-    X(log_segments, "warp_log_segments_made_total", counter, "Log files made or reused.")      \
-    X(log_enospc, "warp_log_enospc_total", counter, "Tries for disk space that failed.")       \
-    X(log_failed, "warp_log_failed", gauge, "1: the log has failed, the database reads only.") \
-    X(recovery_records, "warp_recovery_records", gauge, "Records after the replay at open.")   \
-    X(recovery_operations, "warp_recovery_operations", gauge, "Operations replayed at open.")  \
-    X(recovery_cut_bytes, "warp_recovery_cut_bytes", gauge, "Unfinished tail cut at open.")    \
+#define WARP_ENGINE_METRICS(X)                                                             \
+    X(records, "warp_records", gauge,                                                      \
+      "Records, expired ones until the sweep has met them.")                               \
+    X(record_bytes, "warp_record_bytes", gauge,                                            \
+      "Memory of records, in their size classes.")                                         \
+    X(memory_bytes, "warp_memory_bytes", gauge, "Memory held by the engine, all in.")      \
+    X(memory_limit_bytes, "warp_memory_limit_bytes", gauge, "memory_bytes_max.")           \
+    X(shards, "warp_shards", gauge, "Shards.")                                             \
+    X(sessions, "warp_sessions", gauge, "Sessions open.")                                  \
+    X(callers, "warp_caller_threads", gauge,                                               \
+      "Threads that have called, at most at a time.")                                      \
+    X(gets, "warp_gets_total", counter, "Keys read by blocking calls.")                    \
+    X(get_hits, "warp_get_hits_total", counter, "Keys read by blocking calls and found.")  \
+    X(puts, "warp_puts_total", counter, "Puts carried out, those of batches included.")    \
+    X(deletes, "warp_deletes_total", counter, "Deletes carried out.")                      \
+    X(adds, "warp_adds_total", counter, "Adds carried out.")                               \
+    X(batches, "warp_batches_total", counter, "Atomic batches committed.")                 \
+    X(borrows, "warp_borrows_total", counter, "Values lent by blocking calls.")            \
+    X(conflicts, "warp_conflicts_total", counter, "Writes whose condition did not hold.")  \
+    X(expired, "warp_expired_total", counter, "Records removed by the expiry sweep.")      \
+    X(retained_records, "warp_retained_records", gauge,                                    \
+      "Replaced records kept because a borrower has them: leaked loans show here.")        \
+    X(reclaimed, "warp_reclaimed_total", counter,                                          \
+      "Replaced records and tables given back.")                                           \
+    X(growths, "warp_table_growths_total", counter, "Tables of slots replaced by bigger.") \
+    X(leases, "warp_lease_runs_total", counter,                                            \
+      "Blocking writes run by their own caller.")                                          \
+    X(mails, "warp_mailbox_sends_total", counter,                                          \
+      "Blocking writes sent through a mailbox.")                                           \
+    X(messages, "warp_mailbox_messages_total", counter, "Messages run out of mailboxes.")  \
+    X(stalls, "warp_mailbox_stalls_total", counter, "Messages that waited for log room.")  \
+    X(turns, "warp_shard_turns_total", counter, "Turns of the shards' own threads.")       \
+    X(durable_waits, "warp_durable_waits_total", counter,                                  \
+      "Calls that waited for the mark.")                                                   \
+    X(log_tail, "warp_log_tail_bytes", counter, "Bytes of log ever reserved.")             \
+    X(log_durable, "warp_log_durable_bytes", counter, "Bytes of log known to be durable.") \
+    X(log_allocated, "warp_log_allocated_bytes", gauge, "Bytes of log files on disk.")     \
+    X(log_flushes, "warp_log_flushes_total", counter, "Writes of the log to disk.")        \
+    X(log_flushes_led, "warp_log_flushes_led_total", counter,                              \
+      "Of these, made by a thread that waited for them.")                                  \
+    X(log_flush_bytes, "warp_log_flush_bytes_total", counter, "Bytes these writes had.")   \
+    X(log_pad_bytes, "warp_log_pad_bytes_total", counter,                                  \
+      "Log lost to filling up blocks.")                                                    \
+    X(log_syncs, "warp_log_syncs_total", counter,                                          \
+      "Syncs of the log beside durable writes.")                                           \
+    X(log_waits, "warp_log_waits_total", counter,                                          \
+      "Sleeps of threads waiting for the mark.")                                           \
+    X(log_room_waits, "warp_log_room_waits_total", counter,                                \
+      "Sleeps for room in the buffer.")                                                    \
+    X(log_segments, "warp_log_segments_made_total", counter, "Log files made or reused.")  \
+    X(log_enospc, "warp_log_enospc_total", counter, "Tries for disk space that failed.")   \
+    X(log_failed, "warp_log_failed", gauge,                                                \
+      "1: the log has failed, the database reads only.")                                   \
+    X(recovery_records, "warp_recovery_records", gauge,                                    \
+      "Records after the replay at open.")                                                 \
+    X(recovery_operations, "warp_recovery_operations", gauge,                              \
+      "Operations replayed at open.")                                                      \
+    X(recovery_cut_bytes, "warp_recovery_cut_bytes", gauge,                                \
+      "Unfinished tail cut at open.")                                                      \
     X(fencing_epoch, "warp_fencing_epoch", gauge, "How often it was opened for writing.")
 
 /* And, from histograms: warp_log_flush_seconds, warp_log_sync_seconds (summaries),

@@ -39,7 +39,8 @@ static const struct options_preset *options_find_preset(const char *name)
     return NULL;
 }
 
-int warp_options_copy(void *known, size_t known_bytes, const void *given, size_t least_bytes)
+int warp_options_copy(void *known, size_t known_bytes, const void *given,
+                      size_t least_bytes)
 {
     size_t given_bytes, i;
 
@@ -83,10 +84,10 @@ static uint64_t options_memory_limit(void)
     return limit < OPTIONS_MEMORY_MIN ? OPTIONS_MEMORY_MIN : limit;
 }
 
-#define OPTIONS_REFUSE(...)                                                                    \
-    do {                                                                                       \
-        (void)snprintf(message, message_bytes, __VA_ARGS__);                                   \
-        return WARP_EINVAL;                                                                    \
+#define OPTIONS_REFUSE(...)                                                                \
+    do {                                                                                   \
+        (void)snprintf(message, message_bytes, __VA_ARGS__);                               \
+        return WARP_EINVAL;                                                                \
     } while (0)
 
 int warp_options_complete(const struct warp_options *given, struct warp_options *out,
@@ -97,9 +98,10 @@ int warp_options_complete(const struct warp_options *given, struct warp_options 
 
     if (given != NULL && warp_options_copy(&options, sizeof(options), given,
                                            offsetof(struct warp_options, open_flags)) < 0) {
-        OPTIONS_REFUSE("options.size %zu is not that of struct warp_options (%zu), or fields "
-                       "this version does not know are set: use WARP_OPTIONS_INIT",
-                       given->size, sizeof(options));
+        OPTIONS_REFUSE(
+            "options.size %zu is not that of struct warp_options (%zu), or fields "
+            "this version does not know are set: use WARP_OPTIONS_INIT",
+            given->size, sizeof(options));
     }
     preset = options_find_preset(options.preset);
     if (preset == NULL) {
@@ -120,13 +122,15 @@ int warp_options_complete(const struct warp_options *given, struct warp_options 
         options.durability = WARP_COMMIT;
     }
     if (options.durability > WARP_COMMIT) {
-        OPTIONS_REFUSE("options.durability %u is no enum warp_durability", options.durability);
+        OPTIONS_REFUSE("options.durability %u is no enum warp_durability",
+                       options.durability);
     }
     if (options.sync_interval_ms == 0) {
         options.sync_interval_ms = 100;
     }
     if (options.sync_interval_ms > 60000) {
-        OPTIONS_REFUSE("options.sync_interval_ms %u is above 60000", options.sync_interval_ms);
+        OPTIONS_REFUSE("options.sync_interval_ms %u is above 60000",
+                       options.sync_interval_ms);
     }
     if (options.read_durable > WARP_READ_DURABLE_AUTO) {
         OPTIONS_REFUSE("options.read_durable %u is not 0, 1 or WARP_READ_DURABLE_AUTO",
@@ -169,8 +173,9 @@ int warp_options_complete(const struct warp_options *given, struct warp_options 
     }
     if (!warp_is_power_of_two(options.log_buffer_bytes) ||
         options.log_buffer_bytes < 256u << 10 || options.log_buffer_bytes > 1u << 30) {
-        OPTIONS_REFUSE("options.log_buffer_bytes %u is no power of two from 256 KiB to 1 GiB",
-                       options.log_buffer_bytes);
+        OPTIONS_REFUSE(
+            "options.log_buffer_bytes %u is no power of two from 256 KiB to 1 GiB",
+            options.log_buffer_bytes);
     }
     if (options.spin_us == 0) {
         options.spin_us = preset->spin_us;
@@ -192,7 +197,8 @@ int warp_options_complete(const struct warp_options *given, struct warp_options 
     }
     if (options.huge_pages > 2 || options.pin_threads > 1 || options.direct_io > 2 ||
         options.reserved != 0) {
-        OPTIONS_REFUSE("options.huge_pages, pin_threads, direct_io or reserved is out of range");
+        OPTIONS_REFUSE(
+            "options.huge_pages, pin_threads, direct_io or reserved is out of range");
     }
     if (options.allocator != NULL &&
         (options.allocator->allocate == NULL || options.allocator->release == NULL)) {

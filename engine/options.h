@@ -22,7 +22,8 @@
 
 /* Copy a sized struct over one with defaults. WARP_EINVAL if its size makes no sense or its unknown
  * tail is not zero. */
-int warp_options_copy(void *known, size_t known_bytes, const void *given, size_t least_bytes);
+int warp_options_copy(void *known, size_t known_bytes, const void *given,
+                      size_t least_bytes);
 
 /* out gets what was given (may be NULL) completed by presets, environment and machine. */
 int warp_options_complete(const struct warp_options *given, struct warp_options *out,

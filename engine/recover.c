@@ -45,8 +45,8 @@ static void recover_parallel(void *context, void (*job)(void *job_context, uint3
     crew->count = count;
     atomic_store_explicit(&crew->next, 0, memory_order_relaxed);
     for (i = 1; i < crew->threads && i < count; i++) {
-        if (warp_thread_start(&threads[i], &crew->db->memory, "warp-replay", -1, recover_work,
-                              crew) < 0) {
+        if (warp_thread_start(&threads[i], &crew->db->memory, "warp-replay", -1,
+                              recover_work, crew) < 0) {
             break; /* fewer hands do the same work */
         }
     }
@@ -84,17 +84,18 @@ static void recover_explain(struct warp *db, const struct warp_scan_result *resu
                             char *message, size_t message_bytes)
 {
     if (rc == WARP_ENOMEM) {
-        (void)snprintf(message, message_bytes,
-                       "the records do not fit into memory_bytes_max (%llu bytes): raise it",
-                       (unsigned long long)db->options.memory_bytes_max);
+        (void)snprintf(
+            message, message_bytes,
+            "the records do not fit into memory_bytes_max (%llu bytes): raise it",
+            (unsigned long long)db->options.memory_bytes_max);
     } else if (result->file[0] != '\0') {
-        (void)snprintf(message, message_bytes,
-                       "%s at offset %llu: %s (log position %llu)", result->file,
-                       (unsigned long long)result->file_offset,
+        (void)snprintf(message, message_bytes, "%s at offset %llu: %s (log position %llu)",
+                       result->file, (unsigned long long)result->file_offset,
                        result->what == NULL ? warp_error_text(rc) : result->what,
                        (unsigned long long)result->damaged_position);
     } else {
-        (void)snprintf(message, message_bytes, "replaying the log: %s", warp_error_text(rc));
+        (void)snprintf(message, message_bytes, "replaying the log: %s",
+                       warp_error_text(rc));
     }
 }
 
@@ -153,7 +154,8 @@ int warp_recover(struct warp *db, uint64_t *end, char *message, size_t message_b
                 records += replay.shards[i].counts.operations;
             }
             told_ns = now_ns;
-            db->options.progress(db->options.progress_context, result->bytes, total, records);
+            db->options.progress(db->options.progress_context, result->bytes, total,
+                                 records);
         }
     }
     if (rc < 0) {
@@ -173,8 +175,8 @@ int warp_recover(struct warp *db, uint64_t *end, char *message, size_t message_b
     for (i = 0; i < db->store->shard_count; i++) {
         db->recovery.operations += replay.shards[i].counts.operations;
         db->recovery.expired += replay.shards[i].counts.expired;
-        db->recovery.records += atomic_load_explicit(&db->store->shards[i]->counters.records,
-                                                     memory_order_relaxed);
+        db->recovery.records += atomic_load_explicit(
+            &db->store->shards[i]->counters.records, memory_order_relaxed);
     }
     db->recovery.frames = result->frames;
     db->recovery.bytes_read = result->bytes;

@@ -128,8 +128,8 @@ int warp_batch_run(struct warp_store *store, struct warp_batch_operation *operat
         } else {
             rc = batch_prepare(store, operations, count, body, body_bytes, shards);
             if (rc == 0) {
-                rc = warp_wal_append(store->wal, cell, WARP_FRAME_BATCH, &part, 1, body_bytes,
-                                     body_crc, false, &position, &frame_end);
+                rc = warp_wal_append(store->wal, cell, WARP_FRAME_BATCH, &part, 1,
+                                     body_bytes, body_crc, false, &position, &frame_end);
             }
             if (rc != 0) {
                 batch_undo(store, operations, count);
@@ -165,7 +165,8 @@ int warp_batch_run(struct warp_store *store, struct warp_batch_operation *operat
         if (rc != WARP_MESSAGE_NEEDS_ROOM) {
             break;
         }
-        rc = warp_writer_make_room(writer, warp_frame_bytes(body_bytes), false, BATCH_ROOM_NS);
+        rc = warp_writer_make_room(writer, warp_frame_bytes(body_bytes), false,
+                                   BATCH_ROOM_NS);
         if (rc != 0) {
             return rc;
         }

@@ -3,8 +3,8 @@
 #include "base/hash.h"
 #include "shards/put.h"
 
-struct warp_record *warp_get_find(const struct warp_store *store, uint32_t slot, uint64_t hash,
-                                  struct warp_slice key, uint64_t *wait_for)
+struct warp_record *warp_get_find(const struct warp_store *store, uint32_t slot,
+                                  uint64_t hash, struct warp_slice key, uint64_t *wait_for)
 {
     struct warp_record *record =
         warp_table_find(&store->words[slot], hash, key.data, key.bytes);

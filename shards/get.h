@@ -18,8 +18,8 @@
 #include "shards/store.h"
 
 /* The live record of a key, or NULL. *wait_for gets how far the mark must be for a durable read. */
-struct warp_record *warp_get_find(const struct warp_store *store, uint32_t slot, uint64_t hash,
-                                  struct warp_slice key, uint64_t *wait_for);
+struct warp_record *warp_get_find(const struct warp_store *store, uint32_t slot,
+                                  uint64_t hash, struct warp_slice key, uint64_t *wait_for);
 
 /* Make a loan of a record found: a pin, or a copy if it has no pins left. */
 int warp_get_lend(struct warp_store *store, struct warp_record *record,

@@ -154,8 +154,8 @@ int warp_limbo_reserve(struct warp_limbo *limbo, uint32_t items)
                                      (limbo->bag_count + 1) * WARP_LIMBO_BAG_ITEMS) < 0) {
         return WARP_ENOMEM;
     }
-    while (WARP_UNLIKELY((uint64_t)have + (uint64_t)limbo->spare_count * WARP_LIMBO_BAG_ITEMS <
-                         items)) {
+    while (WARP_UNLIKELY(
+        (uint64_t)have + (uint64_t)limbo->spare_count * WARP_LIMBO_BAG_ITEMS < items)) {
         struct warp_limbo_bag *bag;
 
         bag = warp_memory_reserve(limbo->memory, sizeof(*bag), 0);
@@ -166,8 +166,8 @@ int warp_limbo_reserve(struct warp_limbo *limbo, uint32_t items)
         bag->next = limbo->spare;
         limbo->spare = bag;
         limbo->spare_count++;
-        if (limbo_grow_pinned(limbo, limbo->pinned_count +
-                                         (limbo->bag_count + 1) * WARP_LIMBO_BAG_ITEMS) < 0) {
+        if (limbo_grow_pinned(limbo, limbo->pinned_count + (limbo->bag_count + 1) *
+                                                               WARP_LIMBO_BAG_ITEMS) < 0) {
             return WARP_ENOMEM;
         }
     }

@@ -34,13 +34,13 @@ struct warp_limbo {
     struct warp_memory *memory;
     struct warp_slab_pool pool;
     struct warp_epoch_record *record;
-    struct warp_limbo_bag *open;   /* being filled */
-    struct warp_limbo_bag *spare;  /* empty ones, linked */
+    struct warp_limbo_bag *open;  /* being filled */
+    struct warp_limbo_bag *spare; /* empty ones, linked */
     uint32_t spare_count;
-    struct warp_record **pinned;   /* retired, past their grace, still borrowed */
+    struct warp_record **pinned; /* retired, past their grace, still borrowed */
     uint32_t pinned_count;
     uint32_t pinned_capacity;
-    uint32_t bag_count;            /* of all bags, wherever they are */
+    uint32_t bag_count;              /* of all bags, wherever they are */
     _Atomic uint64_t pending_items;  /* for observers */
     _Atomic uint64_t pinned_items;   /* for observers */
     _Atomic uint64_t released_items; /* for observers */

@@ -40,7 +40,8 @@ struct warp_mailbox {
     struct warp_memory *memory;
     uint32_t capacity;
     /* Senders set, the holder takes. */
-    alignas(WARP_CACHELINE) _Atomic uint32_t summary; /* which words of waiting to look at */
+    alignas(
+        WARP_CACHELINE) _Atomic uint32_t summary; /* which words of waiting to look at */
     _Atomic uint64_t waiting[WARP_SENDERS_MAX / 64];
     alignas(WARP_CACHELINE) _Atomic(struct warp_ring *) rings[WARP_SENDERS_MAX];
 };

@@ -98,8 +98,8 @@ struct warp_record *warp_put_make(struct warp_shard *shard, struct warp_slice ke
                                   struct warp_slice value, uint64_t expires_at_ms)
 {
     struct warp_slab_pool *pool = &shard->limbo.pool;
-    size_t bytes = warp_record_bytes((uint32_t)key.bytes, (uint32_t)value.bytes,
-                                     expires_at_ms != 0);
+    size_t bytes =
+        warp_record_bytes((uint32_t)key.bytes, (uint32_t)value.bytes, expires_at_ms != 0);
     struct warp_record *record;
 
     /* What the pool holds and has free counts as there to be used. */
@@ -131,13 +131,14 @@ int warp_put_prepare(struct warp_shard *shard, uint32_t slot, uint64_t hash, boo
         return 0; /* its place must not move */
     }
     if (WARP_UNLIKELY(warp_env_chance(store->env, WARP_CHANCE_GROW_EARLY))) {
-        rc = warp_table_renew(&store->words[slot], &store->slots[slot].count, &shard->limbo);
+        rc =
+            warp_table_renew(&store->words[slot], &store->slots[slot].count, &shard->limbo);
         if (rc < 0) {
             return rc;
         }
     }
-    rc = warp_table_prepare(&store->words[slot], &store->slots[slot].count, &shard->limbo, hash,
-                            store->hash_seed, reserve);
+    rc = warp_table_prepare(&store->words[slot], &store->slots[slot].count, &shard->limbo,
+                            hash, store->hash_seed, reserve);
     /* Growing retires what it replaces; the first array of a slot replaces nothing. */
     if (WARP_UNLIKELY(before != warp_counter_read(&shard->limbo.pending_items))) {
         warp_counter_add(&shard->counters.table_growths, 1);
@@ -223,7 +224,8 @@ static int put_add(struct warp_message *message, const struct warp_record *live,
     int rc;
 
     if (live != NULL) {
-        rc = put_parse_number(warp_record_value(live), warp_record_value_bytes(live), &number);
+        rc = put_parse_number(warp_record_value(live), warp_record_value_bytes(live),
+                              &number);
         if (rc < 0) {
             return rc;
         }
@@ -258,15 +260,16 @@ static int put_add(struct warp_message *message, const struct warp_record *live,
 
 /* The answer shows what is there now, if only that its time has passed: a durable reader must not
  * hear of it too early. */
-static void put_answer_state(struct warp_shard *shard, struct warp_message *message, int result,
-                             const struct warp_record *seen)
+static void put_answer_state(struct warp_shard *shard, struct warp_message *message,
+                             int result, const struct warp_record *seen)
 {
     message->result = result;
     message->wait_for =
-        1 + (seen != NULL
-                 ? seen->sequence
-                 : atomic_load_explicit(&shard->store->slots[message->slot].removed_sequence,
-                                        memory_order_relaxed));
+        1 +
+        (seen != NULL
+             ? seen->sequence
+             : atomic_load_explicit(&shard->store->slots[message->slot].removed_sequence,
+                                    memory_order_relaxed));
 }
 
 static void put_write(struct warp_shard *shard, struct warp_message *message)
@@ -282,8 +285,9 @@ static void put_write(struct warp_shard *shard, struct warp_message *message)
     char text[24];
     int rc;
 
-    old = warp_table_find_in(warp_table_resolve(&store->words[message->slot], message->hash),
-                             message->hash, message->key.data, message->key.bytes, &place);
+    old =
+        warp_table_find_in(warp_table_resolve(&store->words[message->slot], message->hash),
+                           message->hash, message->key.data, message->key.bytes, &place);
     live = old != NULL && warp_record_is_expired(store, old) ? NULL : old;
     if (!put_condition_holds(message, live)) {
         warp_counter_add(&shard->counters.conflicts, 1);
@@ -323,8 +327,9 @@ static void put_write(struct warp_shard *shard, struct warp_message *message)
         parts[2] = message->value;
         part_count = 3;
     }
-    rc = warp_wal_append(store->wal, shard->id, WARP_FRAME_RECORD, parts, part_count,
-                         message->body_bytes, message->body_crc, is_delete, &position, &end);
+    rc =
+        warp_wal_append(store->wal, shard->id, WARP_FRAME_RECORD, parts, part_count,
+                        message->body_bytes, message->body_crc, is_delete, &position, &end);
     if (rc != 0) {
         if (fresh != NULL) {
             warp_slab_release(&shard->limbo.pool, fresh, warp_record_bytes_of(fresh));
@@ -338,8 +343,8 @@ static void put_write(struct warp_shard *shard, struct warp_message *message)
     message->result = 0;
     if (is_delete) {
         /* Release: a reader that finds nothing learns how far it has to wait. */
-        atomic_store_explicit(&store->slots[message->slot].removed_sequence, message->sequence,
-                              memory_order_release);
+        atomic_store_explicit(&store->slots[message->slot].removed_sequence,
+                              message->sequence, memory_order_release);
         put_unpublish(shard, message->slot, message->hash, old, place);
         warp_counter_add(&shard->counters.deletes, 1);
     } else {

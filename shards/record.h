@@ -39,9 +39,9 @@
 #define WARP_RECORD_PINS_MAX     255u
 
 struct warp_record {
-    uint64_t sequence;     /* place of its entry in the log */
-    uint32_t value_bytes;  /* and flags, above bit 26 */
-    uint16_t key_bytes;    /* minus one */
+    uint64_t sequence;    /* place of its entry in the log */
+    uint32_t value_bytes; /* and flags, above bit 26 */
+    uint16_t key_bytes;   /* minus one */
     _Atomic uint8_t pins;
     uint8_t spare;
     uint8_t bytes[];
@@ -81,7 +81,8 @@ static inline uint64_t warp_record_expires_at_ms(const struct warp_record *recor
     return warp_record_has_expiry(record) ? warp_load_u64le(record->bytes) : 0;
 }
 
-static inline size_t warp_record_bytes(uint32_t key_bytes, uint32_t value_bytes, bool expires)
+static inline size_t warp_record_bytes(uint32_t key_bytes, uint32_t value_bytes,
+                                       bool expires)
 {
     return WARP_RECORD_HEADER_BYTES + (expires ? 8u : 0u) + key_bytes + value_bytes;
 }
@@ -131,9 +132,9 @@ static inline bool warp_record_pin(struct warp_record *record)
             return false;
         }
         /* Relaxed: the epoch section orders it before the end of the grace period. */
-    } while (!atomic_compare_exchange_weak_explicit(&record->pins, &pins, (uint8_t)(pins + 1),
-                                                    memory_order_relaxed,
-                                                    memory_order_relaxed));
+    } while (
+        !atomic_compare_exchange_weak_explicit(&record->pins, &pins, (uint8_t)(pins + 1),
+                                               memory_order_relaxed, memory_order_relaxed));
     return true;
 }
 

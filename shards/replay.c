@@ -53,8 +53,8 @@ static int replay_group(struct warp_shard *shard, struct replay_item *items, uin
     int rc;
 
     for (i = 0; i < count; i++) {
-        items[i].hash = warp_hash_key(items[i].entry.key, items[i].entry.key_bytes,
-                                      store->hash_seed);
+        items[i].hash =
+            warp_hash_key(items[i].entry.key, items[i].entry.key_bytes, store->hash_seed);
         items[i].word = warp_table_prefetch(&store->words[items[i].slot], items[i].hash);
     }
     for (i = 0; i < count; i++) {

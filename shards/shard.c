@@ -18,9 +18,9 @@
 #include "shards/expire.h"
 #include "shards/put.h"
 
-#define SHARD_GROUP      16u
-#define SHARD_TICK_NS    100000000u
-#define SHARD_ROOM_NS    100000000u
+#define SHARD_GROUP   16u
+#define SHARD_TICK_NS 100000000u
+#define SHARD_ROOM_NS 100000000u
 
 void warp_shard_wake(struct warp_shard *shard)
 {
@@ -90,8 +90,7 @@ static bool shard_drain(struct warp_shard *shard, uint32_t most, uint32_t *done)
             uint32_t want = most - *done < SHARD_GROUP ? most - *done : SHARD_GROUP;
 
             shard->backlog_first = 0;
-            shard->backlog_count =
-                warp_mailbox_take(&shard->mailbox, shard->backlog, want);
+            shard->backlog_count = warp_mailbox_take(&shard->mailbox, shard->backlog, want);
             if (shard->backlog_count == 0) {
                 return true;
             }
@@ -123,7 +122,8 @@ void warp_shard_leave(struct warp_shard *shard)
         bool stalled = false;
         bool left;
 
-        if (WARP_UNLIKELY(warp_mailbox_waits(&shard->mailbox) || shard->backlog_count > 0)) {
+        if (WARP_UNLIKELY(warp_mailbox_waits(&shard->mailbox) ||
+                          shard->backlog_count > 0)) {
             if (warp_env_chance(shard->store->env, WARP_CHANCE_DRAIN_SHORT)) {
                 most = done + 1;
             }
@@ -305,8 +305,8 @@ int warp_store_create(struct warp_store **store, const struct warp_store_config 
     for (i = 0; i < WARP_SLOT_COUNT; i++) {
         made->slots[i].earliest_expiry_ms = UINT64_MAX;
     }
-    made->shards = warp_memory_reserve(made->memory,
-                                       config->shard_count * sizeof(*made->shards), 0);
+    made->shards =
+        warp_memory_reserve(made->memory, config->shard_count * sizeof(*made->shards), 0);
     if (made->shards == NULL) {
         goto fail_shards;
     }
@@ -323,7 +323,8 @@ fail_shard:
     while (i-- > 0) {
         shard_destroy(&made->shards[i]);
     }
-    warp_memory_release(made->memory, made->shards, config->shard_count * sizeof(*made->shards));
+    warp_memory_release(made->memory, made->shards,
+                        config->shard_count * sizeof(*made->shards));
 fail_shards:
     warp_memory_unmap(config->memory, made, sizeof(*made));
     return rc;
@@ -393,7 +394,8 @@ struct shard_check {
     uint64_t bytes;
 };
 
-static int shard_check_record(void *context, struct warp_record *record, _Atomic uint64_t *place)
+static int shard_check_record(void *context, struct warp_record *record,
+                              _Atomic uint64_t *place)
 {
     struct shard_check *check = context;
     const uint8_t *key = warp_record_key(record);
@@ -402,8 +404,9 @@ static int shard_check_record(void *context, struct warp_record *record, _Atomic
     _Atomic uint64_t *found = NULL;
 
     warp_assert(warp_hash_slot(key, key_bytes) == check->slot);
-    warp_assert(warp_table_find_in(warp_table_resolve(&check->store->words[check->slot], hash),
-                                   hash, key, key_bytes, &found) == record);
+    warp_assert(
+        warp_table_find_in(warp_table_resolve(&check->store->words[check->slot], hash),
+                           hash, key, key_bytes, &found) == record);
     warp_assert(found == place);
     check->records++;
     check->bytes += warp_slab_round(warp_record_bytes_of(record));

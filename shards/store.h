@@ -39,9 +39,10 @@
 struct warp_slot {
     struct warp_table_count count; /* of its own array */
     uint32_t records;
-    uint64_t bytes;                   /* of records, as their size classes are */
-    uint64_t earliest_expiry_ms;      /* at most; UINT64_MAX: none has one */
-    _Atomic uint64_t removed_sequence; /* of the last delete; for readers that find nothing */
+    uint64_t bytes;              /* of records, as their size classes are */
+    uint64_t earliest_expiry_ms; /* at most; UINT64_MAX: none has one */
+    _Atomic uint64_t
+        removed_sequence; /* of the last delete; for readers that find nothing */
 };
 
 /* Written by the holder of the lease, read by observers, both relaxed. */
@@ -73,8 +74,8 @@ struct warp_shard {
     alignas(WARP_CACHELINE) struct warp_limbo limbo;
     struct warp_message *backlog[WARP_BACKLOG_MAX]; /* taken, waiting for room in the log */
     uint32_t backlog_first, backlog_count;
-    uint64_t backlog_bytes;      /* what its first message needs */
-    bool restless;               /* there is something to collect or to sweep */
+    uint64_t backlog_bytes; /* what its first message needs */
+    bool restless;          /* there is something to collect or to sweep */
     uint64_t next_tick_ns;
     uint64_t earliest_expiry_ms; /* at most, of all slots */
     uint32_t sweep_slot;         /* where the sweep goes on; WARP_SLOT_COUNT: it rests */

@@ -95,8 +95,8 @@ static int table_grow(warp_table_word *at, struct warp_table_count *count,
 {
     uint64_t old = atomic_load_explicit(at, memory_order_relaxed);
     struct warp_table_bucket *buckets = warp_word_pointer(old);
-    uint32_t code = table_code_for(
-        table_buckets_for((uint32_t)count->live + count->reserved + 1));
+    uint32_t code =
+        table_code_for(table_buckets_for((uint32_t)count->live + count->reserved + 1));
     uint32_t n = old == 0 ? 0 : warp_table_buckets(old);
     struct warp_table_count fresh = {0, 0, count->reserved};
     uint64_t word;
@@ -317,7 +317,8 @@ int warp_table_prepare(warp_table_word *slot_word, struct warp_table_count *coun
     for (;;) {
         struct warp_table_count *one;
 
-        directory = warp_word_pointer(atomic_load_explicit(slot_word, memory_order_relaxed));
+        directory =
+            warp_word_pointer(atomic_load_explicit(slot_word, memory_order_relaxed));
         index = (uint32_t)(hash & ((UINT64_C(1) << directory->depth) - 1));
         word = atomic_load_explicit(&directory->words[index], memory_order_relaxed);
         one = &directory->counts[index];
@@ -384,8 +385,7 @@ void warp_table_insert(warp_table_word *slot_word, struct warp_table_count *coun
                        uint64_t hash, struct warp_record *record)
 {
     uint64_t word = atomic_load_explicit(slot_word, memory_order_relaxed);
-    uint64_t entry =
-        (uint64_t)warp_table_tag(hash) << 48 | (uint64_t)(uintptr_t)record;
+    uint64_t entry = (uint64_t)warp_table_tag(hash) << 48 | (uint64_t)(uintptr_t)record;
 
     warp_assert(((uint64_t)(uintptr_t)record & ~WARP_POINTER_MASK) == 0);
     if (WARP_UNLIKELY((word & WARP_WORD_DIRECTORY) != 0)) {

@@ -125,7 +125,8 @@ static inline uint64_t warp_table_resolve(const warp_table_word *slot_word, uint
 }
 
 /* Which entries of a bucket have the tag: one bit each. A hint that the caller checks. */
-static inline uint32_t warp_table_match(const struct warp_table_bucket *bucket, uint16_t tag)
+static inline uint32_t warp_table_match(const struct warp_table_bucket *bucket,
+                                        uint16_t tag)
 {
 #if WARP_TABLE_SSE2
     const __m128i *lines = (const __m128i *)(const void *)bucket;
@@ -138,7 +139,7 @@ static inline uint32_t warp_table_match(const struct warp_table_bucket *bucket, 
     uint32_t high = (uint32_t)_mm_movemask_epi8(_mm_packs_epi16(c, d));
 
     /* The tag is the fourth 16-bit lane of each word. */
-    low = (low & 0x8888) >> 3;   /* bits 0, 4, 8, 12 */
+    low = (low & 0x8888) >> 3; /* bits 0, 4, 8, 12 */
     high = (high & 0x8888) >> 3;
     low = (low | low >> 3 | low >> 6 | low >> 9) & 0xf;
     high = (high | high >> 3 | high >> 6 | high >> 9) & 0xf;
@@ -185,7 +186,8 @@ static inline struct warp_record *warp_table_find_in(uint64_t word, uint64_t has
         while (match != 0) {
             uint32_t i = (uint32_t)__builtin_ctz(match);
             /* Acquire: pairs with the release in publish; the record behind it is whole. */
-            uint64_t entry = atomic_load_explicit(&bucket->entries[i], memory_order_acquire);
+            uint64_t entry =
+                atomic_load_explicit(&bucket->entries[i], memory_order_acquire);
             struct warp_record *record = warp_word_pointer(entry);
 
             match &= match - 1;
@@ -209,7 +211,8 @@ static inline struct warp_record *warp_table_find(const warp_table_word *slot_wo
                                                   uint64_t hash, const void *key,
                                                   size_t key_bytes)
 {
-    return warp_table_find_in(warp_table_resolve(slot_word, hash), hash, key, key_bytes, NULL);
+    return warp_table_find_in(warp_table_resolve(slot_word, hash), hash, key, key_bytes,
+                              NULL);
 }
 
 /* Ask the cache for the bucket of a hash; returns the word to go on with. */
@@ -282,9 +285,9 @@ static inline void warp_table_replace(_Atomic uint64_t *place, uint64_t hash,
                                       struct warp_record *record)
 {
     /* Release: pairs with the acquire in warp_table_find_in. */
-    atomic_store_explicit(place,
-                          (uint64_t)warp_table_tag(hash) << 48 | (uint64_t)(uintptr_t)record,
-                          memory_order_release);
+    atomic_store_explicit(
+        place, (uint64_t)warp_table_tag(hash) << 48 | (uint64_t)(uintptr_t)record,
+        memory_order_release);
 }
 
 /* Take the record at a place (from find_in) out. */
@@ -293,7 +296,8 @@ void warp_table_remove(warp_table_word *slot_word, struct warp_table_count *coun
 
 /*
  * Call visit for every record; it may remove or replace the record it is given, and nothing else.
- * Also for readers inside an epoch section. Stops when visit returns non-zero, and returns that.
+ * Also for readers inside an epoch section while the slot has one array (no directory: its arrays
+ * may be split under a reader). Stops when visit returns non-zero, and returns that.
  */
 int warp_table_walk(const warp_table_word *slot_word,
                     int (*visit)(void *context, struct warp_record *record,

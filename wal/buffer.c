@@ -16,8 +16,8 @@ int warp_buffer_init(struct warp_buffer *buffer, struct warp_memory *memory, uin
     if (buffer->memory == NULL) {
         return WARP_ENOMEM;
     }
-    buffer->cells = warp_memory_reserve(memory, cell_count * sizeof(*buffer->cells),
-                                        WARP_CACHELINE);
+    buffer->cells =
+        warp_memory_reserve(memory, cell_count * sizeof(*buffer->cells), WARP_CACHELINE);
     if (buffer->cells == NULL) {
         warp_memory_unmap(memory, buffer->memory, bytes);
         buffer->memory = NULL;
@@ -71,8 +71,9 @@ void warp_buffer_copy_out(const struct warp_buffer *buffer, uint64_t position, v
     }
 }
 
-void warp_buffer_prefix(const struct warp_buffer *buffer, const struct warp_sequence *sequence,
-                        uint64_t *bytes, uint64_t *boundary, uint64_t *tail)
+void warp_buffer_prefix(const struct warp_buffer *buffer,
+                        const struct warp_sequence *sequence, uint64_t *bytes,
+                        uint64_t *boundary, uint64_t *tail)
 {
     uint64_t finished;
     uint64_t whole;

@@ -111,8 +111,9 @@ void warp_buffer_copy_in(struct warp_buffer *buffer, uint64_t position, const vo
  * How far the log is finished: *bytes is contiguous and may be written; *boundary is the end of
  * the last whole frame in it (boundary <= bytes). *tail gets the tail that was read.
  */
-void warp_buffer_prefix(const struct warp_buffer *buffer, const struct warp_sequence *sequence,
-                        uint64_t *bytes, uint64_t *boundary, uint64_t *tail);
+void warp_buffer_prefix(const struct warp_buffer *buffer,
+                        const struct warp_sequence *sequence, uint64_t *bytes,
+                        uint64_t *boundary, uint64_t *tail);
 
 void warp_buffer_copy_out(const struct warp_buffer *buffer, uint64_t position, void *bytes,
                           size_t count);

@@ -53,9 +53,8 @@ static inline bool warp_sequence_take_exactly(struct warp_sequence *sequence, ui
                                               uint64_t to)
 {
     warp_assert(to > from);
-    return atomic_compare_exchange_strong_explicit(&sequence->tail, &from, to,
-                                                   memory_order_acq_rel,
-                                                   memory_order_relaxed);
+    return atomic_compare_exchange_strong_explicit(
+        &sequence->tail, &from, to, memory_order_acq_rel, memory_order_relaxed);
 }
 
 static inline uint64_t warp_sequence_tail(const struct warp_sequence *sequence)
@@ -72,8 +71,7 @@ static inline uint64_t warp_sequence_tail_hint(const struct warp_sequence *seque
 /* The mark only grows, and only over whole frames. */
 static inline void warp_sequence_publish(struct warp_sequence *sequence, uint64_t durable)
 {
-    warp_assert(durable >=
-                atomic_load_explicit(&sequence->durable, memory_order_relaxed));
+    warp_assert(durable >= atomic_load_explicit(&sequence->durable, memory_order_relaxed));
     atomic_store_explicit(&sequence->durable, durable, memory_order_release);
 }
 

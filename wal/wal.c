@@ -146,7 +146,8 @@ int warp_wal_start(struct warp_wal *wal)
     if (!wal->writer.env->threads) {
         return 0;
     }
-    return warp_thread_start(&wal->thread, wal->writer.memory, "warp-log", -1, wal_main, wal);
+    return warp_thread_start(&wal->thread, wal->writer.memory, "warp-log", -1, wal_main,
+                             wal);
 }
 
 bool warp_wal_turn(struct warp_wal *wal)

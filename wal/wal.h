@@ -98,7 +98,8 @@ static inline int warp_wal_append(struct warp_wal *wal, uint32_t cell, uint8_t k
     written = atomic_load_explicit(&writer->written, memory_order_acquire);
     if (WARP_UNLIKELY(bytes > contiguous ||
                       *end + writer->block_bytes > written + writer->buffer.bytes)) {
-        return warp_wal_append_slowly(wal, cell, &frame, parts, part_count, true, is_delete);
+        return warp_wal_append_slowly(wal, cell, &frame, parts, part_count, true,
+                                      is_delete);
     }
     stop = place + bytes;
     warp_frame_encode_header(place, &frame, writer->seed);

@@ -23,14 +23,14 @@
 #include "base/thread.h"
 #include "warp/warp.h"
 
-#define WRITER_TICK_NS       1000000u   /* WARP_INTERVAL: written within 1 ms */
-#define WRITER_QUIET_NS      20000000u  /* so long without work before the log goes idle */
-#define WRITER_EXTEND_NS     10000000u  /* after a full disk, so long before the next try */
-#define WRITER_ZERO_BYTES    1048576u   /* prewritten at a time ... */
-#define WRITER_ZERO_AHEAD    524288u    /* ... when so little is left of it */
-#define WRITER_SMALL_FLUSH   65536u     /* prewriting pays for flushes up to here */
-#define WRITER_QUEUE_DEPTH   32u        /* all flushes, all files of a sync, the prewriting */
-#define WRITER_NOT_WAITING   UINT32_MAX
+#define WRITER_TICK_NS     1000000u  /* WARP_INTERVAL: written within 1 ms */
+#define WRITER_QUIET_NS    20000000u /* so long without work before the log goes idle */
+#define WRITER_EXTEND_NS   10000000u /* after a full disk, so long before the next try */
+#define WRITER_ZERO_BYTES  1048576u  /* prewritten at a time ... */
+#define WRITER_ZERO_AHEAD  524288u   /* ... when so little is left of it */
+#define WRITER_SMALL_FLUSH 65536u    /* prewriting pays for flushes up to here */
+#define WRITER_QUEUE_DEPTH 32u       /* all flushes, all files of a sync, the prewriting */
+#define WRITER_NOT_WAITING UINT32_MAX
 
 static uint64_t writer_now(const struct warp_writer *writer)
 {
@@ -47,9 +47,8 @@ static bool writer_try_lock(struct warp_writer *writer)
     uint32_t free = 0;
 
     /* Acquire: pairs with the release in writer_unlock. */
-    return atomic_compare_exchange_strong_explicit(&writer->lock, &free, 1,
-                                                   memory_order_acquire,
-                                                   memory_order_relaxed);
+    return atomic_compare_exchange_strong_explicit(
+        &writer->lock, &free, 1, memory_order_acquire, memory_order_relaxed);
 }
 
 static void writer_lock(struct warp_writer *writer)
@@ -272,8 +271,7 @@ static void writer_raise_boundary(struct warp_writer *writer, uint64_t boundary)
     }
     writer->captured_boundary = boundary;
     if (writer->flush_count > 0) {
-        uint32_t newest =
-            (writer->flush_head + writer->flush_count - 1) % WARP_FLUSHES_MAX;
+        uint32_t newest = (writer->flush_head + writer->flush_count - 1) % WARP_FLUSHES_MAX;
 
         writer->flushes[newest].boundary = boundary;
         return;
@@ -399,7 +397,8 @@ static struct warp_flush *writer_capture(struct warp_writer *writer, bool for_co
     return flush;
 }
 
-static void writer_finish(struct warp_writer *writer, struct warp_flush *flush, int64_t result)
+static void writer_finish(struct warp_writer *writer, struct warp_flush *flush,
+                          int64_t result)
 {
     flush->result = result;
     if (result >= 0 && result != (int64_t)flush->request.bytes) {
@@ -523,11 +522,12 @@ static bool writer_lead_sync(struct warp_writer *writer)
 static bool writer_wants_segment(const struct warp_writer *writer)
 {
     uint64_t end = warp_segments_end(writer->segments);
-    uint64_t wanted =
-        atomic_load_explicit(&writer->extend_wanted, memory_order_relaxed);
+    uint64_t wanted = atomic_load_explicit(&writer->extend_wanted, memory_order_relaxed);
 
     return warp_sequence_tail_hint(&writer->sequence) + writer->ahead_bytes +
-                   writer->ahead_bytes / 4 + 2 * writer->slack_bytes > end || wanted > end;
+                   writer->ahead_bytes / 4 + 2 * writer->slack_bytes >
+               end ||
+           wanted > end;
 }
 
 static int writer_extend(struct warp_writer *writer, uint64_t now_ns)
@@ -711,9 +711,9 @@ static void writer_raise(_Atomic uint64_t *wanted, uint64_t target)
     uint64_t seen = atomic_load_explicit(wanted, memory_order_relaxed);
 
     /* Relaxed: a number alone; the log thread looks again until it is reached. */
-    while (seen < target &&
-           !atomic_compare_exchange_weak_explicit(wanted, &seen, target, memory_order_relaxed,
-                                                  memory_order_relaxed)) {
+    while (seen < target && !atomic_compare_exchange_weak_explicit(wanted, &seen, target,
+                                                                   memory_order_relaxed,
+                                                                   memory_order_relaxed)) {
     }
 }
 
@@ -755,12 +755,12 @@ bool warp_writer_turn(struct warp_writer *writer, uint64_t wait_ns, uint64_t *du
     interval = atomic_load_explicit(&writer->interval_wanted, memory_order_relaxed) != 0;
     pressed = tail - writer->captured >= writer->buffer.bytes / 4;
     if (tail != writer->captured || wanted > writer->captured_boundary) {
-        uint64_t flush_due = writer->last_flush_ns +
-                             (interval ? WRITER_TICK_NS : writer->sync_interval_ns);
+        uint64_t flush_due =
+            writer->last_flush_ns + (interval ? WRITER_TICK_NS : writer->sync_interval_ns);
         bool commit = wanted > writer->captured_boundary;
 
-        if (((commit && (writer->next_waiters == 0 || writer->lead_lost)) || pressed || now_ns >= flush_due ||
-             writer_chance(writer, WARP_CHANCE_FLUSH_EARLY)) &&
+        if (((commit && (writer->next_waiters == 0 || writer->lead_lost)) || pressed ||
+             now_ns >= flush_due || writer_chance(writer, WARP_CHANCE_FLUSH_EARLY)) &&
             !writer_chance(writer, WARP_CHANCE_FLUSH_LATE)) {
             struct warp_flush *flush;
             bool captured = false;
@@ -844,7 +844,8 @@ bool warp_writer_in_flight(struct warp_writer *writer)
 
         result = result || (flush->asynchronous && !flush->done);
     }
-    result = result || writer->zero_busy || (writer->sync_busy && writer->sync_asynchronous);
+    result =
+        result || writer->zero_busy || (writer->sync_busy && writer->sync_asynchronous);
     writer_unlock(writer);
     return result;
 }
@@ -856,7 +857,8 @@ void warp_writer_sleep(struct warp_writer *writer, uint64_t due_ns)
 
     /* seq_cst with the kicker's add and load: it sees us asleep, or we see its word. */
     atomic_store_explicit(&writer->sleeping, 1, memory_order_seq_cst);
-    if (due_ns > now_ns && atomic_load_explicit(&writer->hurry, memory_order_seq_cst) == 0) {
+    if (due_ns > now_ns &&
+        atomic_load_explicit(&writer->hurry, memory_order_seq_cst) == 0) {
         (void)warp_park(&writer->kick_word, word,
                         due_ns == UINT64_MAX ? UINT64_MAX : due_ns - now_ns, UINT32_MAX);
     }
@@ -1031,8 +1033,8 @@ int warp_writer_make_room(struct warp_writer *writer, uint64_t bytes, bool is_de
 
     while (!warp_writer_has_room(writer, bytes, is_delete)) {
         uint64_t tail = warp_sequence_tail_hint(&writer->sequence);
-        uint64_t disk_wanted = tail + bytes + writer->slack_bytes +
-                               (is_delete ? 0 : writer->ahead_bytes);
+        uint64_t disk_wanted =
+            tail + bytes + writer->slack_bytes + (is_delete ? 0 : writer->ahead_bytes);
         uint64_t now_ns = writer_now(writer);
         int rc;
 
@@ -1063,8 +1065,8 @@ int warp_writer_make_room(struct warp_writer *writer, uint64_t bytes, bool is_de
 
 void warp_writer_ask_room(struct warp_writer *writer, uint64_t bytes, bool is_delete)
 {
-    writer_raise(&writer->extend_wanted, warp_sequence_tail_hint(&writer->sequence) + bytes +
-                                             writer->slack_bytes +
+    writer_raise(&writer->extend_wanted, warp_sequence_tail_hint(&writer->sequence) +
+                                             bytes + writer->slack_bytes +
                                              (is_delete ? 0 : writer->ahead_bytes));
     warp_writer_kick(writer);
 }
@@ -1154,12 +1156,13 @@ static int writer_load_block(struct warp_writer *writer, uint64_t position)
     if (rc < 0) {
         return rc;
     }
-    got = disk->ops->read(disk->context, file, writer->flushes[0].bounce, writer->block_bytes,
-                          offset);
+    got = disk->ops->read(disk->context, file, writer->flushes[0].bounce,
+                          writer->block_bytes, offset);
     if (got < (int64_t)(position - begin)) {
         return WARP_EIO;
     }
-    warp_buffer_copy_in(&writer->buffer, begin, writer->flushes[0].bounce, position - begin);
+    warp_buffer_copy_in(&writer->buffer, begin, writer->flushes[0].bounce,
+                        position - begin);
     return 0;
 }
 
@@ -1215,7 +1218,8 @@ int warp_writer_init(struct warp_writer *writer, const struct warp_writer_config
         }
     }
     if (config->env->threads) {
-        writer->zero_memory = warp_memory_map(config->memory, WRITER_ZERO_BYTES, 4096, false);
+        writer->zero_memory =
+            warp_memory_map(config->memory, WRITER_ZERO_BYTES, 4096, false);
         if (writer->zero_memory == NULL) {
             goto fail;
         }
@@ -1229,8 +1233,8 @@ int warp_writer_init(struct warp_writer *writer, const struct warp_writer_config
     writer->zero_end = config->position;
     while (writer_wants_segment(writer)) {
         rc = warp_segments_extend(config->segments);
-        if (rc == WARP_ENOSPC && warp_segments_end(config->segments) >=
-                                     config->position + writer->slack_bytes) {
+        if (rc == WARP_ENOSPC &&
+            warp_segments_end(config->segments) >= config->position + writer->slack_bytes) {
             break; /* opens on a full disk: reads work, deletes may */
         }
         if (rc < 0) {

@@ -46,9 +46,9 @@
 #include "wal/segment.h"
 #include "wal/sequence.h"
 
-#define WARP_FLUSHES_MAX       8u
+#define WARP_FLUSHES_MAX        8u
 #define WARP_FLUSH_BOUNCE_BYTES 65536u
-#define WARP_FLUSH_FILES_MAX   8u
+#define WARP_FLUSH_FILES_MAX    8u
 
 struct warp_flush {
     uint64_t number;
@@ -59,7 +59,7 @@ struct warp_flush {
     bool durable;        /* written with O_DSYNC */
     bool done;
     bool asynchronous;
-    bool zeroes;         /* prewrites, moves nothing */
+    bool zeroes; /* prewrites, moves nothing */
     uint32_t waiters;
     int64_t result;
     uint64_t begun_ns;
@@ -82,10 +82,10 @@ struct warp_writer_config {
     struct warp_memory *memory;
     struct warp_segments *segments;
     const struct warp_manifest *manifest;
-    uint64_t position;       /* where the log goes on */
-    uint64_t buffer_bytes;   /* power of two */
-    uint32_t cell_count;     /* one per shard; the writer adds one of its own */
-    uint32_t flushes_max;    /* 1 - WARP_FLUSHES_MAX */
+    uint64_t position;     /* where the log goes on */
+    uint64_t buffer_bytes; /* power of two */
+    uint32_t cell_count;   /* one per shard; the writer adds one of its own */
+    uint32_t flushes_max;  /* 1 - WARP_FLUSHES_MAX */
     uint32_t flush_bytes_max;
     uint64_t sync_interval_ns;
     bool huge_pages;
@@ -111,9 +111,9 @@ struct warp_writer {
     struct warp_segments *segments;
     void *queue;
     uint64_t segment_bytes;
-    uint64_t ahead_bytes;  /* disk space kept for deletes */
-    uint64_t slack_bytes;  /* by how much writers may overshoot a limit between them */
-    uint64_t small_bytes;  /* frames up to here never wait between begin and finish */
+    uint64_t ahead_bytes; /* disk space kept for deletes */
+    uint64_t slack_bytes; /* by how much writers may overshoot a limit between them */
+    uint64_t small_bytes; /* frames up to here never wait between begin and finish */
     uint64_t sync_interval_ns;
     uint32_t seed;
     uint32_t epoch;
@@ -129,18 +129,20 @@ struct warp_writer {
     alignas(WARP_CACHELINE) _Atomic uint64_t limit_put;
     _Atomic uint64_t limit_delete;
     _Atomic uint64_t limit_buffer; /* end of what the ring has room for, slack taken off */
-    _Atomic uint64_t limit_soft; /* above it the log thread is told to hurry */
-    _Atomic uint64_t written;    /* the ring below may be reused */
-    _Atomic uint32_t idle;       /* the log thread sleeps until it is kicked */
+    _Atomic uint64_t limit_soft;   /* above it the log thread is told to hurry */
+    _Atomic uint64_t written;      /* the ring below may be reused */
+    _Atomic uint32_t idle;         /* the log thread sleeps until it is kicked */
     _Atomic uint32_t failed;
     _Atomic uint32_t disk_full; /* the last try to make a segment found no space */
 
     /* Written by any thread. */
-    alignas(WARP_CACHELINE) _Atomic uint32_t interval_wanted; /* somebody wrote at WARP_INTERVAL */
+    alignas(WARP_CACHELINE) _Atomic uint32_t
+        interval_wanted; /* somebody wrote at WARP_INTERVAL */
     _Atomic uint32_t hurry;
     _Atomic uint32_t kick_word; /* the log thread sleeps on it */
     _Atomic uint32_t sleeping;
-    alignas(WARP_CACHELINE) _Atomic uint64_t commit_wanted; /* somebody waits for this place */
+    alignas(WARP_CACHELINE) _Atomic uint64_t
+        commit_wanted;              /* somebody waits for this place */
     _Atomic uint64_t extend_wanted; /* somebody needs disk space up to here */
 
     /* Who waits for the mark sleeps on mark_word, with the bit of the flush it waits for. */
@@ -151,17 +153,17 @@ struct warp_writer {
     /* Under the lock. */
     alignas(WARP_CACHELINE) _Atomic uint32_t lock;
     struct warp_flush flushes[WARP_FLUSHES_MAX];
-    uint32_t flush_head;     /* index of the oldest in flight */
+    uint32_t flush_head; /* index of the oldest in flight */
     uint32_t flush_count;
-    uint64_t flush_number;   /* of the next one */
-    uint32_t next_waiters;   /* wait for what is not captured yet */
-    bool lead_lost;          /* one of them gave up, maybe the one that was to lead */
+    uint64_t flush_number; /* of the next one */
+    uint32_t next_waiters; /* wait for what is not captured yet */
+    bool lead_lost;        /* one of them gave up, maybe the one that was to lead */
     uint64_t captured;
     uint64_t captured_boundary;
     uint64_t written_raw;
     uint64_t written_boundary;
     uint64_t durable_raw;
-    uint64_t zero_end;       /* prewritten up to here */
+    uint64_t zero_end; /* prewritten up to here */
     bool sync_busy;
     bool sync_asynchronous;
     uint32_t sync_pending;
@@ -172,7 +174,7 @@ struct warp_writer {
     uint64_t sync_boundary;
     uint64_t sync_begun_ns;
     struct warp_io_request sync_requests[WARP_FLUSH_FILES_MAX];
-    struct warp_flush zero;  /* the prewriting, if one is in flight */
+    struct warp_flush zero; /* the prewriting, if one is in flight */
     bool zero_busy;
     bool wants_zeroes;
     uint8_t *zero_memory;
@@ -181,9 +183,9 @@ struct warp_writer {
     uint64_t last_work_ns;
     uint64_t last_extend_ns;
     int extend_result;
-    uint64_t marked_tail;    /* the tail when the last MARK frame was written */
+    uint64_t marked_tail; /* the tail when the last MARK frame was written */
     struct warp_writer_watch *watches;
-    uint32_t wake_mask;      /* collected under the lock, acted on after it */
+    uint32_t wake_mask; /* collected under the lock, acted on after it */
     bool wake_one;
     bool wake_room;
     char failure[256];
@@ -288,7 +290,8 @@ static inline bool warp_writer_has_room(const struct warp_writer *writer, uint64
     }
     /* A big frame needs room on disk for all of it, and in the ring only for its begin. */
     limit = warp_segments_end(writer->segments);
-    return tail + bytes + writer->slack_bytes + (is_delete ? 0 : writer->ahead_bytes) <= limit &&
+    return tail + bytes + writer->slack_bytes + (is_delete ? 0 : writer->ahead_bytes) <=
+               limit &&
            tail + writer->small_bytes <=
                atomic_load_explicit(&writer->limit_buffer, memory_order_relaxed);
 }
@@ -302,8 +305,8 @@ static inline void warp_writer_note(struct warp_writer *writer, uint64_t end, bo
     }
     /* seq_cst: the load must not move before the add on the tail (see writer_go_idle). */
     if (WARP_UNLIKELY(atomic_load_explicit(&writer->idle, memory_order_seq_cst) != 0) ||
-        WARP_UNLIKELY(end > atomic_load_explicit(&writer->limit_soft,
-                                                 memory_order_relaxed))) {
+        WARP_UNLIKELY(end >
+                      atomic_load_explicit(&writer->limit_soft, memory_order_relaxed))) {
         warp_writer_kick(writer);
     }
 }
