@@ -10,8 +10,8 @@
  *
  *   open, compare with the oracle, let clients work, end (power cut, kill, failed disk or
  *   a proper close), restart the disk, open again (in a fifth of the runs the end comes
- * again while the engine recovers), compare, ... three times or so; sometimes the medium
- * rots in the end.
+ *   again while the engine recovers), compare, ... three times or so; sometimes the medium
+ *   rots in the end.
  *
  * A worker process plays the seeds; the parent only counts, so that a broken assertion or a
  * hang ends the worker and is reported with its seed like any other violation.
