@@ -594,9 +594,15 @@ void *warp_slab_reserve(struct warp_slab_pool *pool, size_t bytes)
     pool->bytes_used += slab->size;
     if (WARP_UNLIKELY(slab->free == NULL && slab->carved == slab->end)) {
         slab_unlist(pool, slab);
+        slab = pool->partial[class_index];
     }
     if (bytes < sizeof(*object)) {
         SLAB_POISON((char *)object + bytes, sizeof(*object) - bytes);
+    }
+    if (slab != NULL && slab->free != NULL) {
+        /* What the next reserve will give out: it may lie in another core's cache. */
+        __builtin_prefetch(slab->free, 1);
+        __builtin_prefetch((const char *)slab->free + 64, 1);
     }
     return object;
 }
