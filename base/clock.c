@@ -7,6 +7,8 @@
 #define CLOCK_NS_PER_S  UINT64_C(1000000000)
 #define CLOCK_NS_PER_MS UINT64_C(1000000)
 
+#define CLOCK_OFFSET_TRIES 16u
+
 static uint64_t clock_read_ns(clockid_t id)
 {
     struct timespec now;
@@ -33,6 +35,19 @@ const struct warp_clock *warp_clock_system(void)
     static const struct warp_clock system_clock = {clock_monotonic_ns, clock_wall_ms, NULL};
 
     return &system_clock;
+}
+
+uint64_t warp_clock_wall_offset_ms(const struct warp_clock *clock)
+{
+    uint64_t before_ms, wall_ms, after_ms;
+    uint32_t tries = 0;
+
+    do {
+        before_ms = warp_clock_ns(clock) / CLOCK_NS_PER_MS;
+        wall_ms = warp_clock_wall_ms(clock);
+        after_ms = warp_clock_ns(clock) / CLOCK_NS_PER_MS;
+    } while (before_ms != after_ms && ++tries < CLOCK_OFFSET_TRIES);
+    return wall_ms - before_ms;
 }
 
 /* Relaxed everywhere below: who needs an order between a time and a deed makes it

@@ -35,6 +35,13 @@ static inline uint64_t warp_clock_wall_ms(const struct warp_clock *clock)
     return clock->wall_ms(clock->context);
 }
 
+/*
+ * What to add to a monotonic time in ms to get Unix time in ms, as of now. The two clocks cannot be
+ * read at once, so the monotonic one is read before and after, until both are in the same
+ * millisecond; a thread that is kept from running in between each of 16 times gets the last.
+ */
+uint64_t warp_clock_wall_offset_ms(const struct warp_clock *clock);
+
 /* A clock that stands still until it is told otherwise: for tests and the simulator. */
 struct warp_clock_fake {
     struct warp_clock clock; /* give &fake.clock to who wants a clock */

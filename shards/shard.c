@@ -299,8 +299,7 @@ int warp_store_create(struct warp_store **store, const struct warp_store_config 
     made->pin_threads = config->pin_threads;
     made->read_only = config->read_only;
     made->spin_rounds = config->spin_us * 20;
-    made->wall_offset_ms = warp_clock_wall_ms(config->env->clock) -
-                           warp_clock_ns(config->env->clock) / 1000000;
+    made->wall_offset_ms = warp_clock_wall_offset_ms(config->env->clock);
     warp_slotmap_init(&made->slotmap, config->shard_count);
     for (i = 0; i < WARP_SLOT_COUNT; i++) {
         made->slots[i].earliest_expiry_ms = UINT64_MAX;

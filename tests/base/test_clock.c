@@ -30,3 +30,39 @@ WARP_TEST(clock, a_fake_clock_stands_still_until_told)
     check_u64(warp_clock_ns(&fake.clock), ==, 3001000);
     check_u64(warp_clock_wall_ms(&fake.clock), ==, 7);
 }
+
+/* Time that passes with every look at it. */
+struct ticking {
+    uint64_t now_ns, tick_ns;
+};
+
+static uint64_t ticking_ns(void *context)
+{
+    struct ticking *ticking = context;
+
+    ticking->now_ns += ticking->tick_ns;
+    return ticking->now_ns;
+}
+
+static uint64_t ticking_wall_ms(void *context)
+{
+    return 1700000000000u + ticking_ns(context) / 1000000;
+}
+
+WARP_TEST(clock, the_offset_between_the_clocks_does_not_depend_on_when_they_are_read)
+{
+    struct ticking ticking = {0, 0};
+    const struct warp_clock clock = {ticking_ns, ticking_wall_ms, &ticking};
+    uint64_t begin_ns;
+
+    /* Whatever the place in the millisecond, also just before its end. */
+    ticking.tick_ns = 20000;
+    for (begin_ns = 0; begin_ns < 2000000; begin_ns += 9973) {
+        ticking.now_ns = begin_ns;
+        check_u64(warp_clock_wall_offset_ms(&clock), ==, 1700000000000u);
+    }
+    /* A clock that is a millisecond on at every look: some answer, and an end. */
+    ticking.tick_ns = 1000000;
+    check_u64(warp_clock_wall_offset_ms(&clock), >=, 1700000000000u);
+    check_u64(warp_clock_wall_offset_ms(&clock), <=, 1700000000001u);
+}
