@@ -217,28 +217,28 @@ static int reader_say(struct warp_reader *reader, uint64_t key, uint64_t offset,
 /* Which kind of buffer so many bytes need; READER_CLASS_COUNT: none of those that are kept. */
 static uint32_t reader_class(size_t bytes)
 {
-    uint32_t class = 0;
+    uint32_t kind = 0;
 
-    while (class < READER_CLASS_COUNT && bytes > reader_class_bytes[class]) {
-        class ++;
+    while (kind < READER_CLASS_COUNT && bytes > reader_class_bytes[kind]) {
+        kind++;
     }
-    return class;
+    return kind;
 }
 
 /* At least *bytes, rounded up to what is kept; NULL: no memory. */
 static void *reader_take(struct warp_reader *reader, size_t *bytes)
 {
-    uint32_t class = reader_class(*bytes);
+    uint32_t kind = reader_class(*bytes);
 
-    if (class < READER_CLASS_COUNT) {
+    if (kind < READER_CLASS_COUNT) {
         struct reader_buffer *buffer;
 
-        *bytes = reader_class_bytes[class];
+        *bytes = reader_class_bytes[kind];
         reader_lock(reader);
-        buffer = reader->buffers[class];
+        buffer = reader->buffers[kind];
         if (buffer != NULL) {
-            reader->buffers[class] = buffer->next;
-            reader->buffer_counts[class]--;
+            reader->buffers[kind] = buffer->next;
+            reader->buffer_counts[kind]--;
         }
         reader_unlock(reader);
         if (buffer != NULL) {
@@ -263,20 +263,20 @@ static void reader_drop(struct warp_reader *reader, void *buffer, size_t bytes)
 /* Give a buffer back; *buffer may be NULL and is afterwards. */
 static void reader_give(struct warp_reader *reader, uint8_t **buffer, size_t bytes)
 {
-    uint32_t class = reader_class(bytes);
+    uint32_t kind = reader_class(bytes);
     bool kept = false;
 
     if (*buffer == NULL) {
         return;
     }
-    if (class < READER_CLASS_COUNT) {
+    if (kind < READER_CLASS_COUNT) {
         struct reader_buffer *made = (void *)*buffer;
 
         reader_lock(reader);
-        if (reader->buffer_counts[class] < reader->buffers_max[class]) {
-            made->next = reader->buffers[class];
-            reader->buffers[class] = made;
-            reader->buffer_counts[class]++;
+        if (reader->buffer_counts[kind] < reader->buffers_max[kind]) {
+            made->next = reader->buffers[kind];
+            reader->buffers[kind] = made;
+            reader->buffer_counts[kind]++;
             kept = true;
         }
         reader_unlock(reader);

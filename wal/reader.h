@@ -35,7 +35,7 @@
  *            offset of the last EDAMAGED or EIO are in warp_reader_damage(). A queue that is not
  *            there or is lent makes reads slower, not wrong.
  * Cost:      an ordinary read is one device read into a buffer that is kept for that, the
- *            reader's lock taken three times for a few instructions each, and two looks at the
+ *            reader's lock taken four times for a few instructions each, and two looks at the
  *            clock; no allocation. Opening a file costs a few system calls more. At most
  *            handles_max files are open, and one more for each thread that is just opening one.
  *            An idle reader uses no CPU.

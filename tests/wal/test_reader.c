@@ -18,6 +18,7 @@
 #include "tests/lib/log_fixture.h"
 #include "tests/lib/memory_disk.h"
 #include "tests/lib/test.h"
+#include "wal/archive.h"
 #include "wal/frame.h"
 #include "wal/place.h"
 
@@ -27,6 +28,7 @@
 /* A record that was written, and what a read of it must give. */
 struct item {
     uint64_t place;
+    uint64_t sequence; /* of one in an archive; 0: it is the place */
     uint8_t *key, *value;
     uint32_t key_bytes, value_bytes;
     uint64_t expires_at_ms;
@@ -204,7 +206,8 @@ static bool read_is_right(const struct warp_read *read, const struct item *item)
 {
     return check_int(read->rc, ==, 0) && check(read->value != NULL) &&
            check_bytes(read->value, read->value_bytes, item->value, item->value_bytes) &&
-           check_u64(read->sequence, ==, item->place) &&
+           check_u64(read->sequence, ==,
+                     item->sequence != 0 ? item->sequence : item->place) &&
            check_u64(read->expires_at_ms, ==, item->expires_at_ms);
 }
 
@@ -861,6 +864,281 @@ WARP_TEST(reader, without_memory_a_read_says_so_and_can_be_made_again)
             fixture_fini(&f);
         }
         check_u64(refused, >, 3);
+    }
+}
+
+/* ---- archives -------------------------------------------------------------------------- */
+
+static void item_placed(void *context, void *cookie, uint64_t place)
+{
+    struct item *item = cookie;
+
+    (void)context;
+    item->place = place;
+}
+
+/* Archive number `number` of the items from `first` on. */
+static void item_archive(struct reader_fixture *f, uint32_t number, uint32_t first,
+                         int level, uint32_t dictionary_bytes)
+{
+    struct warp_archive_config config = {0};
+    struct warp_archive_writer *writer = NULL;
+    struct warp_archive_totals totals;
+    uint32_t i;
+
+    config.disk = &f->log.disk->disk;
+    config.memory = &f->log.memory;
+    config.manifest = &f->log.manifest;
+    config.number = number;
+    config.block_bytes = 4096;
+    config.level = level;
+    config.dictionary_bytes = dictionary_bytes;
+    config.buffer_bytes = 65536;
+    config.direct = true;
+    check_int(warp_archive_writer_create(&writer, &config, item_placed, NULL), ==, 0);
+    for (i = first; i < f->item_count; i++) {
+        struct item *item = &f->items[i];
+        struct warp_archive_item to = {0};
+
+        item->sequence = 1000 + 8 * i;
+        to.slot = i;
+        to.hash = i;
+        to.sequence = item->sequence;
+        to.entry.kind = WARP_ENTRY_PUT;
+        to.entry.flags = item->expires_at_ms != 0 ? WARP_ENTRY_HAS_EXPIRY : 0;
+        to.entry.key = item->key;
+        to.entry.key_bytes = item->key_bytes;
+        to.entry.value = item->value;
+        to.entry.value_bytes = item->value_bytes;
+        to.entry.expires_at_ms = item->expires_at_ms;
+        to.cookie = item;
+        check_int(warp_archive_writer_add(writer, &to), ==, 0);
+    }
+    check_int(warp_archive_writer_seal(writer, &totals), ==, 0);
+    check_u64(totals.entries, ==, f->item_count - first);
+    warp_archive_writer_destroy(&writer);
+}
+
+static void item_scramble(struct item *item)
+{
+    struct warp_random random;
+    uint32_t i;
+
+    warp_random_init(&random, item->value_bytes);
+    for (i = 0; i < item->value_bytes; i++) {
+        item->value[i] = (uint8_t)warp_random_next(&random);
+    }
+}
+
+/* Compressed with and without a dictionary, raw, alone in a block, and longer than a place can
+ * say; and records of the log beside them. */
+static void fixture_archives(struct reader_fixture *f)
+{
+    uint32_t first, i;
+
+    fixture_init(f, S);
+    for (i = 0; i < 30; i++) {
+        item_make(f, 1 + i, i * 37, i % 3 == 0 ? 900 + i : 0);
+    }
+    item_archive(f, 0, 0, 3, 0);
+    first = f->item_count;
+    for (i = 0; i < 30; i++) {
+        item_make(f, 1 + i, i * 37, i % 3 == 0 ? 900 + i : 0);
+    }
+    item_make(f, 65536, 10000, 0);
+    item_archive(f, 5, first, 0, 0);
+    first = f->item_count;
+    for (i = 0; i < 100; i++) {
+        item_make(f, 12, 200, 0);
+    }
+    item_archive(f, 77, first, 3, 4096);
+    first = f->item_count;
+    item_scramble(item_make(f, 10, 100, 0));
+    item_scramble(item_make(f, 10, 3000000, 5)); /* over 1,023 units */
+    item_make(f, 10, 3000000, 5);
+    item_scramble(item_make(f, 10, 50000, 0));
+    item_archive(f, (1u << 22) - 1, first, 3, 0);
+    check_u64(warp_place_decode(f->items[first + 1].place).units, ==, 0);
+    f->log.position = S - 40;
+    item_record(f, 20, 100, 0);
+    log_grow(&f->log, f->log.position + S);
+}
+
+WARP_TEST(reader, records_are_read_from_archives_of_every_kind)
+{
+    struct reader_fixture f;
+
+    fixture_archives(&f);
+    read_all_ways(&f);
+    fixture_fini(&f);
+}
+
+WARP_TEST(reader, a_block_of_an_archive_is_one_device_read_and_no_allocation)
+{
+    struct reader_fixture f;
+    uint64_t operations, calls;
+    uint32_t i;
+
+    fixture_archives(&f);
+    fixture_open(&f);
+    check_int(read_one(&f, &f.items[80]), ==, 0);
+    operations = f.log.disk->operations;
+    calls = warp_memory_calls(&f.memory);
+    for (i = 0; i < 10; i++) {
+        check_int(read_one(&f, &f.items[81 + i]), ==, 0);
+    }
+    check_u64(f.log.disk->operations - operations, ==, 10);
+    check_u64(warp_memory_calls(&f.memory), ==, calls);
+    check_u64(warp_counter_read(&warp_reader_counters(f.reader)->long_reads), ==, 0);
+    check_u64(warp_counter_read(&warp_reader_counters(f.reader)->opens), ==, 1);
+    fixture_close(&f);
+    fixture_fini(&f);
+}
+
+WARP_TEST(reader, no_flipped_bit_of_an_archive_gives_a_wrong_value)
+{
+    uint32_t level;
+
+    for (level = 0; level < 2; level++) {
+        struct reader_fixture f;
+        char name[WARP_ARCHIVE_NAME_BYTES], text[256];
+        uint32_t damaged = 0, i;
+        uint64_t bytes, bit;
+        uint8_t *data;
+
+        fixture_init(&f, S);
+        for (i = 0; i < 4; i++) {
+            item_make(&f, 10, 60, 0);
+        }
+        item_archive(&f, 3, 0, (int)level * 3, 0);
+        warp_archive_name(3, name);
+        data = memory_disk_bytes(f.log.disk, name, &bytes);
+        for (bit = 0; bit < bytes * 8; bit += bit < 1024 || bit > 32000 ? 1 : 97) {
+            int rc;
+
+            data[bit / 8] ^= (uint8_t)(1u << bit % 8);
+            fixture_open(&f);
+            rc = read_one(&f, &f.items[2]); /* right if it is 0 */
+            check(rc == 0 || rc == WARP_EDAMAGED);
+            if (rc == WARP_EDAMAGED) {
+                damaged++;
+                check_int(warp_reader_damage(f.reader, text, sizeof(text)), ==, rc);
+                check(strncmp(text, name, strlen(name)) == 0);
+            }
+            fixture_close(&f);
+            data[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        }
+        check_u64(damaged, >, 1500);
+        fixture_fini(&f);
+    }
+}
+
+WARP_TEST(reader, what_is_not_the_record_in_an_archive_is_damage)
+{
+    struct reader_fixture f;
+    struct item wrong;
+
+    fixture_archives(&f);
+    fixture_open(&f);
+    wrong = f.items[20];
+    wrong.key = f.items[21].key;
+    check_int(read_one(&f, &wrong), ==, WARP_EDAMAGED);
+    wrong = f.items[20];
+    wrong.value_bytes--;
+    check_int(read_one(&f, &wrong), ==, WARP_EDAMAGED);
+    wrong = f.items[20];
+    wrong.place++; /* another entry of the block */
+    check_int(read_one(&f, &wrong), ==, WARP_EDAMAGED);
+    wrong = f.items[20];
+    wrong.place += 1u << 20; /* where no block begins */
+    check_int(read_one(&f, &wrong), ==, WARP_EDAMAGED);
+    wrong = f.items[20];
+    wrong.place |= 1000u << 20; /* behind the end of the file */
+    check_int(read_one(&f, &wrong), ==, WARP_EDAMAGED);
+    read_all(&f);
+    fixture_close(&f);
+    fixture_fini(&f);
+}
+
+WARP_TEST(reader, archives_are_missing_or_forgotten_as_segments_are)
+{
+    char name[WARP_ARCHIVE_NAME_BYTES];
+    struct reader_fixture f;
+    struct warp_read read;
+
+    fixture_archives(&f);
+    fixture_open(&f);
+    f.log.disk->hold = true;
+    read_fill(&read, &f.items[0]);
+    read.done = count_done;
+    done_count = 0;
+    warp_reader_post(f.reader, &read);
+    check(warp_reader_turn(f.reader));
+    check(!warp_reader_forget_archive(f.reader, 0));
+    f.log.disk->hold = false;
+    check(warp_reader_turn(f.reader));
+    check_u64(done_count, ==, 1);
+    read_is_right(&read, &f.items[0]);
+    warp_read_release(f.reader, &read);
+    check(warp_reader_forget_archive(f.reader, 0));
+    check_u64(f.log.disk->handles, ==, 0);
+    check_int(read_one(&f, &f.items[0]), ==, WARP_AGAIN);
+    warp_archive_name(5, name);
+    check(memory_disk_remove(f.log.disk, name));
+    check_int(read_one(&f, &f.items[30]), ==, WARP_AGAIN);
+    check_int(read_one(&f, &f.items[f.item_count - 1]), ==, 0);
+    fixture_close(&f);
+    fixture_fini(&f);
+}
+
+WARP_TEST(reader, archives_on_a_disk_that_fails_or_without_memory_are_honest)
+{
+    uint32_t memory, queues;
+
+    for (memory = 0; memory < 2; memory++) {
+        for (queues = 0; queues < 2; queues++) {
+            uint32_t errors = 0, clean = 0;
+            struct reader_fixture f;
+            uint64_t n;
+
+            fixture_archives(&f);
+            f.config.queue_count = queues;
+            for (n = 0; clean < 2 && n < 100; n++) {
+                static const uint32_t some[6] = {3, 40, 80, 162, 164, 165};
+                struct warp_read reads[6];
+                uint32_t i, failed = 0;
+
+                fixture_open(&f);
+                for (i = 0; i < 6; i++) {
+                    read_fill(&reads[i], &f.items[some[i]]);
+                }
+                if (memory == 1) {
+                    warp_memory_fail_after(&f.memory, n);
+                } else {
+                    f.log.disk->fail_at = f.log.disk->operations + n;
+                    f.log.disk->fail_errno = EIO;
+                }
+                warp_reader_run(f.reader, reads, 6);
+                warp_memory_fail_after(&f.memory, UINT64_MAX);
+                f.log.disk->fail_at = UINT64_MAX;
+                for (i = 0; i < 6; i++) {
+                    if (reads[i].rc != 0) {
+                        check_int(reads[i].rc, ==, memory == 1 ? WARP_ENOMEM : WARP_EIO);
+                        failed++;
+                    } else {
+                        read_is_right(&reads[i], &f.items[some[i]]);
+                    }
+                    warp_read_release(f.reader, &reads[i]);
+                }
+                errors += failed;
+                clean += failed == 0;
+                check_int(read_one(&f, &f.items[some[n % 6]]), ==, 0);
+                fixture_close(&f);
+            }
+            check_u64(clean, ==, 2);
+            check_u64(errors, >, 5);
+            fixture_fini(&f);
+        }
     }
 }
 
