@@ -557,8 +557,17 @@ WARP_TEST(reader, a_file_that_ends_too_early_is_damage_and_one_that_is_missing_i
 
 /* ---- files ----------------------------------------------------------------------------- */
 
+static uint32_t done_count;
+
+static void count_done(struct warp_read *read)
+{
+    (void)read;
+    done_count++;
+}
+
 WARP_TEST(reader, few_open_files_serve_many)
 {
+    struct warp_read reads[64];
     struct reader_fixture f;
     uint32_t i, queues;
 
@@ -574,6 +583,22 @@ WARP_TEST(reader, few_open_files_serve_many)
         fixture_open(&f);
         read_all(&f); /* 64 of 64 files in flight at once, were there room */
         check_u64(warp_counter_read(&warp_reader_counters(f.reader)->open_files), ==, 8);
+        check_u64(f.log.disk->handles, ==, 8);
+
+        /* The same for what is posted: it waits for a place among the open files. */
+        done_count = 0;
+        for (i = 0; i < 64; i++) {
+            read_fill(&reads[i], &f.items[i]);
+            reads[i].done = count_done;
+            warp_reader_post(f.reader, &reads[i]);
+        }
+        while (done_count < 64) {
+            check(warp_reader_turn(f.reader));
+        }
+        for (i = 0; i < 64; i++) {
+            read_is_right(&reads[i], &f.items[i]);
+            warp_read_release(f.reader, &reads[i]);
+        }
         check_u64(f.log.disk->handles, ==, 8);
         fixture_close(&f);
     }
@@ -606,14 +631,6 @@ WARP_TEST(reader, without_handles_files_that_nobody_reads_are_closed)
     read_all(&f);
     fixture_close(&f);
     fixture_fini(&f);
-}
-
-static uint32_t done_count;
-
-static void count_done(struct warp_read *read)
-{
-    (void)read;
-    done_count++;
 }
 
 WARP_TEST(reader, a_forgotten_file_is_closed_and_not_opened_again)
