@@ -1312,6 +1312,146 @@ WARP_TEST(reader, stop_finishes_what_was_posted)
     fixture_fini(&f);
 }
 
+struct scheduled {
+    struct warp_read read;
+    const struct item *item;
+    bool busy, done;
+};
+
+static void scheduled_done(struct warp_read *read)
+{
+    ((struct scheduled *)read)->done = true;
+}
+
+/* Right, or one of its files was forgotten. */
+static void read_may_be_stale(struct reader_fixture *f, struct warp_read *read,
+                              const struct item *item, const bool *forgotten)
+{
+    uint64_t index = (item->place - (item->in_batch ? 0 : WARP_FRAME_HEADER_BYTES)) / S;
+    uint64_t last = (item->place + 20 + item->key_bytes + item->value_bytes) / S;
+    bool stale = false;
+
+    if (read->rc == 0) {
+        read_is_right(read, item);
+    } else if (check_int(read->rc, ==, WARP_AGAIN)) {
+        for (; index <= last; index++) {
+            stale = stale || forgotten[index];
+        }
+        check(stale);
+    }
+    warp_read_release(f->reader, read);
+}
+
+/*
+ * Any order of posting, running, forgetting and using a file again, which is overwritten as soon
+ * as forget says yes: a read that still looked at it would show.
+ */
+WARP_TEST(reader, in_any_order_a_read_is_right_or_its_file_was_forgotten)
+{
+    uint32_t round, stale = 0;
+
+    for (round = 0; round < 40; round++) {
+        struct scheduled posted[32];
+        bool forgotten[66] = {false};
+        struct warp_random random;
+        struct reader_fixture f;
+        uint32_t step, segments, i;
+
+        warp_random_init(&random, test_seed() + round);
+        memset(posted, 0, sizeof(posted));
+        fixture_init(&f, S);
+        f.log.position = 64;
+        for (i = 0; i < 50; i++) {
+            item_record(&f, 9, (uint32_t)(warp_random_next(&random) % 6000), i % 2);
+        }
+        item_batch(&f, 20, 100);
+        log_grow(&f.log, f.log.position + S);
+        segments = (uint32_t)(log_end(&f.log) / S);
+        if (!check_u64(segments, <=, 64)) {
+            abort();
+        }
+        f.config.handles_max = 8;
+        f.config.queue_depth = 1 + round % 20;
+        f.config.queue_count = round % 3;
+        f.at_wait = unhold;
+        fixture_open(&f);
+        for (step = 0; step < 800; step++) {
+            uint32_t which = (uint32_t)(warp_random_next(&random) % 64);
+            struct scheduled *next = &posted[which % 32];
+            struct warp_read reads[4];
+            const struct item *items[4];
+
+            switch (warp_random_next(&random) % 8) {
+            case 0:
+            case 1:
+            case 2:
+                if (!next->busy) {
+                    next->item = &f.items[warp_random_next(&random) % f.item_count];
+                    read_fill(&next->read, next->item);
+                    next->read.done = scheduled_done;
+                    next->busy = true;
+                    next->done = false;
+                    warp_reader_post(f.reader, &next->read);
+                }
+                break;
+            case 3:
+            case 4:
+                (void)warp_reader_turn(f.reader);
+                break;
+            case 5:
+                f.log.disk->hold = !f.log.disk->hold;
+                break;
+            case 6:
+                /* At the limit of open files this waits for what was posted, as a thread
+                 * would. */
+                while (warp_counter_read(&warp_reader_counters(f.reader)->in_flight) > 0) {
+                    f.log.disk->hold = false;
+                    (void)warp_reader_turn(f.reader);
+                }
+                for (i = 0; i < 4; i++) {
+                    items[i] = &f.items[warp_random_next(&random) % f.item_count];
+                    read_fill(&reads[i], items[i]);
+                }
+                warp_reader_run(f.reader, reads, 1 + which % 4);
+                for (i = 0; i < 1 + which % 4; i++) {
+                    stale += reads[i].rc == WARP_AGAIN;
+                    read_may_be_stale(&f, &reads[i], items[i], forgotten);
+                }
+                break;
+            case 7:
+                if (step > 200 && step % 4 == 0 && which < segments) {
+                    forgotten[which] = true;
+                    if (warp_reader_forget_segment(f.reader, which)) {
+                        char name[WARP_SEGMENT_NAME_BYTES];
+
+                        warp_segment_name(which, name);
+                        memset(memory_disk_bytes(f.log.disk, name, NULL), 0x77, 4096 + S);
+                    }
+                }
+                break;
+            }
+            for (i = 0; i < 32; i++) {
+                if (posted[i].busy && posted[i].done) {
+                    posted[i].busy = false;
+                    stale += posted[i].read.rc == WARP_AGAIN;
+                    read_may_be_stale(&f, &posted[i].read, posted[i].item, forgotten);
+                }
+            }
+        }
+        warp_reader_stop(f.reader);
+        for (i = 0; i < 32; i++) {
+            if (posted[i].busy) {
+                check(posted[i].done);
+                read_may_be_stale(&f, &posted[i].read, posted[i].item, forgotten);
+            }
+        }
+        check_u64(warp_counter_read(&warp_reader_counters(f.reader)->damaged), ==, 0);
+        fixture_close(&f);
+        fixture_fini(&f);
+    }
+    check_u64(stale, >, 100);
+}
+
 /* ---- the real disk --------------------------------------------------------------------- */
 
 /* The same files in a real directory. */
