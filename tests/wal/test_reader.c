@@ -709,6 +709,112 @@ WARP_TEST(reader, forget_waits_for_the_read_in_flight)
     fixture_fini(&f);
 }
 
+WARP_TEST(reader, a_file_that_shrinks_or_is_used_again_once_forgotten_is_no_damage)
+{
+    char name[WARP_SEGMENT_NAME_BYTES];
+    uint32_t way;
+
+    for (way = 0; way < 2; way++) {
+        struct reader_fixture f;
+        struct warp_read read;
+        uint8_t byte = 0;
+
+        fixture_init(&f, S);
+        f.log.position = S - 48;
+        item_record(&f, 10, 100, 0); /* in segments 0 and 1 */
+        fixture_open(&f);
+        read_fill(&read, &f.items[0]);
+        read.done = count_done;
+        done_count = 0;
+        f.log.disk->hold = true;
+        warp_reader_post(f.reader, &read);
+        check(warp_reader_turn(f.reader));
+        check(!warp_reader_forget_segment(f.reader, 0));
+        if (way == 0) {
+            warp_segment_name(0, name);
+            memory_disk_put(f.log.disk, name, NULL, 4096 + 100);
+        } else {
+            /* The first piece is wrong, and only the second, of a file that stays, tells. */
+            log_poke(&f.log, S - 16, &byte, 1);
+        }
+        f.log.disk->hold = false;
+        while (done_count == 0) {
+            check(warp_reader_turn(f.reader));
+        }
+        check_int(read.rc, ==, WARP_AGAIN);
+        check_u64(warp_counter_read(&warp_reader_counters(f.reader)->damaged), ==, 0);
+        fixture_close(&f);
+        fixture_fini(&f);
+    }
+}
+
+/* A disk on which somebody forgets a file while it is being opened. */
+static struct warp_disk_ops forgetful_ops;
+static const struct warp_disk *forgetful_below;
+static struct warp_reader *forgetful_reader;
+
+static int32_t forgetful_open(void *context, const char *name, uint32_t flags)
+{
+    int32_t file = forgetful_below->ops->open(context, name, flags);
+
+    if (forgetful_reader != NULL) {
+        check(warp_reader_forget_segment(forgetful_reader, 0));
+        forgetful_reader = NULL;
+    }
+    return file;
+}
+
+WARP_TEST(reader, a_file_forgotten_while_it_is_opened_is_not_read)
+{
+    struct reader_fixture f;
+    struct warp_disk disk;
+    uint64_t operations;
+
+    fixture_init(&f, S);
+    f.log.position = 64;
+    item_record(&f, 10, 100, 0);
+    forgetful_below = &f.log.disk->disk;
+    forgetful_ops = *forgetful_below->ops;
+    forgetful_ops.open = forgetful_open;
+    disk.ops = &forgetful_ops;
+    disk.context = forgetful_below->context;
+    f.env.disk = &disk;
+    fixture_open(&f);
+    forgetful_reader = f.reader;
+    operations = f.log.disk->operations;
+    check_int(read_one(&f, &f.items[0]), ==, WARP_AGAIN);
+    check_u64(f.log.disk->operations - operations, ==, 1); /* the open alone */
+    check_u64(f.log.disk->handles, ==, 0);
+    fixture_close(&f);
+    fixture_fini(&f);
+}
+
+WARP_TEST(reader, a_file_that_is_read_often_stays_open)
+{
+    struct reader_fixture f;
+    uint64_t opens = 0;
+    uint32_t i;
+
+    fixture_init(&f, S);
+    for (i = 0; i < 64; i++) {
+        f.log.position = (uint64_t)i * S + 64;
+        item_record(&f, 8, 50, 0);
+    }
+    f.config.handles_max = 8;
+    fixture_open(&f);
+    check_int(read_one(&f, &f.items[0]), ==, 0);
+    for (i = 1; i < 64; i++) {
+        opens = warp_counter_read(&warp_reader_counters(f.reader)->opens);
+        check_int(read_one(&f, &f.items[i]), ==, 0);
+        check_u64(warp_counter_read(&warp_reader_counters(f.reader)->opens), ==, opens + 1);
+        check_int(read_one(&f, &f.items[0]), ==, 0);
+    }
+    /* 63 others came and went: first in, first out would have closed it nine times. */
+    check_u64(warp_counter_read(&warp_reader_counters(f.reader)->opens), <=, 66);
+    fixture_close(&f);
+    fixture_fini(&f);
+}
+
 /* A record over two segments holds one of them at a time, and the first may go meanwhile. */
 WARP_TEST(reader, a_piece_that_was_read_outlives_its_file)
 {
