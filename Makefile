@@ -107,7 +107,7 @@ CPPFLAGS_ALL := -D_GNU_SOURCE -I. -Iinclude $(CPPFLAGS)
 CFLAGS_ALL   := -std=gnu11 -g $(OPT_$(MODE)) $(WARNINGS) -fPIC -fno-plt -fno-semantic-interposition \
                 -fvisibility=hidden -fno-strict-aliasing -pthread $(CFLAGS)
 LDFLAGS_ALL  := -pthread $(RELRO) $(LDFLAGS)
-LIBS_ENGINE  := -lck -luring
+LIBS_ENGINE  := -lck -luring -lzstd
 
 # Our own programs use jemalloc; the library never does, so that dlopen works everywhere.
 # A sanitizer brings its own allocator, and the peers' libraries are not instrumented.

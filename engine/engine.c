@@ -248,6 +248,12 @@ static int engine_build(struct warp *db, const char *path, struct engine_message
         return rc;
     }
     db->segments_ready = true;
+    /* Every value is read back into memory, so nothing below the head is needed. */
+    rc = warp_segments_retain(&db->segments, NULL, 0);
+    if (rc < 0) {
+        ENGINE_SAY(message, "%s", db->segments.message);
+        return rc;
+    }
     rc = warp_epoch_create(&db->memory, &db->epoch);
     if (rc < 0) {
         return WARP_ENOMEM;

@@ -9,7 +9,7 @@
 set -euo pipefail
 
 build_packages=(gcc libc6-dev make binutils libck-dev liburing-dev libjemalloc-dev
-                libxxhash-dev)
+                libxxhash-dev libzstd-dev)
 demo_packages=(librocksdb-dev liblmdb-dev)
 check_packages=(g++ clang libclang-rt-14-dev python3 pkg-config)
 

@@ -38,6 +38,8 @@ outside() {
 }
 outside 'ck_' 'base/*'
 outside 'liburing' 'base/*'
+outside 'zstd' 'base/*'
+outside 'zdict' 'base/*'
 outside 'xxhash' 'base/*'
 outside 'jemalloc' 'tools/*'
 outside 'rocksdb' 'bench/engines/*'

@@ -35,7 +35,7 @@ struct warp_manifest {
     uint8_t id[WARP_DATABASE_ID_BYTES]; /* random, for ever */
     uint64_t hash_seed;                 /* random, for ever */
     uint64_t created_ms;
-    uint64_t head_position; /* the log below it is no longer needed; a frame begins here */
+    uint64_t head_position; /* the log below it is not replayed; a frame begins here */
     uint32_t segment_bytes; /* power of two, for ever */
     uint32_t epoch;         /* one more at every open for writing, before the first write */
 };

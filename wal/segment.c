@@ -1,24 +1,29 @@
 /*
- * The happy path: init lists the directory once, sorts what it finds into log files, spares
- * and half-made files, and checks that the log files follow one another without a gap.
- * extend takes a spare or makes a file, and gives it its name only when it is durable, so
- * whatever has a name has its size and its header. locate keeps a small table of open
- * handles.
+ * The happy path: init lists the directory once, sorts what it finds into log files, older
+ * ones below the head, spares and half-made files, and checks that the log files follow one
+ * another without a gap. retain is told which of the older ones are needed, and gives up the
+ * others. extend takes a spare or makes a file, and gives it its name only when it is
+ * durable, so whatever has a name has its size and its header. locate keeps a small table of
+ * open handles. advance moves the begin of the log past files that stay where they are, and
+ * drop gives them up one by one, while the log goes on.
  *
  * What can go wrong: the disk fills up while a file is made (the half-made file is removed,
  * the log is as before); the process runs out of handles (those that nobody can be using
  * are closed and the open is tried once more); a crash anywhere (init finds a half-made
- * file, a spare with any header, or log files below the head, and clears them away).
+ * file or a spare with any header and clears it away; files below the head that no
+ * checkpoint names are given up by retain).
  */
 #include "wal/segment.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
 #include "base/bytes.h"
 #include "base/crc32c.h"
 #include "base/errno.h"
+#include "base/thread.h"
 
 static const uint8_t segment_magic[8] = {'W', 'A', 'R', 'P', 'L', 'O', 'G', 1};
 
@@ -334,7 +339,8 @@ static int segment_handle(struct warp_segments *segments, uint64_t index,
 
 struct segment_list {
     struct warp_segments *segments;
-    uint64_t head;          /* index of the first segment that is needed */
+    int rc;                 /* why the walk was ended */
+    uint64_t head;          /* index of the first segment of the log */
     uint64_t first, needed; /* of those not below head: the least, and how many */
     uint64_t pass_count;    /* files to clear away that this pass has met */
     uint64_t clear[16];     /* the first of them ... */
@@ -353,6 +359,37 @@ static void segment_list_clear(struct segment_list *list, enum segment_name_kind
     }
 }
 
+/* Remember a file below the head. */
+static int segment_remember(struct warp_segments *segments, uint64_t index)
+{
+    if (segments->found_count == segments->found_capacity) {
+        uint32_t capacity = segments->found_capacity * 2 + 64;
+        uint64_t *more = warp_memory_reserve(segments->memory, capacity * sizeof(*more), 0);
+
+        if (more == NULL) {
+            return WARP_ENOMEM;
+        }
+        if (segments->found_count > 0) {
+            memcpy(more, segments->found, segments->found_count * sizeof(*more));
+        }
+        warp_memory_release(segments->memory, segments->found,
+                            segments->found_capacity * sizeof(*more));
+        segments->found = more;
+        segments->found_capacity = capacity;
+    }
+    segments->found[segments->found_count++] = index;
+    return 0;
+}
+
+static void segment_forget_found(struct warp_segments *segments)
+{
+    warp_memory_release(segments->memory, segments->found,
+                        segments->found_capacity * sizeof(*segments->found));
+    segments->found = NULL;
+    segments->found_count = 0;
+    segments->found_capacity = 0;
+}
+
 static int segment_list_visit(void *context, const char *name, uint64_t bytes)
 {
     struct segment_list *list = context;
@@ -366,8 +403,8 @@ static int segment_list_visit(void *context, const char *name, uint64_t bytes)
     switch (kind) {
     case SEGMENT_NAME_LOG:
         if (index < list->head) {
-            segment_list_clear(list, kind, index);
-            break;
+            list->rc = segment_remember(segments, index);
+            return list->rc;
         }
         list->first = list->needed == 0 || index < list->first ? index : list->first;
         list->needed++;
@@ -387,6 +424,66 @@ static int segment_list_visit(void *context, const char *name, uint64_t bytes)
     return 0;
 }
 
+static void segment_lock_spares(struct warp_segments *segments)
+{
+    uint32_t round = 0;
+
+    /* Acquire: pairs with the release in segment_unlock_spares. */
+    while (atomic_exchange_explicit(&segments->spare_lock, 1, memory_order_acquire) != 0) {
+        if (++round % 64 == 0) {
+            warp_thread_yield();
+        } else {
+            warp_cpu_relax();
+        }
+    }
+}
+
+static void segment_unlock_spares(struct warp_segments *segments)
+{
+    /* Release: pairs with the acquire in segment_lock_spares. */
+    atomic_store_explicit(&segments->spare_lock, 0, memory_order_release);
+}
+
+/* Take a spare out of the list, keeping its place in it; false if there is none. */
+static bool segment_take_spare(struct warp_segments *segments, uint64_t *number)
+{
+    bool taken = false;
+
+    segment_lock_spares(segments);
+    if (segments->spare_count > 0) {
+        *number = segments->spares[--segments->spare_count];
+        segments->spare_pending++;
+        taken = true;
+    }
+    segment_unlock_spares(segments);
+    return taken;
+}
+
+/* Keep a place in the list, if there is one. */
+static bool segment_keep_place(struct warp_segments *segments)
+{
+    bool kept = false;
+
+    segment_lock_spares(segments);
+    if (segments->spare_count + segments->spare_pending < WARP_SEGMENT_SPARES_MAX) {
+        segments->spare_pending++;
+        kept = true;
+    }
+    segment_unlock_spares(segments);
+    return kept;
+}
+
+/* Use the place that was kept, or let it go. */
+static void segment_settle_place(struct warp_segments *segments, bool use, uint64_t number)
+{
+    segment_lock_spares(segments);
+    segments->spare_pending--;
+    if (use) {
+        segments->spares[segments->spare_count++] = number;
+    }
+    segment_unlock_spares(segments);
+}
+
 /* Give up one file of the log: a spare if there is room for one, else it is removed. */
 static int segment_give_up(struct warp_segments *segments, uint64_t index)
 {
@@ -395,12 +492,10 @@ static int segment_give_up(struct warp_segments *segments, uint64_t index)
     int rc;
 
     warp_segment_name(index, name);
-    if (segments->spare_count < WARP_SEGMENT_SPARES_MAX) {
+    if (segment_keep_place(segments)) {
         segment_make_name(SEGMENT_NAME_SPARE, index, spare);
         rc = disk->ops->rename(disk->context, name, spare);
-        if (rc == 0) {
-            segments->spares[segments->spare_count++] = index;
-        }
+        segment_settle_place(segments, rc == 0, index);
     } else {
         rc = disk->ops->unlink(disk->context, name);
     }
@@ -425,7 +520,13 @@ static int segment_find(struct segment_list *list, const struct warp_manifest *m
         list->segments = segments;
         list->head = manifest->head_position / segments->segment_bytes;
         segments->spare_count = 0;
+        segments->found_count = 0;
         rc = disk->ops->list(disk->context, segment_list_visit, list);
+        if (list->rc < 0) {
+            snprintf(segments->message, sizeof(segments->message),
+                     "There is no memory left.");
+            return list->rc;
+        }
         if (rc < 0) {
             snprintf(segments->message, sizeof(segments->message),
                      "The directory cannot be listed.");
@@ -435,14 +536,9 @@ static int segment_find(struct segment_list *list, const struct warp_manifest *m
             return 0;
         }
         for (i = 0; i < list->clear_count; i++) {
-            if (list->clear_kind[i] == SEGMENT_NAME_LOG) {
-                rc = segment_give_up(segments, list->clear[i]);
-            } else {
-                segment_make_name(list->clear_kind[i], list->clear[i], name);
-                rc = warp_error_from_errno(disk->ops->unlink(disk->context, name));
-            }
+            segment_make_name(list->clear_kind[i], list->clear[i], name);
+            rc = warp_error_from_errno(disk->ops->unlink(disk->context, name));
             if (rc < 0) {
-                segment_make_name(list->clear_kind[i], list->clear[i], name);
                 snprintf(segments->message, sizeof(segments->message),
                          "%s cannot be removed.", name);
                 return rc;
@@ -497,6 +593,7 @@ int warp_segments_init(struct warp_segments *segments, const struct warp_disk *d
                           memory_order_relaxed); /* nobody else knows the struct yet */
     atomic_store_explicit(&segments->end, end * segments->segment_bytes,
                           memory_order_relaxed);
+    atomic_store_explicit(&segments->retained, segments->found_count, memory_order_relaxed);
     for (index = list.head; index < end; index++) {
         rc = segment_handle(segments, index, &handle);
         if (rc == WARP_ESYSTEM) {
@@ -520,13 +617,91 @@ void warp_segments_fini(struct warp_segments *segments)
     while (segments->handle_count > 0) {
         segment_close(segments, segments->handle_count - 1);
     }
+    segment_forget_found(segments);
     warp_memory_release(segments->memory, segments->page, WARP_SEGMENT_HEADER_BYTES);
     segments->page = NULL;
 }
 
+#define SEGMENT_LISTED (UINT64_C(1) << 63) /* in found: retain was told of it */
+
+static int segment_compare(const void *a, const void *b)
+{
+    uint64_t left = *(const uint64_t *)a & ~SEGMENT_LISTED;
+    uint64_t right = *(const uint64_t *)b & ~SEGMENT_LISTED;
+
+    return left < right ? -1 : left > right;
+}
+
+/* Check a file below the head, which gets no place among the open handles. */
+static int segment_check_name(struct warp_segments *segments, uint64_t index)
+{
+    const struct warp_disk *disk = segments->disk;
+    char name[WARP_SEGMENT_NAME_BYTES];
+    int32_t file;
+    int rc;
+
+    warp_segment_name(index, name);
+    file = segment_open_name(segments, name, WARP_FILE_READ_ONLY);
+    if (file < 0) {
+        return segment_say(segments, index, 0, "the file cannot be opened",
+                           warp_error_from_errno(file));
+    }
+    rc = segment_check(segments, index, file);
+    disk->ops->close(disk->context, file);
+    return rc;
+}
+
+int warp_segments_retain(struct warp_segments *segments, const uint64_t *indexes,
+                         uint32_t count)
+{
+    uint64_t head = warp_segments_begin(segments) / segments->segment_bytes;
+    uint64_t end = warp_segments_end(segments) / segments->segment_bytes;
+    uint64_t retained = 0;
+    uint32_t i;
+    int rc;
+
+    if (segments->found_count > 0) {
+        qsort(segments->found, segments->found_count, sizeof(segments->found[0]),
+              segment_compare);
+    }
+    for (i = 0; i < count; i++) {
+        uint64_t *found = NULL;
+
+        if (indexes[i] >= head && indexes[i] < end) {
+            continue; /* checked by init */
+        }
+        if (segments->found_count > 0) {
+            found = bsearch(&indexes[i], segments->found, segments->found_count,
+                            sizeof(segments->found[0]), segment_compare);
+        }
+        if (found == NULL) {
+            return segment_say(segments, indexes[i], 0,
+                               "the file is missing, and values lie in it", WARP_EDAMAGED);
+        }
+        rc = segment_check_name(segments, indexes[i]);
+        if (rc < 0) {
+            return rc;
+        }
+        retained += (*found & SEGMENT_LISTED) == 0;
+        *found |= SEGMENT_LISTED;
+    }
+    for (i = 0; i < segments->found_count && !segments->read_only; i++) {
+        if ((segments->found[i] & SEGMENT_LISTED) == 0) {
+            rc = segment_give_up(segments, segments->found[i]);
+            if (rc < 0) {
+                return segment_say(segments, segments->found[i], 0,
+                                   "the file cannot be removed", rc);
+            }
+        }
+    }
+    segment_forget_found(segments);
+    atomic_store_explicit(&segments->retained, retained, memory_order_relaxed);
+    return 0;
+}
+
 uint64_t warp_segments_begin(const struct warp_segments *segments)
 {
-    /* Pairs with the release in warp_segments_recycle. */
+    /* Pairs with the release in warp_segments_advance. */
     return atomic_load_explicit(&segments->begin, memory_order_acquire);
 }
 
@@ -571,6 +746,21 @@ static int segment_finish(struct warp_segments *segments, uint64_t index, int32_
     return disk->ops->sync_directory(disk->context);
 }
 
+/* Handles of files that advance has taken out of the log. */
+static void segment_close_retained(struct warp_segments *segments)
+{
+    uint64_t begin = warp_segments_begin(segments) / segments->segment_bytes;
+    uint32_t i = 0;
+
+    while (i < segments->handle_count) {
+        if (segments->handles[i].pins == 0 && segments->handles[i].index < begin) {
+            segment_close(segments, i);
+        } else {
+            i++;
+        }
+    }
+}
+
 int warp_segments_extend(struct warp_segments *segments)
 {
     const struct warp_disk *disk = segments->disk;
@@ -578,33 +768,41 @@ int warp_segments_extend(struct warp_segments *segments)
     uint64_t index = end / segments->segment_bytes;
     char from[WARP_SEGMENT_NAME_BYTES], name[WARP_SEGMENT_NAME_BYTES];
     struct warp_segment_handle *handle;
-    bool from_spare = segments->spare_count > 0;
+    uint64_t spare = 0;
+    bool from_spare;
     int32_t file;
     int rc;
 
     warp_assert(!segments->read_only);
+    segment_close_retained(segments);
+    from_spare = segment_take_spare(segments, &spare);
     if (from_spare) {
-        segment_make_name(SEGMENT_NAME_SPARE, segments->spares[segments->spare_count - 1],
-                          from);
+        segment_make_name(SEGMENT_NAME_SPARE, spare, from);
         file = segment_open_name(segments, from, 0);
-        if (file < 0 && warp_error_from_errno(file) == WARP_ENOENT) {
-            /* Somebody tidied up. It was only a spare. */
-            segments->spare_count--;
-            from_spare = false;
+        if (file < 0) {
+            bool gone = warp_error_from_errno(file) == WARP_ENOENT;
+
+            segment_settle_place(segments, !gone, spare);
+            if (!gone) {
+                return warp_error_from_errno(file);
+            }
+            from_spare = false; /* Somebody tidied up. It was only a spare. */
         }
     }
     if (!from_spare) {
         segment_make_name(SEGMENT_NAME_ASIDE, index, from);
         file = segment_open_name(segments, from, WARP_FILE_CREATE);
-    }
-    if (file < 0) {
-        return warp_error_from_errno(file);
+        if (file < 0) {
+            return warp_error_from_errno(file);
+        }
     }
     rc = segment_finish(segments, index, file, from);
+    if (from_spare) {
+        segment_settle_place(segments, false, 0); /* it is none any more, made or failed */
+    }
     if (rc < 0) {
         goto fail;
     }
-    segments->spare_count -= from_spare ? 1 : 0;
     if (segment_hold(segments, index, file, &handle) < 0) {
         /* All handles are in use: this one is opened again when it is needed. */
         disk->ops->close(disk->context, file);
@@ -625,7 +823,6 @@ fail:
     warp_segment_name(index, name);
     (void)disk->ops->unlink(disk->context, name);
     (void)disk->ops->unlink(disk->context, from);
-    segments->spare_count -= from_spare ? 1 : 0;
     return warp_error_from_errno(rc);
 }
 
@@ -675,40 +872,46 @@ void warp_segments_unpin(struct warp_segments *segments, uint64_t position)
     handle->pins--;
 }
 
-int warp_segments_recycle(struct warp_segments *segments, uint64_t before_position)
+void warp_segments_advance(struct warp_segments *segments, uint64_t head_position)
 {
-    const struct warp_disk *disk = segments->disk;
     uint64_t begin = warp_segments_begin(segments);
-    uint64_t last = warp_segments_end(segments);
-    uint64_t begun = begin;
-    uint32_t i;
-    int rc = 0;
+    uint64_t end = warp_segments_end(segments);
+    uint64_t to = warp_align_down(head_position, segments->segment_bytes);
 
     warp_assert(!segments->read_only);
-    last -= last > begin ? segments->segment_bytes : 0; /* the last segment stays */
-    while (begin + segments->segment_bytes <= before_position && begin < last) {
-        uint64_t index = begin / segments->segment_bytes;
+    warp_assert(head_position <= end);
+    if (to == end && to > begin) {
+        to -= segments->segment_bytes; /* the last segment stays */
+    }
+    if (to <= begin) {
+        return;
+    }
+    /* Relaxed: one thread at a time changes it. */
+    atomic_fetch_add_explicit(&segments->retained, (to - begin) / segments->segment_bytes,
+                              memory_order_relaxed);
+    /* Pairs with the acquire in warp_segments_begin: below it nobody may look any more. */
+    atomic_store_explicit(&segments->begin, to, memory_order_release);
+}
 
-        for (i = 0; i < segments->handle_count; i++) {
-            if (segments->handles[i].index == index) {
-                segment_close(segments, i);
-                break;
-            }
-        }
-        begin += segments->segment_bytes;
-        /*
-         * Pairs with the acquire in warp_segments_begin: below it nobody may look any more.
-         */
-        atomic_store_explicit(&segments->begin, begin, memory_order_release);
-        rc = segment_give_up(segments, index);
-        if (rc < 0) {
-            break;
-        }
+int warp_segments_drop(struct warp_segments *segments, uint64_t index)
+{
+    const struct warp_disk *disk = segments->disk;
+    int rc;
+
+    warp_assert(!segments->read_only);
+    warp_assert(index < warp_segments_begin(segments) / segments->segment_bytes);
+    rc = segment_give_up(segments, index);
+    if (rc == 0) {
+        atomic_fetch_sub_explicit(&segments->retained, 1, memory_order_relaxed);
+    } else if (rc != WARP_ENOENT) {
+        return rc;
     }
-    if (begin != begun && rc == 0) {
-        rc = warp_error_from_errno(disk->ops->sync_directory(disk->context));
-    }
-    return rc;
+    return warp_error_from_errno(disk->ops->sync_directory(disk->context));
+}
+
+uint64_t warp_segments_retained(const struct warp_segments *segments)
+{
+    return atomic_load_explicit(&segments->retained, memory_order_relaxed);
 }
 
 int warp_segments_sync(struct warp_segments *segments, uint64_t from, uint64_t to)

@@ -198,6 +198,10 @@ static int64_t memory_read(void *context, int32_t handle, void *buffer, size_t b
         offset <= disk->bad_offset && disk->bad_offset < offset + bytes) {
         return -EIO;
     }
+    if (disk->strict && !disk->buffered &&
+        ((offset | bytes | (uintptr_t)buffer) & (disk->block_bytes - 1)) != 0) {
+        return -EINVAL;
+    }
     if (offset >= file->bytes) {
         return 0;
     }
@@ -327,14 +331,18 @@ static int64_t memory_free_bytes(void *context)
 
 static uint32_t memory_block_bytes(void *context, int32_t handle)
 {
-    memory_opened(context, handle);
-    return 4096;
+    struct memory_disk *disk = context;
+
+    memory_opened(disk, handle);
+    return disk->buffered ? 512 : disk->block_bytes;
 }
 
 static bool memory_is_direct(void *context, int32_t handle)
 {
-    memory_opened(context, handle);
-    return true;
+    struct memory_disk *disk = context;
+
+    memory_opened(disk, handle);
+    return !disk->buffered;
 }
 
 static int memory_queue_create(void *context, uint32_t depth, void **queue)
@@ -397,6 +405,9 @@ static uint32_t memory_reap(void *context, void *queue, struct warp_io_request *
     uint32_t i;
 
     (void)wait_ns;
+    if (((struct memory_disk *)context)->hold) {
+        return 0;
+    }
     for (i = 0; i < max && from->count > 0; i++) {
         out[i] = from->requests[--from->count];
         memory_execute(context, out[i]);
@@ -455,6 +466,7 @@ struct memory_disk *memory_disk_create(void)
     disk->disk.context = disk;
     disk->space_bytes = UINT64_MAX;
     disk->handles_max = MEMORY_DISK_HANDLES;
+    disk->block_bytes = 4096;
     disk->fail_at = UINT64_MAX;
     return disk;
 }

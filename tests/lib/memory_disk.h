@@ -36,6 +36,10 @@ struct memory_disk {
     int fail_errno;       /* ... with this errno; UINT64_MAX: none */
     const char *bad_name; /* reading this file at bad_offset is -EIO; NULL: none */
     uint64_t bad_offset;
+    uint32_t block_bytes; /* what direct I/O must be a multiple of, 4096 at first */
+    bool strict;          /* reads that are not are -EINVAL */
+    bool buffered;        /* no file is direct */
+    bool hold;            /* what is in the queues stays in flight */
 
     uint64_t operations; /* so far; the first has number 0 */
     uint64_t syncs, directory_syncs;

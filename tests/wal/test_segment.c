@@ -1,6 +1,6 @@
 /*
- * The files of a log: made, found again, recycled, and refused when they are not what they
- * say.
+ * The files of a log: made, found again, retained, given up, used again, and refused when they
+ * are not what they say.
  */
 #include "wal/segment.h"
 
@@ -10,6 +10,7 @@
 
 #include "base/bytes.h"
 #include "base/crc32c.h"
+#include "base/thread.h"
 #include "tests/lib/memory_disk.h"
 #include "tests/lib/test.h"
 #include "warp/warp.h"
@@ -134,9 +135,15 @@ WARP_TEST(segment, what_was_made_is_found_again)
     check_u64(warp_segments_end(&f.segments), ==, 5 * S);
     warp_segments_fini(&f.segments);
     f.manifest.head_position = 2 * S + 64;
-    check_int(fixture_open(&f), ==, 0); /* 0 and 1 are no longer needed */
+    check_int(fixture_open(&f), ==, 0); /* 0 and 1 are below it */
     check_u64(warp_segments_begin(&f.segments), ==, 2 * S);
     check_u64(warp_segments_end(&f.segments), ==, 5 * S);
+    check_u64(warp_segments_retained(&f.segments), ==, 2);
+    check_u64(fixture_files(&f, "log"), ==, 5);
+    check_u64(fixture_files(&f, "spare"), ==, 0);
+    check_int(warp_segments_retain(&f.segments, NULL, 0), ==,
+              0); /* and nobody needs them */
+    check_u64(warp_segments_retained(&f.segments), ==, 0);
     check_u64(fixture_files(&f, "log"), ==, 3);
     check_u64(fixture_files(&f, "spare"), ==, 2);
     warp_segments_fini(&f.segments);
@@ -154,6 +161,7 @@ WARP_TEST(segment, read_only_changes_nothing)
         warp_segments_init(&f.segments, &f.disk->disk, &f.memory, &f.manifest, true, false),
         ==, 0);
     check_u64(warp_segments_begin(&f.segments), ==, 2 * S);
+    check_int(warp_segments_retain(&f.segments, NULL, 0), ==, 0);
     check_u64(fixture_files(&f, "log"), ==, 5);
     check(memory_disk_bytes(f.disk, "log-0000000000000005.new", NULL) != NULL);
     warp_segments_fini(&f.segments);
@@ -280,22 +288,41 @@ WARP_TEST(segment, foreign_newer_misnamed_and_short_files_are_told_apart)
     fixture_fini(&f);
 }
 
-WARP_TEST(segment, recycled_segments_become_spares_and_then_new_ones)
+static void fixture_drop(struct segment_fixture *f, uint64_t from, uint64_t to)
+{
+    while (from < to) {
+        check_int(warp_segments_drop(&f->segments, from++), ==, 0);
+    }
+}
+
+WARP_TEST(segment, dropped_segments_become_spares_and_then_new_ones)
 {
     struct segment_fixture f;
-    uint64_t operations;
+    uint64_t syncs;
 
     fixture_make(&f, 6);
     check_int(fixture_open(&f), ==, 0);
-    check_int(warp_segments_recycle(&f.segments, S - 1), ==, 0);
+    warp_segments_advance(&f.segments, S - 1);
     check_u64(warp_segments_begin(&f.segments), ==, 0);
-    check_int(warp_segments_recycle(&f.segments, 4 * S + 5), ==, 0);
+    warp_segments_advance(&f.segments, 4 * S + 5);
     check_u64(warp_segments_begin(&f.segments), ==, 4 * S);
-    check_u64(fixture_files(&f, "log"), ==, 2);
+    check_u64(warp_segments_retained(&f.segments), ==, 4);
+    check_u64(fixture_files(&f, "log"), ==, 6);
+    warp_segments_advance(&f.segments, 2 * S); /* never back */
+    check_u64(warp_segments_begin(&f.segments), ==, 4 * S);
+
+    syncs = f.disk->directory_syncs;
+    fixture_drop(&f, 2, 4); /* in any order, with gaps */
+    fixture_drop(&f, 0, 1);
+    check_u64(f.disk->directory_syncs - syncs, ==, 3);
+    check_u64(warp_segments_retained(&f.segments), ==, 1);
+    check_u64(fixture_files(&f, "log"), ==, 3);
     check_u64(fixture_files(&f, "spare"), ==, 2);
-    operations = f.disk->operations;
+    fixture_drop(&f, 0, 1); /* gone already */
+    check_u64(warp_segments_retained(&f.segments), ==, 1);
+    fixture_drop(&f, 1, 2);
+    check_u64(warp_segments_retained(&f.segments), ==, 0);
     fixture_extend(&f, 3); /* two from spares, one new */
-    check_u64(f.disk->operations - operations, >, 0);
     check_u64(warp_segments_end(&f.segments), ==, 9 * S);
     check_u64(fixture_files(&f, "spare"), ==, 0);
     check_u64(fixture_files(&f, "log"), ==, 5);
@@ -305,8 +332,121 @@ WARP_TEST(segment, recycled_segments_become_spares_and_then_new_ones)
     check_u64(warp_segments_begin(&f.segments), ==, 4 * S);
     check_u64(warp_segments_end(&f.segments), ==, 9 * S);
     /* All of it may be old: the last segment stays. */
-    check_int(warp_segments_recycle(&f.segments, 9 * S), ==, 0);
+    warp_segments_advance(&f.segments, 9 * S);
     check_u64(warp_segments_begin(&f.segments), ==, 8 * S);
+    warp_segments_fini(&f.segments);
+    fixture_fini(&f);
+}
+
+WARP_TEST(segment, files_below_the_head_are_kept_if_they_are_needed)
+{
+    static const uint64_t needed[] = {7, 1, 3, 1};
+    struct segment_fixture f;
+    char name[WARP_SEGMENT_NAME_BYTES];
+    uint32_t i;
+
+    fixture_make(&f, 10);
+    f.manifest.head_position = 6 * S + 8;
+    warp_segment_name(2, name);
+    check(memory_disk_remove(f.disk, name)); /* a gap, from an earlier drop */
+    check_int(fixture_open(&f), ==, 0);
+    check_u64(warp_segments_retained(&f.segments), ==, 5);
+    /* 7 is a segment of the log, which says nothing here. */
+    check_int(warp_segments_retain(&f.segments, needed, 4), ==, 0);
+    check_u64(warp_segments_retained(&f.segments), ==, 2);
+    check_u64(fixture_files(&f, "log"), ==, 6);
+    check_u64(fixture_files(&f, "spare"), ==, 2);
+    for (i = 0; i < 3; i++) {
+        check(fixture_file(&f, needed[i]) != NULL);
+    }
+    check_u64(f.disk->handles, ==, 4); /* no handle stays open for them */
+    warp_segments_advance(&f.segments, 8 * S);
+    check_u64(warp_segments_retained(&f.segments), ==, 4);
+    fixture_drop(&f, 1, 2);
+    fixture_drop(&f, 6, 7);
+    check_u64(warp_segments_retained(&f.segments), ==, 2);
+    warp_segments_fini(&f.segments);
+    f.manifest.head_position = 8 * S;
+    check_int(fixture_open(&f), ==, 0);
+    check_u64(warp_segments_retained(&f.segments), ==, 2);
+    warp_segments_fini(&f.segments);
+    fixture_fini(&f);
+}
+
+WARP_TEST(segment, many_files_below_the_head_are_remembered)
+{
+    struct segment_fixture f;
+    uint64_t needed[150];
+    uint32_t i;
+
+    fixture_make(&f, 150);
+    f.manifest.head_position = 148 * (uint64_t)S;
+    for (i = 0; i < 50; i++) {
+        needed[i] = 147 - 2 * i;
+    }
+    check_int(fixture_open(&f), ==, 0);
+    check_int(warp_segments_retain(&f.segments, needed, 50), ==, 0);
+    check_u64(fixture_files(&f, "log"), ==, 52);
+    for (i = 0; i < 50; i++) {
+        check(fixture_file(&f, needed[i]) != NULL);
+    }
+    warp_segments_fini(&f.segments);
+    fixture_fini(&f);
+}
+
+WARP_TEST(segment, a_needed_file_that_is_missing_or_damaged_is_told_before_any_is_removed)
+{
+    static const uint64_t needed[] = {4, 0, 1};
+    static const uint64_t behind[] = {9};
+    struct segment_fixture f;
+    uint32_t read_only;
+
+    for (read_only = 0; read_only < 2; read_only++) {
+        fixture_make(&f, 8);
+        f.manifest.head_position = 6 * S;
+        fixture_file(&f, 1)[50] ^= 4;
+        check_int(warp_segments_init(&f.segments, &f.disk->disk, &f.memory, &f.manifest,
+                                     read_only != 0, true),
+                  ==, 0);
+        check_int(warp_segments_retain(&f.segments, needed, 3), ==, WARP_EDAMAGED);
+        check(strstr(f.segments.message, "log-0000000000000001.warp, offset") != NULL);
+        check_u64(fixture_files(&f, "log"), ==, 8);
+        warp_segments_fini(&f.segments);
+        check(memory_disk_remove(f.disk, "log-0000000000000001.warp"));
+        check_int(warp_segments_init(&f.segments, &f.disk->disk, &f.memory, &f.manifest,
+                                     read_only != 0, true),
+                  ==, 0);
+        check_int(warp_segments_retain(&f.segments, needed, 3), ==, WARP_EDAMAGED);
+        check(strstr(f.segments.message, "log-0000000000000001.warp") != NULL);
+        check(strstr(f.segments.message, "missing") != NULL);
+        check_int(warp_segments_retain(&f.segments, behind, 1), ==, WARP_EDAMAGED);
+        check_u64(fixture_files(&f, "log"), ==, 7);
+        check_int(warp_segments_retain(&f.segments, needed, 2), ==, 0);
+        check_u64(fixture_files(&f, "log"), ==, read_only != 0 ? 7 : 4);
+        warp_segments_fini(&f.segments);
+        fixture_fini(&f);
+    }
+}
+
+WARP_TEST(segment, handles_of_what_is_retained_are_closed_unless_pinned)
+{
+    struct segment_fixture f;
+    uint64_t offset, contiguous;
+    int32_t file;
+
+    fixture_make(&f, 20);
+    check_int(fixture_open(&f), ==, 0);
+    check_int(warp_segments_locate(&f.segments, 3 * S, &file, &offset, &contiguous), ==, 0);
+    warp_segments_pin(&f.segments, 3 * S);
+    check_u64(f.disk->handles, ==, 20);
+    warp_segments_advance(&f.segments, 15 * S);
+    fixture_drop(&f, 5, 6); /* while its handle is open: a spare, and then a segment */
+    fixture_extend(&f, 1);
+    check_u64(f.disk->handles, ==, 5 + 1 + 1);
+    check(fixture_file(&f, 20) != NULL);
+    warp_segments_unpin(&f.segments, 3 * S);
+    fixture_extend(&f, 1);
+    check_u64(f.disk->handles, ==, 5 + 2);
     warp_segments_fini(&f.segments);
     fixture_fini(&f);
 }
@@ -337,7 +477,8 @@ WARP_TEST(segment, a_spare_somebody_removed_is_made_anew)
 
     fixture_make(&f, 3);
     check_int(fixture_open(&f), ==, 0);
-    check_int(warp_segments_recycle(&f.segments, 2 * S), ==, 0);
+    warp_segments_advance(&f.segments, 2 * S);
+    fixture_drop(&f, 0, 2);
     check(memory_disk_remove(f.disk, "spare-0000000000000001.warp"));
     fixture_extend(&f, 2);
     check_u64(warp_segments_end(&f.segments), ==, 5 * S);
@@ -382,7 +523,8 @@ WARP_TEST(segment, an_extend_that_fails_anywhere_can_be_tried_again)
             check_int(fixture_open(&f), ==, 0);
             if (spare == 1) {
                 f.manifest.head_position = S;
-                check_int(warp_segments_recycle(&f.segments, S), ==, 0);
+                warp_segments_advance(&f.segments, S);
+                fixture_drop(&f, 0, 1);
             }
             f.disk->fail_at = f.disk->operations + n;
             f.disk->fail_errno = EIO;
@@ -408,9 +550,25 @@ WARP_TEST(segment, an_extend_that_fails_anywhere_can_be_tried_again)
     }
 }
 
-/* The same for opening and recycling: an error, then the next open is as if nothing was. */
+static int fixture_open_and_retain(struct segment_fixture *f, const uint64_t *needed,
+                                   uint32_t count)
+{
+    int rc = fixture_open(f);
+
+    if (rc < 0) {
+        return rc;
+    }
+    rc = warp_segments_retain(&f->segments, needed, count);
+    if (rc < 0) {
+        warp_segments_fini(&f->segments);
+    }
+    return rc;
+}
+
+/* The same for opening and giving up: an error, then the next open is as if nothing was. */
 WARP_TEST(segment, an_open_that_fails_anywhere_leaks_nothing)
 {
+    static const uint64_t needed[] = {1};
     uint64_t n;
 
     for (n = 0;; n++) {
@@ -423,15 +581,18 @@ WARP_TEST(segment, an_open_that_fails_anywhere_leaks_nothing)
         memory_disk_put(f.disk, "log-0000000000000005.new", NULL, 100);
         f.disk->fail_at = f.disk->operations + n;
         f.disk->fail_errno = EIO;
-        rc = fixture_open(&f);
+        rc = fixture_open_and_retain(&f, needed, 1);
         failed = f.disk->operations > f.disk->fail_at;
         f.disk->fail_at = UINT64_MAX;
         check_int(rc, ==, failed ? WARP_EIO : 0);
         if (failed) {
             check(f.segments.message[0] != 0);
             check_u64(f.disk->handles, ==, 0);
-            check_int(fixture_open(&f), ==, 0);
+            check_int(fixture_open_and_retain(&f, needed, 1), ==, 0);
         }
+        check_u64(fixture_files(&f, "log"), ==, 3);
+        check_u64(fixture_files(&f, "spare"), ==, 2);
+        check(fixture_file(&f, 1) != NULL);
         check_u64(warp_segments_begin(&f.segments), ==, 3 * S);
         check_u64(warp_segments_end(&f.segments), ==, 5 * S);
         warp_segments_fini(&f.segments);
@@ -443,35 +604,126 @@ WARP_TEST(segment, an_open_that_fails_anywhere_leaks_nothing)
     check_u64(n, >, 6);
 }
 
-WARP_TEST(segment, a_recycle_that_fails_anywhere_is_finished_by_the_next_open)
+WARP_TEST(segment, a_drop_that_fails_anywhere_is_made_again_or_finished_by_the_next_open)
 {
+    uint32_t again;
     uint64_t n;
 
-    for (n = 0;; n++) {
-        struct segment_fixture f;
-        bool failed;
-        int rc;
+    for (again = 0; again < 2; again++) {
+        for (n = 0;; n++) {
+            struct segment_fixture f;
+            bool failed = false;
+            uint64_t index;
+            int rc;
 
-        fixture_make(&f, 6);
-        check_int(fixture_open(&f), ==, 0);
-        f.manifest.head_position = 4 * S;
-        f.disk->fail_at = f.disk->operations + n;
-        f.disk->fail_errno = EIO;
-        rc = warp_segments_recycle(&f.segments, 4 * S);
-        failed = f.disk->operations > f.disk->fail_at;
-        f.disk->fail_at = UINT64_MAX;
-        check_int(rc, ==, failed ? WARP_EIO : 0);
-        warp_segments_fini(&f.segments);
-        check_int(fixture_open(&f), ==, 0);
-        check_u64(warp_segments_begin(&f.segments), ==, 4 * S);
-        check_u64(fixture_files(&f, "log"), ==, 2);
-        check_u64(fixture_files(&f, "spare"), ==, 2);
-        warp_segments_fini(&f.segments);
-        fixture_fini(&f);
-        if (!failed) {
-            break;
+            fixture_make(&f, 6);
+            check_int(fixture_open(&f), ==, 0);
+            f.manifest.head_position = 4 * S;
+            warp_segments_advance(&f.segments, 4 * S);
+            f.disk->fail_at = f.disk->operations + n;
+            f.disk->fail_errno = EIO;
+            for (index = 0; index < 4; index++) {
+                rc = warp_segments_drop(&f.segments, index);
+                failed = f.disk->operations > f.disk->fail_at;
+                check_int(rc, ==, failed ? WARP_EIO : 0);
+                if (failed) {
+                    break;
+                }
+            }
+            f.disk->fail_at = UINT64_MAX;
+            if (failed && again == 1) {
+                fixture_drop(&f, index, 4);
+                check_u64(warp_segments_retained(&f.segments), ==, 0);
+                check_u64(fixture_files(&f, "log"), ==, 2);
+                fixture_extend(&f, 1);
+                check_u64(warp_segments_end(&f.segments), ==, 7 * S);
+            }
+            warp_segments_fini(&f.segments);
+            check_int(fixture_open_and_retain(&f, NULL, 0), ==, 0);
+            check_u64(warp_segments_begin(&f.segments), ==, 4 * S);
+            check_u64(fixture_files(&f, "log"), ==, failed && again == 1 ? 3 : 2);
+            check_u64(fixture_files(&f, "spare"), ==, failed && again == 1 ? 1 : 2);
+            warp_segments_fini(&f.segments);
+            fixture_fini(&f);
+            if (!failed) {
+                break;
+            }
+        }
+        check_u64(n, ==, 8);
+    }
+}
+
+struct dropper {
+    struct warp_segments *segments;
+    uint64_t next; /* to be dropped */
+};
+
+/* The checkpointer's part: moves the begin behind the end, and gives files up. */
+static void dropper_main(void *context)
+{
+    struct dropper *dropper = context;
+
+    while (dropper->next < 200) {
+        uint64_t end = warp_segments_end(dropper->segments);
+
+        if (end < 3 * S) {
+            warp_thread_yield();
+            continue;
+        }
+        warp_segments_advance(dropper->segments, end - 2 * S);
+        while (dropper->next < end / S - 2) {
+            check_int(warp_segments_drop(dropper->segments, dropper->next++), ==, 0);
         }
     }
+}
+
+WARP_TEST(segment, files_are_given_up_by_one_thread_while_another_makes_them)
+{
+    struct dropper dropper = {NULL, 0};
+    struct warp_thread *thread = NULL;
+    struct warp_manifest manifest = {0};
+    struct warp_segments segments;
+    struct warp_memory memory;
+    struct warp_disk disk;
+    char message[256];
+
+    check_int(warp_memory_init(&memory, NULL), ==, 0);
+    check_int(warp_disk_open_directory(test_directory(), &memory, WARP_IO_BACKEND_PLAIN,
+                                       false, &disk, message, sizeof(message)),
+              ==, 0);
+    memset(manifest.id, 0x5a, sizeof(manifest.id));
+    manifest.segment_bytes = S;
+    manifest.epoch = 1;
+    check_int(warp_segments_init(&segments, &disk, &memory, &manifest, false, false), ==,
+              0);
+    check_int(warp_segments_retain(&segments, NULL, 0), ==, 0);
+    dropper.segments = &segments;
+    check_int(warp_thread_start(&thread, &memory, "dropper", -1, dropper_main, &dropper),
+              ==, 0);
+    while (warp_segments_end(&segments) < 202 * (uint64_t)S) {
+        uint64_t offset, contiguous;
+        int32_t file;
+
+        check_int(warp_segments_extend(&segments), ==, 0);
+        check_int(warp_segments_locate(&segments, warp_segments_end(&segments) - 1, &file,
+                                       &offset, &contiguous),
+                  ==, 0);
+    }
+    warp_thread_join(&thread);
+    check_u64(warp_segments_retained(&segments), ==, 0);
+    check_u64(warp_segments_begin(&segments), ==, 200 * (uint64_t)S);
+    warp_segments_fini(&segments);
+    manifest.epoch = 2;
+    manifest.head_position = 200 * (uint64_t)S;
+    check_int(warp_segments_init(&segments, &disk, &memory, &manifest, false, false), ==,
+              0);
+    check_u64(warp_segments_retained(&segments), ==, 0);
+    check_u64(warp_segments_end(&segments), ==, 202 * (uint64_t)S);
+    check_u64(segments.spare_count, <=, WARP_SEGMENT_SPARES_MAX);
+    warp_segments_fini(&segments);
+    warp_disk_close(&disk);
+    check_u64(warp_memory_bytes(&memory), ==, 0);
+    warp_memory_fini(&memory);
 }
 
 WARP_TEST(segment, no_memory_is_an_honest_answer)
@@ -481,6 +733,16 @@ WARP_TEST(segment, no_memory_is_an_honest_answer)
     fixture_make(&f, 1);
     warp_memory_fail_after(&f.memory, 0);
     check_int(fixture_open(&f), ==, WARP_ENOMEM);
+    check(f.segments.message[0] != 0);
+    warp_memory_fail_after(&f.memory, UINT64_MAX);
+    check_int(fixture_open(&f), ==, 0);
+    fixture_extend(&f, 2);
+    warp_segments_fini(&f.segments);
+    f.manifest.head_position = 2 * S;
+    warp_memory_fail_after(&f.memory, 1); /* files below the head cannot be remembered */
+    check_int(fixture_open(&f), ==, WARP_ENOMEM);
+    check(f.segments.message[0] != 0);
+    check_u64(warp_memory_bytes(&f.memory), ==, 0);
     warp_memory_fail_after(&f.memory, UINT64_MAX);
     check_int(fixture_open(&f), ==, 0);
     warp_segments_fini(&f.segments);
