@@ -59,9 +59,8 @@ struct warp_checkpoint_entry {
 /* A segment below the replay begin that still holds values. */
 struct warp_checkpoint_segment {
     uint64_t index;
-    uint64_t
-        straddle_from; /* begin of the frame that reaches into it from below, or its own */
-    uint64_t bytes;    /* of log in it */
+    uint64_t straddle_from; /* where the frame that reaches into it begins, or it itself */
+    uint64_t bytes;         /* of log in it */
 };
 
 struct warp_checkpoint_archive {
