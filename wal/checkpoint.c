@@ -1,10 +1,10 @@
 /*
  * The happy path of writing: entries are encoded into one of two buffers. When it is full,
- * what belongs to whole slots becomes a section and is written; the slot that did not fit any
- * more is carried over into the other buffer and goes on there, so a slot is cut only when it
- * is larger than a section all by itself. A row for every section stays in memory. seal ends
- * the last section, writes the tables and those rows behind it, then the trailer, and only
- * when all that is on stable storage does the file get its name.
+ * what belongs to whole slots becomes a section and is written; the slot that did not fit
+ * any more is carried over into the other buffer and goes on there, so a slot is cut only
+ * when it is larger than a section all by itself. A row for every section stays in memory.
+ * seal ends the last section, writes the tables and those rows behind it, then the
+ * trailer, and only when all that is on stable storage does the file get its name.
  *
  * The happy path of reading: open checks header, trailer and tail and keeps the tables;
  * read_section reads one section with one read, checks its checksum, and decodes.
@@ -101,6 +101,7 @@ struct checkpoint_row {
     uint32_t records;
     uint32_t first, last;   /* slots */
     uint32_t first_records; /* of the first slot, in all sections it reaches into */
+    uint32_t first_piece;   /* and in this one; for readers, not on disk */
 };
 
 static uint64_t checkpoint_pages(uint64_t bytes)
@@ -1071,8 +1072,8 @@ static int checkpoint_list_visit(void *context, const char *name, uint64_t bytes
 }
 
 /*
- * List, remove what is half-made, and list again until there is nothing to remove: a list has
- * a bounded memory, and nothing is removed while the directory is being read.
+ * List, remove what is half-made, and list again until there is nothing to remove: a list
+ * has a bounded memory, and nothing is removed while the directory is being read.
  */
 static int checkpoint_list(const struct warp_disk *disk, bool read_only,
                            struct checkpoint_list *list)
@@ -1174,11 +1175,30 @@ struct warp_checkpoint {
     uint32_t row_count;
 };
 
-/* Whether sections i and i + 1 share a slot. */
-static bool checkpoint_goes_on(const struct warp_checkpoint *checkpoint, uint32_t i)
+/*
+ * Whether a row can follow the one before, if any: slots ascend, and a slot that reaches
+ * into both is alone in the one before and has records left. *told are its records before.
+ */
+static bool checkpoint_row_follows(struct checkpoint_row *row, bool is_first,
+                                   uint64_t *told)
 {
-    return i + 1 < checkpoint->row_count &&
-           checkpoint->rows[i].last == checkpoint->rows[i + 1].first;
+    struct checkpoint_row *before = is_first ? NULL : row - 1;
+
+    if (before == NULL || row->first > before->last) {
+        *told = 0;
+    } else {
+        if (row->first != before->last || before->first != before->last ||
+            row->first_records != before->first_records) {
+            return false;
+        }
+        before->first_piece = before->records;
+        *told += before->records;
+    }
+    if (*told >= row->first_records) {
+        return false;
+    }
+    row->first_piece = row->first_records - (uint32_t)*told;
+    return true;
 }
 
 /* Fill the tables from the checked tail. False: the directory contradicts itself. */
@@ -1186,7 +1206,7 @@ static bool checkpoint_decode_tail(struct warp_checkpoint *checkpoint, const uin
                                    uint64_t tail_at)
 {
     uint64_t offset = CHECKPOINT_PAGE_BYTES;
-    uint64_t records = 0;
+    uint64_t records = 0, told = 0;
     uint32_t i;
 
     for (i = 0; i < checkpoint->summary.segment_count; i++, from += CHECKPOINT_TABLE_ROW) {
@@ -1212,15 +1232,8 @@ static bool checkpoint_decode_tail(struct warp_checkpoint *checkpoint, const uin
         row->first_records = warp_load_u32le(from + 20);
         if (row->bytes <= CHECKPOINT_SLOT_BYTES ||
             row->bytes > WARP_CHECKPOINT_BUFFER_CEIL || row->first > row->last ||
-            row->records == 0 || row->first_records == 0) {
+            row->records == 0 || !checkpoint_row_follows(row, i == 0, &told)) {
             return false;
-        }
-        if (i > 0 && row->first <= row[-1].last) {
-            /* They share a slot, which is alone in the section before. */
-            if (row->first != row[-1].last || row[-1].first != row[-1].last ||
-                row->first_records != row[-1].first_records) {
-                return false;
-            }
         }
         offset += checkpoint_pages(row->bytes);
         records += row->records;
@@ -1393,8 +1406,7 @@ void warp_checkpoint_section_slots(const struct warp_checkpoint *checkpoint,
 struct checkpoint_walk {
     const uint8_t *bytes; /* with CHECKPOINT_LOOK_AHEAD more behind them */
     const struct checkpoint_row *row;
-    uint64_t begin, end;      /* the file's, of log */
-    bool first_slot_is_piece; /* the others never are */
+    uint64_t begin, end; /* the file's, of log */
     warp_checkpoint_visit visit;
     void *context;
     uint32_t at; /* here it is, and here it went wrong */
@@ -1454,8 +1466,7 @@ static int checkpoint_walk(struct checkpoint_walk *walk)
         slot_records = is_first ? row->first_records : count;
         if (!in_order || count == 0 || count > row->records - records ||
             bytes > left - CHECKPOINT_SLOT_BYTES ||
-            (is_first && walk->first_slot_is_piece ? count >= slot_records
-                                                   : count != slot_records)) {
+            (is_first && count != row->first_piece)) {
             return WARP_EDAMAGED;
         }
         walk->at += CHECKPOINT_SLOT_BYTES;
@@ -1494,8 +1505,6 @@ int warp_checkpoint_read_section(struct warp_checkpoint *checkpoint, uint32_t se
         return WARP_ENOMEM;
     }
     walk.bytes = bytes;
-    walk.first_slot_is_piece = checkpoint_goes_on(checkpoint, section) ||
-                               (section > 0 && checkpoint_goes_on(checkpoint, section - 1));
     got = disk->ops->read(disk->context, checkpoint->file, bytes, padded, row->offset);
     if (got < 0) {
         rc = warp_error_from_errno((int)got);

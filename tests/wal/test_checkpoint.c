@@ -1,5 +1,6 @@
 /*
- * The index written down: what was put comes back, whole or not at all, and nothing else ever.
+ * The index written down: what was put comes back, whole or not at all, and nothing else
+ * ever.
  */
 #include "wal/checkpoint.h"
 
@@ -656,7 +657,7 @@ WARP_TEST(checkpoint, every_flipped_byte_is_damage_and_never_a_wrong_entry)
     check_u64(bytes, >=, 7 * 4096);
     check_u64(bytes, ==, f.summary.bytes);
     for (i = 0; i < bytes; i++) {
-        uint8_t change = i % 3 == 0 ? 0xff : (uint8_t)(1u << i % 8);
+        uint8_t change = (uint8_t)(i % 3 == 0 ? 0xffu : 1u << i % 8);
 
         data[i] ^= change;
         check(!fixture_is_sound(&f));
@@ -719,8 +720,7 @@ WARP_TEST(checkpoint, pages_of_another_place_or_checkpoint_do_not_pass)
         memcpy(data + at, page, 4096);
     }
     check(fixture_is_sound(&f));
-    /* The header of 1 says 1 and the rest is bound to it: only the section data is equal, and
-     * that is as good. A directory that names other checksums is not. */
+    /* Pages of 1 are bound to 1; only what is equal in both files is as good. */
     for (at = 0; at < bytes; at += 4096) {
         memcpy(page, data + at, 4096);
         memcpy(data + at, stale + at, 4096);
@@ -781,6 +781,130 @@ WARP_TEST(checkpoint, strangers_are_told_apart)
     fixture_poke_header(&f, 1, 12, 2);
     check_int(fixture_open(&f, 1, message, sizeof(message)), ==, WARP_EVERSION);
     check(strstr(message, "newer") != NULL);
+    fixture_fini(&f);
+}
+
+static uint32_t part_seed(const struct fixture *f, uint32_t part)
+{
+    uint8_t bytes[12];
+
+    warp_store_u64le(bytes, f->config.number);
+    warp_store_u32le(bytes + 8, part);
+    return warp_crc32c(warp_crc32c(0, f->manifest.id, 16), bytes, sizeof(bytes));
+}
+
+/* Make all checksums of a file right again: of its first section, its tail, its trailer. */
+static void fixture_reseal(struct fixture *f, uint8_t *data, uint64_t bytes)
+{
+    uint8_t *trailer = data + bytes - 4096;
+    uint8_t *rows =
+        data + f->summary.bytes - 8192; /* a tail of one page, no other tables */
+
+    warp_store_u32le(rows + 4, warp_crc32c(part_seed(f, 0), data + 4096, 4096));
+    warp_store_u32le(trailer + 80, warp_crc32c(part_seed(f, UINT32_MAX), rows, 4096));
+    warp_store_u32le(trailer + 12, 0);
+    warp_store_u32le(trailer + 12,
+                     warp_crc32c(part_seed(f, UINT32_MAX - 1), trailer, 4096));
+}
+
+/* A checksum is no proof against a writer with a bug. */
+WARP_TEST(checkpoint, contradictions_under_right_checksums_are_damage)
+{
+    /* Where, from the begin of the section, of the tail and of the trailer. */
+    static const struct {
+        char part;
+        uint32_t offset, value;
+    } pokes[] = {
+        {'s', 0, 4}, /* slot: not the directory's */
+        {'s', 4, 0}, /* count: none, too many, too few */
+        {'s', 4, 9},
+        {'s', 4, 7},
+        {'s', 4, UINT32_MAX},
+        {'s', 8, 0}, /* bytes: fewer, more, past the end */
+        {'s', 8, 100},
+        {'s', 8, 4000},
+        {'s', 8, UINT32_MAX},
+        {'t', 0, 0}, /* row 0: bytes */
+        {'t', 0, 12},
+        {'t', 0, 4097},
+        {'t', 0, UINT32_MAX},
+        {'t', 8, 0}, /* records */
+        {'t', 8, 41},
+        {'t', 12, 8}, /* first slot, last slot */
+        {'t', 16, 2},
+        {'t', 16, 100},
+        {'t', 20, 0}, /* records of the first slot */
+        {'t', 20, 7},
+        {'t', 20, 9},
+        {'t', 24 + 12, 6},   /* row 1: first slot not behind row 0's last */
+        {'t', 24 + 16, 101}, /* a cut slot that is not alone */
+        {'t', 24 + 20, 129}, /* its pieces do not agree, or are too many */
+        {'t', 48 + 20, 3},
+        {'r', 16, 2}, /* trailer: number, begin, end */
+        {'r', 24, 8},
+        {'r', 36, 0},
+        {'r', 36, 0x80000000u},
+        {'r', 40, 3}, /* records */
+        {'r', 44, 3},
+        {'r', 64, 4096}, /* bytes of the file */
+        {'r', 72, 0},    /* the tail's place */
+        {'r', 72, 4096},
+        {'r', 73, 0xff},
+        {'r', 76, 1},
+        {'r', 84, UINT32_MAX}, /* how many segments, archives, sections */
+        {'r', 88, 1000},
+        {'r', 92, 3},
+        {'r', 92, UINT32_MAX},
+    };
+    char name[WARP_CHECKPOINT_NAME_BYTES];
+    struct fixture f;
+    uint64_t bytes;
+    uint8_t *data, *copy, *at;
+    uint32_t i;
+
+    fixture_small(&f);
+    fixture_add_tables(&f, 0, 0);
+    check_int(fixture_write(&f), ==, 0);
+    warp_checkpoint_name(1, name);
+    data = memory_disk_bytes(f.disk, name, &bytes);
+    copy = malloc(bytes);
+    memcpy(copy, data, bytes);
+    check_u64(bytes, ==, 7 * 4096);
+    fixture_reseal(&f, data, bytes);
+    check_bytes(data, bytes, copy, bytes); /* it knows how */
+    for (i = 0; i < sizeof(pokes) / sizeof(pokes[0]); i++) {
+        at = data + (pokes[i].part == 's'   ? 4096
+                     : pokes[i].part == 't' ? bytes - 8192
+                                            : bytes - 4096);
+        warp_store_u32le(at + pokes[i].offset, pokes[i].value);
+        fixture_reseal(&f, data, bytes);
+        f.open_rc = fixture_open(&f, 1, NULL, 0);
+        if (f.open_rc == 0) {
+            struct warp_checkpoint *checkpoint = NULL;
+            struct reader reader = {0};
+            uint64_t offset = 0;
+            uint32_t section;
+            int rc = 0;
+
+            check_int(warp_checkpoint_open(&checkpoint, f.config.disk, &f.memory,
+                                           &f.manifest, 1, NULL, 0),
+                      ==, 0);
+            for (section = 0;
+                 rc == 0 && section < warp_checkpoint_section_count(checkpoint);
+                 section++) {
+                rc = warp_checkpoint_read_section(checkpoint, section, reader_visit,
+                                                  &reader, &offset);
+            }
+            if (!check_int(rc, ==, WARP_EDAMAGED)) {
+                fprintf(stderr, "poke %u\n", i);
+            }
+            warp_checkpoint_close(&checkpoint);
+        } else {
+            check_int(f.open_rc, ==, WARP_EDAMAGED);
+        }
+        memcpy(data, copy, bytes);
+    }
+    free(copy);
     fixture_fini(&f);
 }
 
@@ -866,7 +990,7 @@ WARP_TEST(checkpoint, half_made_ones_are_removed_unless_read_only)
     check_int(fixture_write(&f), ==, 0);
     for (i = 0; i < 100; i++) {
         snprintf(name, sizeof(name), "checkpoint-%016x.new", i);
-        memory_disk_put(f.disk, name, "x", i);
+        memory_disk_put(f.disk, name, NULL, i);
     }
     check_int(
         warp_checkpoint_find(&f.disk->disk, &f.memory, &f.manifest, true, found, 2, &count),
