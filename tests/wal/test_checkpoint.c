@@ -348,6 +348,44 @@ WARP_TEST(checkpoint, empty_comes_back)
     fixture_fini(&f);
 }
 
+/* More rows than the writer's buffers hold. */
+WARP_TEST(checkpoint, long_tables_come_back)
+{
+    const uint32_t count = 5000;
+    struct warp_checkpoint_segment *segments = calloc(count, sizeof(*segments));
+    struct warp_checkpoint_archive *archives = calloc(count, sizeof(*archives));
+    struct warp_checkpoint_writer *writer = NULL;
+    struct warp_checkpoint *checkpoint = NULL;
+    struct fixture f;
+    uint32_t i;
+
+    fixture_init(&f);
+    for (i = 0; i < count; i++) {
+        segments[i].index = i * UINT64_C(0x123456789);
+        segments[i].straddle_from = i * UINT64_C(0x987654321);
+        segments[i].bytes = i;
+        archives[i].number = i;
+        archives[i].raw_bytes = UINT64_MAX - i;
+        archives[i].stored_bytes = i * UINT64_C(0xabcdef);
+    }
+    check_int(warp_checkpoint_writer_create(&writer, &f.config), ==, 0);
+    check_int(warp_checkpoint_writer_seal(writer, END, 1, 2, segments, count, archives,
+                                          count, NULL),
+              ==, 0);
+    warp_checkpoint_writer_destroy(&writer);
+    check_int(warp_checkpoint_open(&checkpoint, &f.disk->disk, &f.memory, &f.manifest, 1,
+                                   NULL, 0),
+              ==, 0);
+    check_bytes(warp_checkpoint_segments(checkpoint), count * sizeof(*segments), segments,
+                count * sizeof(*segments));
+    check_bytes(warp_checkpoint_archives(checkpoint), count * sizeof(*archives), archives,
+                count * sizeof(*archives));
+    warp_checkpoint_close(&checkpoint);
+    free(segments);
+    free(archives);
+    fixture_fini(&f);
+}
+
 WARP_TEST(checkpoint, any_entries_come_back)
 {
     struct warp_random random;
@@ -908,6 +946,135 @@ WARP_TEST(checkpoint, contradictions_under_right_checksums_are_damage)
     fixture_fini(&f);
 }
 
+WARP_TEST(checkpoint, tables_of_nothing_have_a_checksum_too)
+{
+    char name[WARP_CHECKPOINT_NAME_BYTES];
+    struct fixture f;
+    uint8_t *data;
+
+    fixture_init(&f);
+    check_int(fixture_write(&f), ==, 0);
+    warp_checkpoint_name(1, name);
+    data = memory_disk_bytes(f.disk, name, NULL);
+    data[4096 + 80] ^= 1;
+    warp_store_u32le(data + 4096 + 12, 0);
+    warp_store_u32le(data + 4096 + 12,
+                     warp_crc32c(part_seed(&f, UINT32_MAX - 1), data + 4096, 4096));
+    check_int(fixture_open(&f, 1, NULL, 0), ==, WARP_EDAMAGED);
+    fixture_fini(&f);
+}
+
+/* One section with one slot of so many records, of these bytes; all checksums are right. */
+static int fixture_try_entries(struct fixture *f, uint32_t records, const void *entries,
+                               uint32_t bytes)
+{
+    struct warp_checkpoint *checkpoint = NULL;
+    struct reader reader = {0};
+    char name[WARP_CHECKPOINT_NAME_BYTES];
+    uint64_t file_bytes, offset = 0;
+    uint8_t *data, *row;
+    int rc;
+
+    warp_checkpoint_name(1, name);
+    data = memory_disk_bytes(f->disk, name, &file_bytes);
+    row = data + file_bytes - 8192;
+    memset(data + 4096, 0, 4096);
+    warp_store_u32le(data + 4096, 3);
+    warp_store_u32le(data + 4096 + 4, records);
+    warp_store_u32le(data + 4096 + 8, bytes);
+    memcpy(data + 4096 + 12, entries, bytes);
+    warp_store_u32le(row, 12 + bytes);
+    warp_store_u32le(row + 8, records);
+    warp_store_u32le(row + 20, records);
+    warp_store_u64le(data + file_bytes - 4096 + 40, records);
+    fixture_reseal(f, data, file_bytes);
+    rc = warp_checkpoint_open(&checkpoint, &f->disk->disk, &f->memory, &f->manifest, 1,
+                              NULL, 0);
+    check_int(rc, ==, 0);
+    rc = warp_checkpoint_read_section(checkpoint, 0, reader_visit, &reader, &offset);
+    check_u64(reader.records, <=, records);
+    check(rc == 0 || offset >= 4096 + 12);
+    warp_checkpoint_close(&checkpoint);
+    return rc;
+}
+
+WARP_TEST(checkpoint, entries_that_no_writer_writes_are_damage)
+{
+    static const struct {
+        uint32_t bytes;
+        int rc;
+        uint8_t entry[24];
+    } tries[] = {
+        {5, 0, {0, 0, 0, 0, 'k'}},
+        {6, 0, {0x20, 0, 1, 0, 0, 'k'}},
+        {15, 0, {1, 0, 0, 0, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1, 'k'}},
+        {6, 0, {0, 0, 1, 0, 'k', 'l'}},
+        {6, WARP_EDAMAGED, {0x20, 5, 0, 0, 0, 'k'}}, /* a place with a zero on top */
+        {6, WARP_EDAMAGED, {0, 0, 0x80, 0, 0, 'k'}}, /* a longer way to say 0 */
+        {6, WARP_EDAMAGED, {0, 0, 0, 0x80, 0, 'k'}},
+        {8, WARP_EDAMAGED, {0, 0, 0x80, 0x80, 4, 0, 'k'}}, /* a key of 65,537 */
+        {8,
+         WARP_EDAMAGED,
+         {0, 0, 0, 0x81, 0x80, 0x80, 16, 'k'}},   /* a value of 32 MiB + 1 */
+        {6, WARP_EDAMAGED, {1, 0, 0, 0, 0, 'k'}}, /* it expires, but never */
+        {15,
+         WARP_EDAMAGED,
+         {1, 0, 0, 0, 255, 255, 255, 255, 255, 255, 255, 255, 255, 2, 1}},
+        {15,
+         WARP_EDAMAGED,
+         {0, 0, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1, 1, 1}},
+        {5, WARP_EDAMAGED, {0, 0, 5, 0, 'k'}}, /* a key past the end */
+        {4, WARP_EDAMAGED, {0, 0, 0, 0}},
+        {1, WARP_EDAMAGED, {0xe0}},                 /* an entry past the end */
+        {6, WARP_EDAMAGED, {0, 0, 0, 0, 'k', 'x'}}, /* one byte more */
+        {9, WARP_EDAMAGED, {0xa0, 0, 0, 0, 0, 0, 0x80, 0, 'k'}},
+    };
+    struct fixture f;
+    uint8_t many[24] = {0};
+    uint32_t i;
+
+    fixture_init(&f);
+    fixture_add(&f, 3, BEGIN, 1);
+    check_int(fixture_write(&f), ==, 0);
+    check_u64(f.summary.bytes, ==, 4 * 4096);
+    for (i = 0; i < sizeof(tries) / sizeof(tries[0]); i++) {
+        if (!check_int(fixture_try_entries(&f, 1, tries[i].entry, tries[i].bytes), ==,
+                       tries[i].rc)) {
+            fprintf(stderr, "try %u\n", i);
+        }
+    }
+    check_int(fixture_try_entries(&f, 4, many, 20), ==, 0);
+    check_int(fixture_try_entries(&f, 3, many, 20), ==, WARP_EDAMAGED);
+    check_int(fixture_try_entries(&f, 5, many, 20), ==, WARP_EDAMAGED);
+
+    /* The log ended where the place says; then a second slot that is cut off in its header. */
+    {
+        char name[WARP_CHECKPOINT_NAME_BYTES];
+        struct warp_checkpoint *checkpoint = NULL;
+        struct reader reader = {0};
+        uint64_t bytes, offset = 0;
+        uint8_t *data;
+
+        warp_checkpoint_name(1, name);
+        data = memory_disk_bytes(f.disk, name, &bytes);
+        warp_store_u64le(data + bytes - 4096 + 32, BEGIN);
+        check_int(fixture_try_entries(&f, 4, many, 20), ==, WARP_EDAMAGED);
+        warp_store_u64le(data + bytes - 4096 + 32, END);
+        check_int(fixture_try_entries(&f, 4, many, 20), ==, 0);
+        warp_store_u32le(data + bytes - 8192, 12 + 20 + 11);
+        fixture_reseal(&f, data, bytes);
+        check_int(warp_checkpoint_open(&checkpoint, &f.disk->disk, &f.memory, &f.manifest,
+                                       1, NULL, 0),
+                  ==, 0);
+        check_int(
+            warp_checkpoint_read_section(checkpoint, 0, reader_visit, &reader, &offset), ==,
+            WARP_EDAMAGED);
+        check_u64(offset, ==, 4096 + 12 + 20);
+        warp_checkpoint_close(&checkpoint);
+    }
+    fixture_fini(&f);
+}
+
 /*
  * ---- finding --------------------------------------------------------------------------
  */
@@ -937,6 +1104,7 @@ WARP_TEST(checkpoint, find_sorts_and_tells_damaged_ones_apart)
     memory_disk_put(f.disk, "checkpoint-000000000000000g.warp", "x", 1);
     memory_disk_put(f.disk, "checkpoint-0000000000000007.warp2", "x", 1);
     memory_disk_put(f.disk, "checkpoint-7.warp", "x", 1);
+    memory_disk_put(f.disk, "MANIFEST", "x", 1);
     check_int(warp_checkpoint_find(&f.disk->disk, &f.memory, &f.manifest, false, found, 8,
                                    &count),
               ==, 0);
@@ -1076,6 +1244,29 @@ WARP_TEST(checkpoint, a_full_disk_is_told_and_left_as_it_was)
     }
     check_u64(space, ==, f.summary.bytes);
     fixture_check(&f);
+    fixture_fini(&f);
+}
+
+WARP_TEST(checkpoint, a_writer_that_has_failed_repeats_its_error)
+{
+    struct warp_checkpoint_entry entry = {.place = BEGIN, .key_bytes = 1, .key = "k"};
+    struct warp_checkpoint_writer *writer = NULL;
+    struct fixture f;
+    uint64_t operations;
+
+    fixture_small(&f);
+    check_int(warp_checkpoint_writer_create(&writer, &f.config), ==, 0);
+    f.disk->fail_at = f.disk->operations;
+    f.disk->fail_errno = EIO;
+    check_int(fixture_put_all(&f, writer), ==, WARP_EIO);
+    operations = f.disk->operations;
+    check_int(warp_checkpoint_writer_put(writer, &entry), ==, WARP_EIO);
+    check_int(warp_checkpoint_writer_begin_slot(writer, 999, 1), ==, WARP_EIO);
+    check_int(warp_checkpoint_writer_put(writer, &entry), ==, WARP_EIO);
+    check_int(warp_checkpoint_writer_seal(writer, END, 1, 2, NULL, 0, NULL, 0, NULL), ==,
+              WARP_EIO);
+    check_u64(f.disk->operations, ==, operations);
+    warp_checkpoint_writer_destroy(&writer);
     fixture_fini(&f);
 }
 
