@@ -41,9 +41,8 @@
 #include "base/memory.h"
 #include "wal/manifest.h"
 
-#define WARP_CHECKPOINT_VERSION 1u /* of the file, apart from the manifest's */
-#define WARP_CHECKPOINT_NAME_BYTES                                                         \
-    40u /* "checkpoint-<16 hex>.warp"; .new while being made */
+#define WARP_CHECKPOINT_VERSION      1u /* of the file, apart from the manifest's */
+#define WARP_CHECKPOINT_NAME_BYTES   40u
 #define WARP_CHECKPOINT_BUFFER_BYTES 1048576u   /* of a section, unless configured */
 #define WARP_CHECKPOINT_BUFFER_CEIL  67108864u  /* no section is larger */
 #define WARP_CHECKPOINT_SECTIONS_MAX (1u << 20) /* more is refused as a full disk */
@@ -88,7 +87,7 @@ struct warp_checkpoint_summary {
     uint32_t segment_count, archive_count;
 };
 
-/* "checkpoint-<16 hexadecimal digits>.warp" */
+/* "checkpoint-<16 hexadecimal digits>.warp"; it ends in .new while it is being made. */
 void warp_checkpoint_name(uint64_t number, char out[WARP_CHECKPOINT_NAME_BYTES]);
 
 /*
@@ -103,7 +102,7 @@ struct warp_checkpoint_config {
     const struct warp_manifest *manifest;
     uint64_t number;       /* > 0 and greater than any that find told */
     uint64_t begin;        /* all entries are at least as new as the log below this */
-    uint32_t buffer_bytes; /* 0: 1 MiB; rounded to whole pages of 4 KiB, at most _CEIL */
+    uint32_t buffer_bytes; /* a section's, but for one big entry's; 0: 1 MiB; <= _CEIL */
     bool direct;
 };
 
