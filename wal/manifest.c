@@ -33,8 +33,12 @@ enum {
     MANIFEST_AT_HASH_SEED = 48,
     MANIFEST_AT_CREATED_MS = 56,
     MANIFEST_AT_HEAD = 64,
-    MANIFEST_USED_BYTES = 72,
+    MANIFEST_AT_CHECKPOINT = 72,
+    MANIFEST_USED_BYTES = 80,
 };
+
+/* The first version whose readers know what a checkpoint is. */
+#define MANIFEST_CHECKPOINT_VERSION 2u
 
 /* What is on disk: one page, and its bytes are placed by hand. */
 struct manifest_page {
@@ -108,7 +112,7 @@ static int manifest_decode(const struct manifest_page *page, struct warp_manifes
         manifest_say(message, message_bytes, "MANIFEST, offset 20: the checksum is wrong.");
         return WARP_EDAMAGED;
     }
-    if (warp_load_u32le(bytes + MANIFEST_AT_READER) > WARP_FORMAT_VERSION) {
+    if (warp_load_u32le(bytes + MANIFEST_AT_READER) > WARP_MANIFEST_VERSION) {
         manifest_say(message, message_bytes,
                      "MANIFEST, offset 12: written by a newer WarpEngine than this one.");
         return WARP_EVERSION;
@@ -117,6 +121,7 @@ static int manifest_decode(const struct manifest_page *page, struct warp_manifes
     manifest.hash_seed = warp_load_u64le(bytes + MANIFEST_AT_HASH_SEED);
     manifest.created_ms = warp_load_u64le(bytes + MANIFEST_AT_CREATED_MS);
     manifest.head_position = warp_load_u64le(bytes + MANIFEST_AT_HEAD);
+    manifest.checkpoint_number = warp_load_u64le(bytes + MANIFEST_AT_CHECKPOINT);
     manifest.segment_bytes = warp_load_u32le(bytes + MANIFEST_AT_SEGMENT_BYTES);
     manifest.epoch = warp_load_u32le(bytes + MANIFEST_AT_EPOCH);
     if (!warp_is_power_of_two(manifest.segment_bytes) ||
@@ -129,6 +134,12 @@ static int manifest_decode(const struct manifest_page *page, struct warp_manifes
     if (manifest.head_position % 8 != 0) {
         manifest_say(message, message_bytes,
                      "MANIFEST, offset 64: the head of the log is at no frame.");
+        return WARP_EDAMAGED;
+    }
+    if (manifest.checkpoint_number != 0 &&
+        warp_load_u32le(bytes + MANIFEST_AT_READER) < MANIFEST_CHECKPOINT_VERSION) {
+        manifest_say(message, message_bytes,
+                     "MANIFEST, offset 72: a checkpoint, in a version that knows none.");
         return WARP_EDAMAGED;
     }
     *out = manifest;
@@ -177,12 +188,14 @@ int warp_manifest_read(const struct warp_disk *disk, struct warp_manifest *out,
 static void manifest_encode(struct manifest_page *page,
                             const struct warp_manifest *manifest)
 {
+    /* Without a checkpoint the page is the one that version 1 wrote, and it may read it. */
+    uint32_t version = manifest->checkpoint_number != 0 ? MANIFEST_CHECKPOINT_VERSION : 1u;
     uint8_t *bytes = page->bytes;
 
     memset(bytes, 0, sizeof(page->bytes));
     memcpy(bytes + MANIFEST_AT_MAGIC, manifest_magic, sizeof(manifest_magic));
-    warp_store_u32le(bytes + MANIFEST_AT_FORMAT, WARP_FORMAT_VERSION);
-    warp_store_u32le(bytes + MANIFEST_AT_READER, WARP_FORMAT_VERSION);
+    warp_store_u32le(bytes + MANIFEST_AT_FORMAT, version);
+    warp_store_u32le(bytes + MANIFEST_AT_READER, version);
     warp_store_u32le(bytes + MANIFEST_AT_PAGE_BYTES, WARP_FILE_HEADER_BYTES);
     warp_store_u32le(bytes + MANIFEST_AT_SEGMENT_BYTES, manifest->segment_bytes);
     warp_store_u32le(bytes + MANIFEST_AT_EPOCH, manifest->epoch);
@@ -190,6 +203,7 @@ static void manifest_encode(struct manifest_page *page,
     warp_store_u64le(bytes + MANIFEST_AT_HASH_SEED, manifest->hash_seed);
     warp_store_u64le(bytes + MANIFEST_AT_CREATED_MS, manifest->created_ms);
     warp_store_u64le(bytes + MANIFEST_AT_HEAD, manifest->head_position);
+    warp_store_u64le(bytes + MANIFEST_AT_CHECKPOINT, manifest->checkpoint_number);
     warp_store_u32le(bytes + MANIFEST_AT_CRC, manifest_crc(page));
 }
 

@@ -2,7 +2,7 @@
  * wal/manifest.h - the one page that makes a directory a database.
  *
  * It holds who the database is (its id), what must never change (segment size, hash seed),
- * the fencing epoch, and where the log begins. It is replaced as a whole: written aside,
+ * the fencing epoch, and where the log begins, or which checkpoint it goes on from. It is replaced as a whole: written aside,
  * synced, renamed, and the directory synced, so a crash leaves the old page or the new one.
  *
  * Threads:   one at a time: the thread that opens, later the holder of the writer's lease.
@@ -25,7 +25,8 @@
 #define WARP_MANIFEST_NAME_ASIDE "MANIFEST.new"
 #define WARP_LOCK_NAME           "LOCK" /* for disk->ops->lock() */
 
-#define WARP_FORMAT_VERSION      1u
+#define WARP_FORMAT_VERSION      1u    /* of the log */
+#define WARP_MANIFEST_VERSION    2u    /* 2: with a checkpoint number */
 #define WARP_FILE_HEADER_BYTES   4096u /* of the manifest and of every log file */
 #define WARP_DATABASE_ID_BYTES   16u
 #define WARP_SEGMENT_BYTES_FLOOR 4096u
@@ -36,6 +37,9 @@ struct warp_manifest {
     uint64_t hash_seed;                 /* random, for ever */
     uint64_t created_ms;
     uint64_t head_position; /* the log below it is not replayed; a frame begins here */
+    /* The oldest checkpoint that must exist for the log from the head to be enough; 0: none.
+     * With one, an engine that knows no checkpoints must not open this: the page says so. */
+    uint64_t checkpoint_number;
     uint32_t segment_bytes; /* power of two, for ever */
     uint32_t epoch;         /* one more at every open for writing, before the first write */
 };

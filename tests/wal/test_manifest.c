@@ -31,6 +31,7 @@ static bool manifest_equal(const struct warp_manifest *a, const struct warp_mani
 {
     return memcmp(a->id, b->id, sizeof(a->id)) == 0 && a->hash_seed == b->hash_seed &&
            a->created_ms == b->created_ms && a->head_position == b->head_position &&
+           a->checkpoint_number == b->checkpoint_number &&
            a->segment_bytes == b->segment_bytes && a->epoch == b->epoch;
 }
 
@@ -109,6 +110,49 @@ WARP_TEST(manifest, every_truncation_is_damage)
     memory_disk_destroy(&disk);
 }
 
+/* What version 1 wrote is what is written now, byte for byte, while there is no checkpoint. */
+WARP_TEST(manifest, without_a_checkpoint_is_readable_by_version_1)
+{
+    struct memory_disk *disk = memory_disk_create();
+    struct warp_manifest manifest = manifest_sample(), back;
+    const uint8_t *bytes;
+    uint32_t i, others = 0;
+
+    check_int(warp_manifest_write(&disk->disk, &manifest), ==, 0);
+    bytes = memory_disk_bytes(disk, WARP_MANIFEST_NAME, NULL);
+    check_u64(warp_load_u32le(bytes + 8), ==, 1);
+    check_u64(warp_load_u32le(bytes + 12), ==, 1);
+    for (i = 72; i < 4096; i++) {
+        others += bytes[i] != 0;
+    }
+    check_u64(others, ==, 0);
+    check_int(warp_manifest_read(&disk->disk, &back, NULL, 0), ==, 0);
+    check_u64(back.checkpoint_number, ==, 0);
+    memory_disk_destroy(&disk);
+}
+
+WARP_TEST(manifest, with_a_checkpoint_asks_for_a_reader_that_knows_them)
+{
+    struct memory_disk *disk = memory_disk_create();
+    struct warp_manifest manifest = manifest_sample(), back;
+    const uint8_t *bytes;
+
+    manifest.checkpoint_number = 0x1122334455667788u;
+    check_int(warp_manifest_write(&disk->disk, &manifest), ==, 0);
+    bytes = memory_disk_bytes(disk, WARP_MANIFEST_NAME, NULL);
+    check_u64(warp_load_u32le(bytes + 8), ==, 2);
+    check_u64(warp_load_u32le(bytes + 12), ==, 2);
+    check_u64(warp_load_u64le(bytes + 72), ==, 0x1122334455667788u);
+    check_int(warp_manifest_read(&disk->disk, &back, NULL, 0), ==, 0);
+    check(manifest_equal(&manifest, &back));
+    /* And back again, when the whole log is there. */
+    manifest.checkpoint_number = 0;
+    check_int(warp_manifest_write(&disk->disk, &manifest), ==, 0);
+    bytes = memory_disk_bytes(disk, WARP_MANIFEST_NAME, NULL);
+    check_u64(warp_load_u32le(bytes + 12), ==, 1);
+    memory_disk_destroy(&disk);
+}
+
 static void manifest_poke_u32(struct memory_disk *disk, uint32_t offset, uint32_t value)
 {
     uint8_t *bytes = memory_disk_bytes(disk, WARP_MANIFEST_NAME, NULL);
@@ -125,12 +169,29 @@ WARP_TEST(manifest, newer_version_is_refused_and_a_newer_writer_is_not)
     char message[200] = "";
 
     check_int(warp_manifest_write(&disk->disk, &manifest), ==, 0);
-    manifest_poke_u32(disk, 8, 2); /* a newer format that version 1 can read */
+    manifest_poke_u32(disk, 8, 3); /* a newer format that version 1 can read */
     check_int(warp_manifest_read(&disk->disk, &back, message, sizeof(message)), ==, 0);
-    manifest_poke_u32(disk, 12, 2);
+    manifest_poke_u32(disk, 12, 3);
     check_int(warp_manifest_read(&disk->disk, &back, message, sizeof(message)), ==,
               WARP_EVERSION);
     check(strstr(message, "newer") != NULL);
+    memory_disk_destroy(&disk);
+}
+
+WARP_TEST(manifest, a_checkpoint_that_version_1_would_overlook_is_damage)
+{
+    struct memory_disk *disk = memory_disk_create();
+    struct warp_manifest manifest = manifest_sample(), back;
+    char message[200] = "";
+
+    manifest.checkpoint_number = 5;
+    check_int(warp_manifest_write(&disk->disk, &manifest), ==, 0);
+    manifest_poke_u32(disk, 12, 1);
+    check_int(warp_manifest_read(&disk->disk, &back, message, sizeof(message)), ==,
+              WARP_EDAMAGED);
+    check(strstr(message, "offset 72") != NULL);
+    manifest_poke_u32(disk, 12, 2);
+    check_int(warp_manifest_read(&disk->disk, &back, NULL, 0), ==, 0);
     memory_disk_destroy(&disk);
 }
 
