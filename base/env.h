@@ -57,6 +57,8 @@ struct warp_env {
     uint32_t drain_max;             /* messages a turn takes */
     uint32_t flushes_in_flight_max; /* 1 - 8 */
     uint32_t flush_bytes_max;       /* multiple of 4096 */
+    uint64_t values_bytes_max;      /* of records with their values in memory, per shard */
+    uint32_t reader_handles;        /* files open to read values back, >= 8 */
 };
 
 static inline bool warp_env_chance(const struct warp_env *env, enum warp_chance point)

@@ -26,17 +26,22 @@ static void pool_release(struct warp_fifo_pool *pool, struct warp_fifo_chunk *ch
     warp_memory_release(pool->memory, chunk, sizeof(*chunk));
 }
 
+static void pool_keep(struct warp_fifo_pool *pool, struct warp_fifo_chunk *chunk)
+{
+    chunk->previous = NULL;
+    chunk->next = pool->spare;
+    pool->spare = chunk;
+    pool->spare_count++;
+}
+
 static void pool_give(struct warp_fifo_pool *pool, struct warp_fifo_chunk *chunk)
 {
     /* Twice, so that a queue that breathes does not take and give each time. */
     if (pool->spare_count >= 2 * pool->spare_wanted) {
         pool_release(pool, chunk);
-        return;
+    } else {
+        pool_keep(pool, chunk);
     }
-    chunk->previous = NULL;
-    chunk->next = pool->spare;
-    pool->spare = chunk;
-    pool->spare_count++;
 }
 
 static struct warp_fifo_chunk *pool_take(struct warp_fifo_pool *pool)
@@ -65,9 +70,9 @@ void warp_fifo_pool_fini(struct warp_fifo_pool *pool)
     warp_assert(pool->bytes == 0); /* the queues went first */
 }
 
-int warp_fifo_pool_reserve(struct warp_fifo_pool *pool)
+int warp_fifo_pool_reserve(struct warp_fifo_pool *pool, uint32_t count)
 {
-    while (pool->spare_count < pool->spare_wanted) {
+    while (pool->spare_count < count) {
         struct warp_fifo_chunk *chunk =
             warp_memory_reserve(pool->memory, sizeof(*chunk), 0);
 
@@ -75,7 +80,7 @@ int warp_fifo_pool_reserve(struct warp_fifo_pool *pool)
             return WARP_ENOMEM;
         }
         pool->bytes += sizeof(*chunk);
-        pool_give(pool, chunk);
+        pool_keep(pool, chunk);
     }
     return 0;
 }

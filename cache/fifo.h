@@ -40,9 +40,8 @@ struct warp_fifo_pool {
     struct warp_memory *memory;
     struct warp_fifo_chunk *spare;
     uint32_t spare_count;
-    uint32_t
-        spare_wanted; /* reserve sees to it; more than twice that go back to the system */
-    uint64_t bytes;   /* of all chunks, in queues too */
+    uint32_t spare_wanted; /* more than twice that go back to the system */
+    uint64_t bytes;        /* of all chunks, in queues too */
 };
 
 /* Visible because it is embedded; all fields belong to the queue. */
@@ -65,9 +64,9 @@ void warp_fifo_pool_init(struct warp_fifo_pool *pool, struct warp_memory *memory
                          uint32_t spare_wanted);
 void warp_fifo_pool_fini(struct warp_fifo_pool *pool);
 
-/* See that there are spare_wanted chunks to spare. What could be had is kept also on
- * WARP_ENOMEM. */
-int warp_fifo_pool_reserve(struct warp_fifo_pool *pool);
+/* See that there are `count` chunks to spare, also when that is more than is kept of what comes
+ * back. What could be had is kept also on WARP_ENOMEM. */
+int warp_fifo_pool_reserve(struct warp_fifo_pool *pool, uint32_t count);
 
 void warp_fifo_init(struct warp_fifo *fifo);
 void warp_fifo_fini(struct warp_fifo *fifo, struct warp_fifo_pool *pool);

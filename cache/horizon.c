@@ -278,7 +278,7 @@ int warp_horizon_init(struct warp_horizon *horizon, struct warp_memory *memory,
     if (rc < 0) {
         return rc;
     }
-    rc = warp_fifo_pool_reserve(&horizon->pool);
+    rc = warp_fifo_pool_reserve(&horizon->pool, HORIZON_SPARES);
     if (rc < 0) {
         warp_fifo_pool_fini(&horizon->pool);
         warp_ghost_fini(&horizon->ghost);
@@ -296,12 +296,18 @@ void warp_horizon_fini(struct warp_horizon *horizon)
     warp_ghost_fini(&horizon->ghost);
 }
 
-int warp_horizon_reserve(struct warp_horizon *horizon)
+int warp_horizon_reserve(struct warp_horizon *horizon, uint32_t count)
 {
-    int rc = warp_fifo_pool_reserve(&horizon->pool);
+    /* One chunk is enough for the promise of one, whichever queue it will be; of many, each queue
+     * may have one that is not full. */
+    uint32_t needed = HORIZON_SPARES_KEPT;
+    int rc;
 
-    /* One chunk is enough for the promise, whichever queue it will be. */
-    return horizon->pool.spare_count >= HORIZON_SPARES_KEPT ? 0 : rc;
+    if (count > 1) {
+        needed += 1 + count / WARP_FIFO_CHUNK_ENTRIES;
+    }
+    rc = warp_fifo_pool_reserve(&horizon->pool, needed + HORIZON_SPARES - 1);
+    return horizon->pool.spare_count >= needed ? 0 : rc;
 }
 
 void warp_horizon_set_budget(struct warp_horizon *horizon, uint64_t budget_bytes)

@@ -169,9 +169,9 @@ int warp_horizon_init(struct warp_horizon *horizon, struct warp_memory *memory,
                       void *context);
 void warp_horizon_fini(struct warp_horizon *horizon);
 
-/* See that the next admission cannot fail, and that evict has chunks to move entries to;
- * the latter not if memory is short. Cheap when nothing is missing. */
-int warp_horizon_reserve(struct warp_horizon *horizon);
+/* See that the next `count` admissions cannot fail, and that evict has chunks to move
+ * entries to; the latter not if memory is short. Cheap when nothing is missing. */
+int warp_horizon_reserve(struct warp_horizon *horizon, uint32_t count);
 
 /* Never evicts by itself: ask for the excess. At most WARP_HORIZON_BUDGET_BYTES_MAX counts.
  * */
@@ -197,7 +197,7 @@ bool warp_horizon_admits(struct warp_horizon *horizon, uint32_t slot, uint64_t h
 /*
  * A value came into memory (put of a new key or of a cold one, cold read, replay). Returns
  * the queue it went to, for the record to keep with hits 0. Make room first:
- * evict(excess(bytes)). reserve was called since the last admission.
+ * evict(excess(bytes)). reserve has been called for it.
  */
 uint8_t warp_horizon_admit(struct warp_horizon *horizon, uint32_t slot, uint64_t hash,
                            uint64_t bytes);

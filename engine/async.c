@@ -19,8 +19,10 @@
 struct session_request {
     struct warp_message message;
     uint64_t cookie;
-    uint32_t next; /* in the one list it is in */
+    uint32_t next; /* in the one list it is in; of one that is being read: none */
     bool sent;
+    bool reading; /* its value is on its way from the disk */
+    struct session_request *arrived_next;
 };
 
 struct session_list {
@@ -45,9 +47,13 @@ struct warp_session {
     uint64_t waiting_shards;        /* bit per list that is not empty */
     uint64_t mailed_shards;         /* bit per shard that ever got a message from us */
     uint64_t furthest;              /* place of the mark that any of them waits for */
+    uint32_t reading;               /* requests whose value is on its way from the disk */
 
     alignas(WARP_CACHELINE) _Atomic uint32_t word; /* 1: poll sleeps on it */
     _Atomic int fd;                                /* -1 until asked for */
+    /* The reader's thread pushes, the session takes all. */
+    alignas(WARP_CACHELINE) _Atomic(struct session_request *) arrived;
+    _Atomic uint32_t reader_inside; /* it is about to push, or to ring */
 };
 
 /* ---- lists ----------------------------------------------------------------------------- */
@@ -134,6 +140,39 @@ static bool session_lacks_room(const struct warp_session *session,
                               message->opcode == WARP_OP_DELETE);
 }
 
+/* A value has come from the disk; on the reader's thread. */
+static void session_arrive(struct warp_read *read)
+{
+    struct warp_session *session = read->context;
+    struct session_request *request =
+        (struct session_request *)((char *)read -
+                                   offsetof(struct session_request, message.cold.read));
+    struct session_request *first =
+        atomic_load_explicit(&session->arrived, memory_order_relaxed);
+
+    atomic_fetch_add_explicit(&session->reader_inside, 1, memory_order_relaxed);
+    do {
+        request->arrived_next = first;
+        /* seq_cst, with the sleeper's store and look: one of us sees the other. */
+    } while (!atomic_compare_exchange_weak_explicit(
+        &session->arrived, &first, request, memory_order_seq_cst, memory_order_relaxed));
+    session_notify(&session->waker);
+    /* Release: pairs with the acquire in warp_async_destroy; our last touch. */
+    atomic_fetch_sub_explicit(&session->reader_inside, 1, memory_order_release);
+}
+
+/* Fetch a request's value from disk; it comes back through session_arrive(). */
+static void session_read(struct warp_session *session, uint32_t index)
+{
+    struct session_request *request = &session->requests[index];
+
+    request->reading = true;
+    session->reading++;
+    request->message.cold.read.done = session_arrive;
+    request->message.cold.read.context = session;
+    warp_reader_post(session->db->store->reader, &request->message.cold.read);
+}
+
 /* See that the descriptor becomes readable once there is something to poll. */
 static void session_arm(struct warp_session *session)
 {
@@ -150,8 +189,9 @@ static void session_arm(struct warp_session *session)
         uint32_t shard = (uint32_t)__builtin_ctzll(shards);
         const struct warp_message *message;
 
-        if (session->sent[shard] > 0) {
-            continue; /* who runs it tells us */
+        if (session->sent[shard] > 0 ||
+            session->requests[session->waiting[shard].first].reading) {
+            continue; /* who runs it tells us, or the reader */
         }
         message = &session->requests[session->waiting[shard].first].message;
         if (session_lacks_room(session, message)) {
@@ -191,11 +231,18 @@ static void session_ask(struct warp_session *session)
 
 /* ---- executing ------------------------------------------------------------------------- */
 
-/* A request has its result: to those that wait for the mark, or ready. */
+/* A request has its result: to those that wait for the disk or the mark, or ready. */
 static void session_route(struct warp_session *session, uint32_t index)
 {
     struct warp_message *message = &session->requests[index].message;
-    uint64_t target = warp_call_wait_for(session->db, message);
+    uint64_t target;
+
+    if (message->result == WARP_MESSAGE_COLD) {
+        session_read(session, index);
+        return;
+    }
+    warp_coldread_end(session->db->store, &message->cold);
+    target = warp_call_wait_for(session->db, message);
 
     if (target != 0 && session->db->wal != NULL &&
         warp_writer_durable(&session->db->wal->writer) < target) {
@@ -228,11 +275,15 @@ static void session_leave_list(struct warp_session *session, uint32_t shard)
     session_route(session, index);
 }
 
-/* Run one request under the lease we hold; false if it has to wait for room in the log. */
+/* Run one request under the lease we hold; false if it has to wait for room in the log, or for its
+ * value (WARP_MESSAGE_NEEDS_VALUE). */
 static bool session_execute(struct warp_session *session, struct warp_shard *shard,
                             struct warp_message *message)
 {
     warp_put_execute(shard, message);
+    if (message->result == WARP_MESSAGE_NEEDS_VALUE) {
+        return false;
+    }
     if (message->result != WARP_MESSAGE_NEEDS_ROOM) {
         return true;
     }
@@ -291,6 +342,18 @@ static void session_mail(struct warp_session *session, struct warp_shard *shard)
     }
 }
 
+/* Has the first of a list stopped for its value? */
+static void session_read_first(struct warp_session *session, uint32_t id)
+{
+    struct session_list *list = &session->waiting[id];
+
+    if (list->count > 0 && session->sent[id] == 0 &&
+        !session->requests[list->first].reading &&
+        session->requests[list->first].message.result == WARP_MESSAGE_NEEDS_VALUE) {
+        session_read(session, list->first);
+    }
+}
+
 /* Get a shard's list going: run it here if nothing of it is in the ring, else send the rest. */
 static void session_push(struct warp_session *session, uint32_t id)
 {
@@ -301,7 +364,7 @@ static void session_push(struct warp_session *session, uint32_t id)
            warp_message_is_done(&session->requests[list->first].message)) {
         session_leave_list(session, id);
     }
-    if (list->count == 0) {
+    if (list->count == 0 || session->requests[list->first].reading) {
         return;
     }
     if (session->sent[id] == 0 && session_try_enter(session, shard)) {
@@ -310,6 +373,7 @@ static void session_push(struct warp_session *session, uint32_t id)
             session_leave_list(session, id);
         }
         warp_shard_leave(shard);
+        session_read_first(session, id);
         return;
     }
     session_mail(session, shard);
@@ -318,12 +382,53 @@ static void session_push(struct warp_session *session, uint32_t id)
     }
 }
 
+/* The value of a get is here. */
+static void session_finish_get(struct warp_session *session, uint32_t index)
+{
+    struct warp_message *message = &session->requests[index].message;
+    struct warp_store *store = session->db->store;
+    struct warp_coldread *cold = &message->cold;
+
+    message->result = cold->read.rc;
+    if (cold->read.rc == 0) {
+        message->sequence = cold->read.sequence;
+        message->result = warp_coldread_lend(store, cold, &message->borrowed);
+        warp_coldread_admit(store, cold);
+    }
+    session_route(session, index);
+}
+
+/* What the reader has brought. A write goes on in its shard's list, a get is finished. */
+static void session_take_arrived(struct warp_session *session)
+{
+    struct session_request *request;
+
+    /* Relaxed look, then acquire: pairs with the exchange in session_arrive. */
+    if (atomic_load_explicit(&session->arrived, memory_order_relaxed) == NULL) {
+        return;
+    }
+    request = atomic_exchange_explicit(&session->arrived, NULL, memory_order_acquire);
+    while (request != NULL) {
+        struct session_request *next = request->arrived_next;
+
+        warp_coldread_judge(&request->message.cold);
+        request->reading = false;
+        session->reading--;
+        if (request->message.opcode == WARP_OP_GET) {
+            session_finish_get(session, (uint32_t)(request - session->requests));
+        }
+        request = next;
+    }
+}
+
 /* Everything that has become done since: out of the lists. */
 static void session_collect(struct warp_session *session)
 {
-    uint64_t shards = session->waiting_shards;
     struct warp *db = session->db;
+    uint64_t shards;
 
+    session_take_arrived(session);
+    shards = session->waiting_shards;
     while (shards != 0) {
         session_push(session, (uint32_t)__builtin_ctzll(shards));
         shards &= shards - 1;
@@ -361,6 +466,8 @@ static int session_fill(struct warp_session *session, const struct warp_request 
     *index = session_take(session, &session->free);
     filled = &session->requests[*index];
     filled->cookie = request.cookie;
+    filled->reading = false;
+    filled->message.cold.open = false;
     rc = warp_call_message(session->db, request.opcode, request.key, request.value,
                            request.delta, request.how, &filled->message);
     if (rc < 0) {
@@ -416,6 +523,7 @@ static void session_run_shard(struct warp_session *session, uint32_t id,
     if (held) {
         warp_shard_leave(shard);
     }
+    session_read_first(session, id);
 }
 
 static void session_run_group(struct warp_session *session, const uint32_t *indexes,
@@ -522,6 +630,33 @@ static int session_deliver(struct warp_session *session, struct warp_completion 
     return (int)n;
 }
 
+/* Sleep until the reader brings something, a millisecond at most, because other lists may move too. */
+static void session_wait_for_reader(struct warp_session *session, uint64_t left_ns)
+{
+    uint32_t round = 0;
+    bool paid;
+
+    session_ask(session);
+    if (!session->db->env.threads) {
+        session->db->env.wait(session->db->env.context);
+        return;
+    }
+    do {
+        paid = atomic_load_explicit(&session->arrived, memory_order_relaxed) != NULL;
+    } while (!paid && warp_spin_once(&session->spin, &round));
+    warp_spin_result(&session->spin, paid);
+    if (paid) {
+        return;
+    }
+    /* seq_cst, with the push before the notifier's exchange: one of us sees the other. */
+    atomic_store_explicit(&session->word, 1, memory_order_seq_cst);
+    if (atomic_load_explicit(&session->arrived, memory_order_seq_cst) == NULL) {
+        (void)warp_park(&session->word, 1, left_ns < 1000000 ? left_ns : 1000000,
+                        UINT32_MAX);
+    }
+    atomic_store_explicit(&session->word, 0, memory_order_relaxed);
+}
+
 /* Nothing is ready: help along what we wait for, or sleep until somebody does. */
 static void session_wait(struct warp_session *session, uint64_t left_ns)
 {
@@ -529,6 +664,10 @@ static void session_wait(struct warp_session *session, uint64_t left_ns)
     uint32_t round = 0;
     uint32_t id;
 
+    if (session->reading > 0) {
+        session_wait_for_reader(session, left_ns);
+        return;
+    }
     if (session->waiting_shards == 0) {
         (void)warp_writer_wait(&db->wal->writer,
                                session->requests[session->marked.first].message.wait_for,
@@ -687,6 +826,11 @@ void warp_async_destroy(struct warp_session **session)
         shards &= shards - 1;
         warp_shard_enter_surely(shard);
         warp_shard_leave(shard);
+    }
+    /* Nor may the reader: all it was to bring has been taken, but it may still be ringing. Acquire:
+     * pairs with the release in session_arrive. */
+    while (atomic_load_explicit(&one->reader_inside, memory_order_acquire) != 0) {
+        warp_thread_yield();
     }
     if (db->wal != NULL) {
         warp_writer_unwatch(&db->wal->writer, &one->watch);

@@ -5,12 +5,14 @@
 #include "base/counter.h"
 #include "base/hash.h"
 #include "engine/options.h"
+#include "shards/evict.h"
 #include "shards/get.h"
 #include "shards/put.h"
 
-#define CALL_ROOM_NS     UINT64_C(10000000000)
-#define CALL_TTL_MS_MAX  (UINT64_C(36525) * 86400 * 1000) /* 100 years */
-#define CALL_LEASE_SPINS 64u
+#define CALL_ROOM_NS      UINT64_C(10000000000)
+#define CALL_TTL_MS_MAX   (UINT64_C(36525) * 86400 * 1000) /* 100 years */
+#define CALL_LEASE_SPINS  64u
+#define CALL_MEMORY_WAITS 64u /* of 100 us each, for memory that is on its way back */
 
 static int call_check_key(struct warp_slice key)
 {
@@ -64,8 +66,12 @@ int warp_call_message(struct warp *db, uint32_t opcode, struct warp_slice key,
     message->wait_for = 0;
     message->number = 0;
     memset(&message->borrowed, 0, sizeof(message->borrowed));
+    message->cold.open = false;
     atomic_init(&message->done, 0);
-    warp_message_prepare(message, db->store->hash_seed);
+    warp_message_hash(message, db->store->hash_seed);
+    /* The bucket comes while the checksum is made. */
+    warp_table_prefetch_hint(&db->store->words[message->slot], message->hash);
+    warp_message_prepare(message);
     return 0;
 }
 
@@ -163,10 +169,31 @@ static void call_execute(struct warp *db, struct warp_caller *caller,
     warp_counter_add(&caller->leases, 1);
 }
 
+/* Evicted memory comes back when the readers of its time have left: is there any to wait for? */
+static bool call_wait_for_memory(struct warp *db, struct warp_caller *caller,
+                                 const struct warp_message *message)
+{
+    struct warp_shard *shard = warp_store_owner(db->store, message->slot);
+    bool pending;
+
+    warp_shard_enter_surely(shard);
+    pending = shard->limbo.pending_bytes > 0;
+    warp_evict_make_room(shard, message->key.bytes + message->value.bytes);
+    (void)warp_limbo_collect(&shard->limbo, true);
+    warp_shard_leave(shard);
+    if (pending && db->env.threads) {
+        (void)warp_park(&caller->word, 0, 100000, UINT32_MAX); /* nobody wakes us */
+    } else if (pending) {
+        db->env.wait(db->env.context);
+    }
+    return pending;
+}
+
 int warp_call_run(struct warp *db, struct warp_message *message)
 {
     struct warp_caller *caller = warp_caller_get(&db->callers);
     bool is_delete = message->opcode == WARP_OP_DELETE;
+    uint32_t memory_waits = 0;
     uint64_t target;
     int rc;
 
@@ -179,18 +206,43 @@ int warp_call_run(struct warp *db, struct warp_message *message)
     call_warm(db, caller, message);
     for (;;) {
         call_execute(db, caller, message);
+        if (message->result == WARP_MESSAGE_NEEDS_VALUE) {
+            struct warp_coldread *cold = &message->cold;
+
+            warp_coldread_run(db->store, &cold, 1);
+            continue;
+        }
+        if (message->result == WARP_ENOMEM && memory_waits < CALL_MEMORY_WAITS &&
+            call_wait_for_memory(db, caller, message)) {
+            memory_waits++;
+            continue;
+        }
         if (message->result != WARP_MESSAGE_NEEDS_ROOM) {
             break;
         }
         rc = warp_writer_make_room(&db->wal->writer, warp_frame_bytes(message->body_bytes),
                                    is_delete, CALL_ROOM_NS);
         if (rc != 0) {
+            warp_coldread_end(db->store, &message->cold);
             return rc;
         }
     }
+    warp_coldread_end(db->store, &message->cold);
     target = warp_call_wait_for(db, message);
     rc = warp_call_wait(db, caller, target);
     return rc == 0 ? message->result : rc;
+}
+
+/* Copy what was found to the caller, or say that there is too little room. */
+static int call_copy(void *buffer, size_t capacity, const void *value, uint32_t bytes)
+{
+    if (bytes > capacity) {
+        return WARP_TRUNCATED;
+    }
+    if (bytes > 0) {
+        memcpy(buffer, value, bytes);
+    }
+    return 0;
 }
 
 int warp_call_get(struct warp *db, struct warp_slice key, void *buffer, size_t capacity,
@@ -199,9 +251,10 @@ int warp_call_get(struct warp *db, struct warp_slice key, void *buffer, size_t c
     struct warp_caller *caller = warp_caller_get(&db->callers);
     struct warp_store *store = db->store;
     struct warp_record *record;
-    uint64_t wait_for, found_sequence = 0;
-    uint32_t found_bytes = 0;
-    int rc = 0, waited;
+    struct warp_coldread cold, *colds = &cold;
+    uint64_t wait_for, hash, found_sequence = 0;
+    uint32_t slot, found_bytes = 0;
+    int rc, waited;
 
     if (WARP_UNLIKELY(call_check_key(key) < 0)) {
         return WARP_EKEY;
@@ -210,22 +263,36 @@ int warp_call_get(struct warp *db, struct warp_slice key, void *buffer, size_t c
         return WARP_ENOMEM;
     }
     warp_counter_add(&caller->gets, 1);
+    slot = warp_hash_slot(key.data, key.bytes);
+    hash = warp_hash_key(key.data, key.bytes, store->hash_seed);
+    cold.open = false;
+    rc = WARP_ABSENT;
     warp_epoch_enter(caller->record);
-    record =
-        warp_get_find(store, warp_hash_slot(key.data, key.bytes),
-                      warp_hash_key(key.data, key.bytes, store->hash_seed), key, &wait_for);
-    if (record == NULL) {
-        rc = WARP_ABSENT;
-    } else {
+    record = warp_get_find(store, slot, hash, key, &wait_for);
+    if (record != NULL && WARP_UNLIKELY(warp_record_is_cold(record))) {
+        warp_coldread_begin(store, &cold, slot, hash, key, record);
+    } else if (record != NULL) {
+        warp_record_warm(record);
         found_bytes = warp_record_value_bytes(record);
-        found_sequence = record->sequence;
-        if (found_bytes > capacity) {
-            rc = WARP_TRUNCATED;
-        } else if (found_bytes > 0) {
-            memcpy(buffer, warp_record_value(record), found_bytes);
-        }
+        found_sequence = warp_record_sequence(record);
+        rc = call_copy(buffer, capacity, warp_record_value(record), found_bytes);
     }
     warp_epoch_leave(caller->record);
+    if (WARP_UNLIKELY(cold.open)) {
+        warp_counter_add(&caller->cold_gets, 1);
+        warp_coldread_run(store, &colds, 1);
+        rc = cold.read.rc;
+        if (rc == 0) {
+            found_bytes = cold.read.value_bytes;
+            found_sequence = cold.read.sequence;
+            rc = call_copy(buffer, capacity, cold.read.value, found_bytes);
+            warp_coldread_admit(store, &cold);
+        }
+        warp_coldread_end(store, &cold);
+        if (rc < 0) {
+            return rc;
+        }
+    }
     if (db->read_durable) {
         waited = warp_call_wait(db, caller, wait_for);
         if (waited < 0) {
@@ -244,6 +311,30 @@ int warp_call_get(struct warp *db, struct warp_slice key, void *buffer, size_t c
     return rc;
 }
 
+/* The cold ones of a group of keys: read side by side, and lend copies. */
+static void call_read_cold(struct warp *db, struct warp_coldread *colds,
+                           const uint32_t *places, uint32_t count,
+                           struct warp_value *values, int *results)
+{
+    struct warp_coldread *pointers[WARP_GET_GROUP];
+    uint32_t i;
+
+    for (i = 0; i < count; i++) {
+        pointers[i] = &colds[i];
+    }
+    warp_coldread_run(db->store, pointers, count);
+    for (i = 0; i < count; i++) {
+        int rc = colds[i].read.rc;
+
+        if (rc == 0) {
+            rc = warp_coldread_lend(db->store, &colds[i], &values[places[i]]);
+            warp_coldread_admit(db->store, &colds[i]);
+        }
+        warp_coldread_end(db->store, &colds[i]);
+        results[places[i]] = rc;
+    }
+}
+
 int warp_call_multi_get(struct warp *db, const struct warp_slice *keys, size_t count,
                         struct warp_value *values, int *results)
 {
@@ -251,8 +342,9 @@ int warp_call_multi_get(struct warp *db, const struct warp_slice *keys, size_t c
     struct warp_caller *caller = warp_caller_get(&db->callers);
     struct warp_record *records[WARP_GET_GROUP];
     struct warp_slice group[WARP_GET_GROUP];
+    struct warp_coldread colds[WARP_GET_GROUP];
     uint64_t wait_for[WARP_GET_GROUP];
-    uint32_t places[WARP_GET_GROUP];
+    uint32_t places[WARP_GET_GROUP], cold_places[WARP_GET_GROUP];
     uint64_t target = 0, hits = 0;
     size_t at = 0, i;
     int rc;
@@ -262,7 +354,7 @@ int warp_call_multi_get(struct warp *db, const struct warp_slice *keys, size_t c
     }
     while (at < count) {
         size_t begin = at;
-        uint32_t n = 0, k;
+        uint32_t n = 0, cold_count = 0, k;
 
         while (at < count && at - begin < WARP_GET_GROUP) {
             values[at] = none;
@@ -278,15 +370,32 @@ int warp_call_multi_get(struct warp *db, const struct warp_slice *keys, size_t c
         for (k = 0; k < n; k++) {
             size_t place = begin + places[k];
 
-            results[place] = records[k] == NULL
-                                 ? WARP_ABSENT
-                                 : warp_get_lend(db->store, records[k], &values[place]);
-            hits += results[place] == 0;
+            if (records[k] == NULL) {
+                results[place] = WARP_ABSENT;
+            } else if (WARP_UNLIKELY(warp_record_is_cold(records[k]))) {
+                const struct warp_slice key = group[k];
+
+                warp_coldread_begin(
+                    db->store, &colds[cold_count], warp_hash_slot(key.data, key.bytes),
+                    warp_hash_key(key.data, key.bytes, db->store->hash_seed), key,
+                    records[k]);
+                cold_places[cold_count++] = places[k];
+            } else {
+                results[place] = warp_get_lend(db->store, records[k], &values[place]);
+            }
             if (wait_for[k] > target) {
                 target = wait_for[k];
             }
         }
         warp_epoch_leave(caller->record);
+        if (WARP_UNLIKELY(cold_count > 0)) {
+            warp_counter_add(&caller->cold_gets, cold_count);
+            call_read_cold(db, colds, cold_places, cold_count, values + begin,
+                           results + begin);
+        }
+        for (k = 0; k < n; k++) {
+            hits += results[begin + places[k]] == 0;
+        }
     }
     warp_counter_add(&caller->gets, count);
     warp_counter_add(&caller->get_hits, hits);
@@ -322,6 +431,7 @@ struct call_visit {
     struct warp *db;
     struct warp_record **records;
     size_t count, capacity;
+    uint32_t generation; /* of the gate, held while there are records */
 };
 
 static int call_visit_grow(struct call_visit *visit, size_t capacity)
@@ -402,6 +512,7 @@ static int call_visit_slot(struct call_visit *visit, struct warp_caller *caller,
             warp_epoch_enter(caller->record);
         }
         rc = WARP_CONFLICT;
+        visit->generation = warp_coldread_enter(&store->gate);
         if (huge || (atomic_load_explicit(&store->words[slot], memory_order_acquire) &
                      WARP_WORD_DIRECTORY) == 0) {
             rc = warp_table_walk(&store->words[slot], call_visit_take, visit);
@@ -415,6 +526,7 @@ static int call_visit_slot(struct call_visit *visit, struct warp_caller *caller,
             return 0;
         }
         call_visit_drop(visit);
+        warp_coldread_leave(&store->gate, visit->generation);
         if (rc == WARP_AGAIN) {
             rc = call_visit_grow(visit, visit->capacity == 0 ? 256 : visit->capacity * 2);
         }
@@ -422,6 +534,64 @@ static int call_visit_slot(struct call_visit *visit, struct warp_caller *caller,
             return rc;
         }
     }
+}
+
+/* Show `count` records from `begin` on; the cold ones of them are read side by side. */
+static int call_visit_show(struct call_visit *visit, struct warp_caller *caller,
+                           size_t begin, size_t count, warp_visitor visitor, void *context)
+{
+    struct warp_coldread colds[WARP_COLDREAD_GROUP], *pointers[WARP_COLDREAD_GROUP];
+    struct warp *db = visit->db;
+    uint32_t cold_count = 0, next = 0;
+    size_t i;
+    int rc = 0;
+
+    for (i = 0; i < count; i++) {
+        struct warp_record *record = call_visit_record(visit->records[begin + i]);
+        struct warp_slice key = {warp_record_key(record), warp_record_key_bytes(record)};
+
+        if (warp_record_is_cold(record)) {
+            /* The gate is held for all of them. */
+            pointers[cold_count] = &colds[cold_count];
+            warp_coldread_begin(db->store, &colds[cold_count++], 0, 0, key, record);
+        }
+    }
+    if (cold_count > 0) {
+        warp_counter_add(&caller->cold_gets, cold_count);
+        warp_coldread_run(db->store, pointers, cold_count);
+    }
+    for (i = 0; i < count && rc == 0; i++) {
+        struct warp_record *record = call_visit_record(visit->records[begin + i]);
+        struct warp_slice key = {warp_record_key(record), warp_record_key_bytes(record)};
+        struct warp_value value = WARP_VALUE_INIT;
+
+        if (db->read_durable) {
+            rc = warp_call_wait(db, caller, warp_record_wait_for(record));
+            if (rc < 0) {
+                break;
+            }
+        }
+        value.bytes = warp_record_value_bytes(record);
+        value.expires_at_ms = warp_record_expires_at_ms(record);
+        if (warp_record_is_cold(record)) {
+            const struct warp_read *read = &colds[next++].read;
+
+            rc = read->rc;
+            if (rc < 0) {
+                break;
+            }
+            value.data = read->value;
+            value.sequence = read->sequence;
+        } else {
+            value.data = warp_record_value(record);
+            value.sequence = warp_record_sequence(record);
+        }
+        rc = visitor(context, key, &value);
+    }
+    while (cold_count > 0) {
+        warp_coldread_end(db->store, &colds[--cold_count]);
+    }
+    return rc;
 }
 
 int warp_call_visit(struct warp *db, warp_visitor visitor, void *context)
@@ -435,31 +605,22 @@ int warp_call_visit(struct warp *db, warp_visitor visitor, void *context)
         return WARP_ENOMEM;
     }
     for (slot = 0; slot < WARP_SLOT_COUNT && rc == 0; slot++) {
-        size_t i;
+        size_t i, n;
 
         if (atomic_load_explicit(&db->store->words[slot], memory_order_relaxed) == 0) {
             continue;
         }
         rc = call_visit_slot(&visit, caller, slot);
-        for (i = 0; i < visit.count && rc == 0; i++) {
-            struct warp_record *record = call_visit_record(visit.records[i]);
-            struct warp_slice key = {warp_record_key(record),
-                                     warp_record_key_bytes(record)};
-            struct warp_value value = WARP_VALUE_INIT;
-
-            if (db->read_durable) {
-                rc = warp_call_wait(db, caller, record->sequence + 1);
-                if (rc < 0) {
-                    break;
-                }
-            }
-            value.data = warp_record_value(record);
-            value.bytes = warp_record_value_bytes(record);
-            value.sequence = record->sequence;
-            value.expires_at_ms = warp_record_expires_at_ms(record);
-            rc = visitor(context, key, &value);
+        if (rc < 0) {
+            break; /* nothing is held then */
+        }
+        for (i = 0; i < visit.count && rc == 0; i += n) {
+            n = visit.count - i;
+            n = n < WARP_COLDREAD_GROUP ? n : WARP_COLDREAD_GROUP;
+            rc = call_visit_show(&visit, caller, i, n, visitor, context);
         }
         call_visit_drop(&visit);
+        warp_coldread_leave(&db->store->gate, visit.generation);
     }
     warp_memory_release(&db->memory, visit.records,
                         visit.capacity * sizeof(*visit.records));

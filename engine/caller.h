@@ -43,8 +43,9 @@ struct warp_caller {
     /* Written by the thread that has it, read by observers, relaxed. */
     alignas(WARP_CACHELINE) _Atomic uint64_t gets;
     _Atomic uint64_t get_hits;
-    _Atomic uint64_t leases; /* requests run by the caller under the lease */
-    _Atomic uint64_t mails;  /* requests sent through a mailbox */
+    _Atomic uint64_t cold_gets; /* keys whose value had to be read from disk */
+    _Atomic uint64_t leases;    /* requests run by the caller under the lease */
+    _Atomic uint64_t mails;     /* requests sent through a mailbox */
     _Atomic uint64_t borrows;
     _Atomic uint64_t batches;
     _Atomic uint64_t durable_waits; /* calls that waited for the mark */

@@ -8,7 +8,9 @@
 #include "engine/options.h"
 #include "engine/recover.h"
 
-#define ENGINE_LOCK_NAME "LOCK"
+#define ENGINE_LOCK_NAME         "LOCK"
+#define ENGINE_READER_QUEUES_MAX 16u
+#define ENGINE_READER_DEPTH      64u
 
 struct engine_message {
     char *text;
@@ -186,6 +188,30 @@ static int engine_open_log(struct warp *db, bool is_new, uint64_t position,
     return 0;
 }
 
+static int engine_make_reader(struct warp *db, struct engine_message *message)
+{
+    struct warp_reader_config config;
+    int rc;
+
+    memset(&config, 0, sizeof(config));
+    config.env = &db->env;
+    config.memory = &db->memory;
+    config.manifest = &db->manifest;
+    config.handles_max = db->env.reader_handles;
+    config.queue_count = warp_thread_cpus() * 2;
+    if (config.queue_count > ENGINE_READER_QUEUES_MAX) {
+        config.queue_count = ENGINE_READER_QUEUES_MAX;
+    }
+    config.queue_depth = ENGINE_READER_DEPTH;
+    config.direct = db->options.direct_io == 0;
+    rc = warp_reader_create(&db->reader, &config);
+    if (rc < 0) {
+        ENGINE_SAY(message, "making the queues of the disk's reader: %s",
+                   warp_error_text(rc));
+    }
+    return rc;
+}
+
 static void engine_take_apart(struct warp *db)
 {
     struct warp_memory boot;
@@ -198,6 +224,9 @@ static void engine_take_apart(struct warp *db)
     }
     if (db->store != NULL) {
         warp_store_destroy(&db->store);
+    }
+    if (db->reader != NULL) {
+        warp_reader_destroy(&db->reader);
     }
     if (db->callers_ready) {
         warp_callers_fini(&db->callers);
@@ -264,12 +293,19 @@ static int engine_build(struct warp *db, const char *path, struct engine_message
         return rc;
     }
     db->callers_ready = true;
+    rc = engine_make_reader(db, message);
+    if (rc < 0) {
+        return rc;
+    }
     memset(&config, 0, sizeof(config));
     config.env = &db->env;
     config.memory = &db->memory;
     config.epoch = db->epoch;
+    config.reader = db->reader;
     config.hash_seed = db->manifest.hash_seed;
     config.memory_bytes_max = db->options.memory_bytes_max;
+    config.values_bytes_max = db->env.values_bytes_max;
+    config.policy = (enum warp_horizon_policy)db->options.cache_policy;
     config.shard_count = db->options.shard_count;
     config.mailbox_capacity = db->env.mailbox_capacity;
     config.drain_max = db->env.drain_max;
@@ -295,6 +331,9 @@ static int engine_build(struct warp *db, const char *path, struct engine_message
     rc = db->wal == NULL ? 0 : warp_wal_start(db->wal);
     if (rc == 0) {
         rc = warp_store_start(db->store);
+    }
+    if (rc == 0 && db->env.threads) {
+        rc = warp_reader_start(db->reader);
     }
     if (rc < 0) {
         ENGINE_SAY(message, "the system starts no more threads");
@@ -417,7 +456,7 @@ int warp_engine_close(struct warp **db)
 
 uint32_t warp_engine_actors(struct warp *db)
 {
-    return 1 + db->store->shard_count;
+    return 2 + db->store->shard_count;
 }
 
 bool warp_engine_turn(struct warp *db, uint32_t actor)
@@ -426,6 +465,9 @@ bool warp_engine_turn(struct warp *db, uint32_t actor)
 
     if (actor == 0) {
         return db->wal != NULL && warp_wal_turn(db->wal);
+    }
+    if (actor == 1 + db->store->shard_count) {
+        return warp_reader_turn(db->reader);
     }
     return warp_shard_turn(db->store->shards[actor - 1], warp_clock_ns(db->env.clock),
                            &due_ns);

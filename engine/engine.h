@@ -43,6 +43,7 @@ struct warp {
     struct warp_callers callers;
     bool callers_ready;
     struct warp_store *store;
+    struct warp_reader *reader;
     struct warp_wal *wal; /* NULL when read-only */
     struct warp_recovery recovery;
     _Atomic uint64_t sessions; /* open now */
@@ -54,7 +55,8 @@ int warp_engine_open(const char *path, const struct warp_options *options,
                      const struct warp_env *env, struct warp **db);
 int warp_engine_close(struct warp **db);
 
-/* Without threads: actor 0 is the log, 1 ... are the shards. True if the turn did work. */
+/* Without threads: actor 0 is the log, 1 ... are the shards, the last one reads values from disk.
+ * True if the turn did work. */
 uint32_t warp_engine_actors(struct warp *db);
 bool warp_engine_turn(struct warp *db, uint32_t actor);
 

@@ -31,6 +31,7 @@ __attribute__((format(printf, 2, 3))) static void metrics_print(struct metrics_t
 
 void warp_metrics_collect(struct warp *db, struct warp_engine_totals *totals)
 {
+    const struct warp_reader_counters *reads = warp_reader_counters(db->reader);
     const struct warp_caller *caller;
     struct warp_store *store = db->store;
     uint32_t i;
@@ -50,6 +51,12 @@ void warp_metrics_collect(struct warp *db, struct warp_engine_totals *totals)
         totals->messages += warp_counter_read(&counters->messages);
         totals->stalls += warp_counter_read(&counters->stalls);
         totals->turns += warp_counter_read(&counters->turns);
+        totals->value_bytes += warp_horizon_bytes(&shard->horizon);
+        totals->promotions += warp_counter_read(&shard->horizon.metrics.promotions);
+        totals->ghost_hits += warp_counter_read(&shard->horizon.metrics.ghost_hits);
+        totals->cold_records += warp_counter_read(&counters->cold_records);
+        totals->evictions += warp_counter_read(&counters->evictions);
+        totals->admissions += warp_counter_read(&counters->admissions);
         totals->growths += warp_counter_read(&counters->table_growths);
         totals->retained_records += warp_counter_read(&shard->limbo.pinned_items);
         totals->reclaimed += warp_counter_read(&shard->limbo.released_items);
@@ -60,12 +67,17 @@ void warp_metrics_collect(struct warp *db, struct warp_engine_totals *totals)
         totals->callers++;
         totals->gets += warp_counter_read(&caller->gets);
         totals->get_hits += warp_counter_read(&caller->get_hits);
+        totals->cold_gets += warp_counter_read(&caller->cold_gets);
         totals->leases += warp_counter_read(&caller->leases);
         totals->mails += warp_counter_read(&caller->mails);
         totals->borrows += warp_counter_read(&caller->borrows);
         totals->batches += warp_counter_read(&caller->batches);
         totals->durable_waits += warp_counter_read(&caller->durable_waits);
     }
+    totals->disk_reads = warp_counter_read(&reads->reads);
+    totals->disk_read_bytes = warp_counter_read(&reads->device_bytes);
+    totals->disk_read_errors =
+        warp_counter_read(&reads->damaged) + warp_counter_read(&reads->failed);
     totals->memory_bytes = warp_memory_bytes(&db->memory) + sizeof(*db);
     totals->memory_limit_bytes = db->options.memory_bytes_max;
     totals->shards = store->shard_count;
@@ -143,6 +155,8 @@ int warp_metrics_write(struct warp *db, char *buffer, size_t capacity, size_t *b
         metrics_summary(&text, "warp_log_sync_seconds", "Time of one sync of the log.",
                         &db->wal->writer.sync_latency);
     }
+    metrics_summary(&text, "warp_disk_read_seconds", "Time of one value read from disk.",
+                    warp_reader_latency(db->reader));
     if (text.bytes + 1 > capacity) {
         *bytes = text.bytes + 1;
         return WARP_TRUNCATED;

@@ -23,6 +23,23 @@
       "Records, expired ones until the sweep has met them.")                               \
     X(record_bytes, "warp_record_bytes", gauge,                                            \
       "Memory of records, in their size classes.")                                         \
+    X(value_bytes, "warp_cache_bytes", gauge,                                              \
+      "Memory of records that have their value in it.")                                    \
+    X(cold_records, "warp_cold_records", gauge, "Records whose value is on disk only.")    \
+    X(cold_gets, "warp_cold_gets_total", counter,                                          \
+      "Keys read by blocking calls whose value was on disk only.")                         \
+    X(evictions, "warp_cache_evictions_total", counter, "Values that left memory.")        \
+    X(admissions, "warp_cache_admissions_total", counter,                                  \
+      "Values read from disk and kept in memory.")                                         \
+    X(promotions, "warp_cache_promotions_total", counter,                                  \
+      "Values that moved from the small queue to the main one.")                           \
+    X(ghost_hits, "warp_cache_ghost_hits_total", counter,                                  \
+      "Values that came back soon after they had left.")                                   \
+    X(disk_reads, "warp_disk_reads_total", counter, "Values read from disk.")              \
+    X(disk_read_bytes, "warp_disk_read_bytes_total", counter,                              \
+      "Bytes the disk was asked for to read them.")                                        \
+    X(disk_read_errors, "warp_disk_read_errors_total", counter,                            \
+      "Values that could not be read: damage, I/O errors, no memory.")                     \
     X(memory_bytes, "warp_memory_bytes", gauge, "Memory held by the engine, all in.")      \
     X(memory_limit_bytes, "warp_memory_limit_bytes", gauge, "memory_bytes_max.")           \
     X(shards, "warp_shards", gauge, "Shards.")                                             \
@@ -83,9 +100,9 @@
  * warp_recovery_seconds, warp_uptime_seconds, warp_build_info. */
 
 struct warp_engine_totals {
-#define WARP_METRIC_FIELD(field, name, kind, help) uint64_t field;
-    WARP_ENGINE_METRICS(WARP_METRIC_FIELD)
-#undef WARP_METRIC_FIELD
+#define WARP_ENGINE_METRIC_FIELD(field, name, kind, help) uint64_t field;
+    WARP_ENGINE_METRICS(WARP_ENGINE_METRIC_FIELD)
+#undef WARP_ENGINE_METRIC_FIELD
 };
 
 void warp_metrics_collect(struct warp *db, struct warp_engine_totals *totals);

@@ -196,9 +196,10 @@ int warp_options_complete(const struct warp_options *given, struct warp_options 
         options.recovery_threads = WARP_SHARD_COUNT_MAX;
     }
     if (options.huge_pages > 2 || options.pin_threads > 1 || options.direct_io > 2 ||
-        options.reserved != 0) {
-        OPTIONS_REFUSE(
-            "options.huge_pages, pin_threads, direct_io or reserved is out of range");
+        options.reserved != 0 || options.cache_policy > WARP_CACHE_SIEVE ||
+        options.reserved_2 != 0) {
+        OPTIONS_REFUSE("options.huge_pages, pin_threads, direct_io, cache_policy or a "
+                       "reserved field is out of range");
     }
     if (options.allocator != NULL &&
         (options.allocator->allocate == NULL || options.allocator->release == NULL)) {
@@ -229,5 +230,8 @@ void warp_options_limits(const struct warp_options *options, struct warp_env *en
     }
     if (env->flush_bytes_max == 0) {
         env->flush_bytes_max = 1u << 20;
+    }
+    if (env->reader_handles == 0) {
+        env->reader_handles = 256;
     }
 }

@@ -84,10 +84,9 @@ static void recover_explain(struct warp *db, const struct warp_scan_result *resu
                             char *message, size_t message_bytes)
 {
     if (rc == WARP_ENOMEM) {
-        (void)snprintf(
-            message, message_bytes,
-            "the records do not fit into memory_bytes_max (%llu bytes): raise it",
-            (unsigned long long)db->options.memory_bytes_max);
+        (void)snprintf(message, message_bytes,
+                       "the keys do not fit into memory_bytes_max (%llu bytes): raise it",
+                       (unsigned long long)db->options.memory_bytes_max);
     } else if (result->file[0] != '\0') {
         (void)snprintf(message, message_bytes, "%s at offset %llu: %s (log position %llu)",
                        result->file, (unsigned long long)result->file_offset,

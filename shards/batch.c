@@ -2,6 +2,7 @@
 
 #include "base/counter.h"
 #include "base/crc32c.h"
+#include "shards/evict.h"
 #include "shards/put.h"
 
 #define BATCH_ROOM_NS UINT64_C(10000000000)
@@ -68,7 +69,9 @@ static int batch_prepare(struct warp_store *store, struct warp_batch_operation *
                 break;
             }
             if (rc == 0 && one->record == NULL) {
-                one->record = warp_put_make(shard, key, value, entry.expires_at_ms);
+                warp_evict_make_room(
+                    shard, warp_entry_bytes(0, entry.key_bytes, entry.value_bytes) + 32);
+                one->record = warp_put_make(shard, key, value, entry.expires_at_ms, true);
                 rc = one->record == NULL ? WARP_ENOMEM : 0;
             }
             if (rc < 0) {
@@ -87,6 +90,9 @@ static int batch_prepare(struct warp_store *store, struct warp_batch_operation *
     for (i = 0; i < store->shard_count; i++) {
         if ((shards >> i & 1) != 0) {
             rc = warp_limbo_reserve(&store->shards[i]->limbo, count + 1);
+            if (rc == 0) {
+                rc = warp_horizon_reserve(&store->shards[i]->horizon, count);
+            }
             if (rc < 0) {
                 return rc;
             }

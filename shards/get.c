@@ -17,7 +17,7 @@ struct warp_record *warp_get_find(const struct warp_store *store, uint32_t slot,
                                              memory_order_acquire);
         return NULL;
     }
-    *wait_for = record->sequence + 1;
+    *wait_for = warp_record_wait_for(record);
     return warp_record_is_expired(store, record) ? NULL : record;
 }
 
@@ -30,6 +30,7 @@ int warp_get_lend(struct warp_store *store, struct warp_record *record,
 {
     uint32_t bytes = warp_record_value_bytes(record);
 
+    warp_record_warm(record);
     if (WARP_LIKELY(warp_record_pin(record))) {
         value->data = warp_record_value(record);
         value->opaque[0] = record;
@@ -46,7 +47,7 @@ int warp_get_lend(struct warp_store *store, struct warp_record *record,
         value->opaque[1] = copy;
     }
     value->bytes = bytes;
-    value->sequence = record->sequence;
+    value->sequence = warp_record_sequence(record);
     value->expires_at_ms = warp_record_expires_at_ms(record);
     value->opaque[2] = store;
     return 0;
@@ -76,7 +77,13 @@ void warp_get_message(struct warp_store *store, struct warp_message *message)
         message->result = WARP_ABSENT;
         return;
     }
-    message->sequence = record->sequence;
+    if (warp_record_is_cold(record)) {
+        warp_coldread_begin(store, &message->cold, message->slot, message->hash,
+                            message->key, record);
+        message->result = WARP_MESSAGE_COLD;
+        return;
+    }
+    message->sequence = warp_record_sequence(record);
     message->result = warp_get_lend(store, record, &message->borrowed);
 }
 

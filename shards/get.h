@@ -17,18 +17,18 @@
 
 #include "shards/store.h"
 
-/* The live record of a key, or NULL. *wait_for gets how far the mark must be for a durable read. */
+/* The live record of a key, resident or cold, or NULL. *wait_for gets how far the mark must be for a durable read. */
 struct warp_record *warp_get_find(const struct warp_store *store, uint32_t slot,
                                   uint64_t hash, struct warp_slice key, uint64_t *wait_for);
 
-/* Make a loan of a record found: a pin, or a copy if it has no pins left. */
+/* Make a loan of a resident record found: a pin, or a copy if it has no pins left. */
 int warp_get_lend(struct warp_store *store, struct warp_record *record,
                   struct warp_value *value);
 
 /* End a loan. */
 void warp_get_return(struct warp_value *value);
 
-/* Answer a WARP_OP_GET message with a loan. */
+/* Answer a WARP_OP_GET message with a loan, or with WARP_MESSAGE_COLD. */
 void warp_get_message(struct warp_store *store, struct warp_message *message);
 
 #define WARP_GET_GROUP 16u

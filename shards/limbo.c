@@ -55,9 +55,16 @@ static struct warp_limbo_bag *limbo_take_spare(struct warp_limbo *limbo)
     return bag;
 }
 
+static void limbo_release(struct warp_limbo *limbo, void *memory, size_t bytes)
+{
+    warp_assert(limbo->pending_bytes >= warp_slab_round(bytes));
+    limbo->pending_bytes -= warp_slab_round(bytes);
+    warp_slab_release(&limbo->pool, memory, bytes);
+}
+
 static void limbo_release_record(struct warp_limbo *limbo, struct warp_record *record)
 {
-    warp_slab_release(&limbo->pool, record, warp_record_bytes_of(record));
+    limbo_release(limbo, record, warp_record_bytes_of(record));
 }
 
 static void limbo_reclaim(struct warp_epoch_entry *entry, void *context)
@@ -70,7 +77,7 @@ static void limbo_reclaim(struct warp_epoch_entry *entry, void *context)
         struct limbo_item *item = &bag->items[i];
 
         if (item->bytes != 0) {
-            warp_slab_release(&limbo->pool, item->memory, item->bytes);
+            limbo_release(limbo, item->memory, item->bytes);
         } else if (warp_record_pinned(item->memory)) {
             warp_assert(limbo->pinned_count < limbo->pinned_capacity);
             limbo->pinned[limbo->pinned_count++] = item->memory;
@@ -176,12 +183,14 @@ int warp_limbo_reserve(struct warp_limbo *limbo, uint32_t items)
 
 void warp_limbo_retire_record(struct warp_limbo *limbo, struct warp_record *record)
 {
+    limbo->pending_bytes += warp_slab_round(warp_record_bytes_of(record));
     limbo_retire(limbo, record, 0);
 }
 
 void warp_limbo_retire_memory(struct warp_limbo *limbo, void *memory, size_t bytes)
 {
     warp_assert(bytes > 0);
+    limbo->pending_bytes += warp_slab_round(bytes);
     limbo_retire(limbo, memory, bytes);
 }
 

@@ -40,7 +40,8 @@ struct warp_limbo {
     struct warp_record **pinned; /* retired, past their grace, still borrowed */
     uint32_t pinned_count;
     uint32_t pinned_capacity;
-    uint32_t bag_count;              /* of all bags, wherever they are */
+    uint32_t bag_count;     /* of all bags, wherever they are */
+    uint64_t pending_bytes; /* retired and not given back, as the pool counts them */
     _Atomic uint64_t pending_items;  /* for observers */
     _Atomic uint64_t pinned_items;   /* for observers */
     _Atomic uint64_t released_items; /* for observers */

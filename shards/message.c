@@ -3,13 +3,17 @@
 #include "base/crc32c.h"
 #include "base/hash.h"
 
-void warp_message_prepare(struct warp_message *message, uint64_t hash_seed)
+void warp_message_hash(struct warp_message *message, uint64_t hash_seed)
+{
+    message->hash = warp_hash_key(message->key.data, message->key.bytes, hash_seed);
+    message->slot = warp_hash_slot(message->key.data, message->key.bytes);
+}
+
+void warp_message_prepare(struct warp_message *message)
 {
     struct warp_entry entry;
     uint32_t crc;
 
-    message->hash = warp_hash_key(message->key.data, message->key.bytes, hash_seed);
-    message->slot = warp_hash_slot(message->key.data, message->key.bytes);
     if (message->opcode != WARP_OP_PUT && message->opcode != WARP_OP_DELETE) {
         return; /* a get has no frame, an add's value is not known yet */
     }

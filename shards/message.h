@@ -7,7 +7,7 @@
  *
  * Life of a message:
  *
- *   PREPARED   hashed, header and checksum made           warp_message_prepare()
+ *   PREPARED   hashed, header and checksum made           warp_message_hash(), _prepare()
  *   SENT       in a ring; the holder's until it is done   warp_mailbox_send()
  *   DONE       results are in; the asker's again          warp_message_complete()
  *
@@ -25,11 +25,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "shards/coldread.h"
 #include "wal/frame.h"
 #include "warp/warp.h"
 
-/* Nothing was done: the log needs room first. Never seen outside. */
+/* Never seen outside. Nothing was done: the log needs room first. */
 #define WARP_MESSAGE_NEEDS_ROOM 1000
+/* Nothing was done: the write depends on a value that only the disk has. message->cold is begun:
+ * read it (outside the lease) and execute again. */
+#define WARP_MESSAGE_NEEDS_VALUE 1001
+/* A get that found a cold record: message->cold is begun, the rest is the asker's. */
+#define WARP_MESSAGE_COLD 1002
 
 /* Who is told that something is done for it. notify is called by the holder of a lease. */
 struct warp_waker {
@@ -62,11 +68,14 @@ struct warp_message {
     uint64_t wait_for; /* the answer may be given once the mark is here; 0: at once */
     int64_t number;
     struct warp_value borrowed;
+    struct warp_coldread cold; /* whoever takes the answer ends it if it is open */
     _Atomic uint32_t done;
 };
 
-/* Fill in what follows from key, value and opcode. */
-void warp_message_prepare(struct warp_message *message, uint64_t hash_seed);
+/* Fill in what follows from the key ... */
+void warp_message_hash(struct warp_message *message, uint64_t hash_seed);
+/* ... and then from key, value and opcode. */
+void warp_message_prepare(struct warp_message *message);
 
 /* The results are in: hand the message back to who asked and tell it. */
 static inline void warp_message_complete(struct warp_message *message)

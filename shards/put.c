@@ -7,6 +7,7 @@
 #include "base/counter.h"
 #include "base/crc32c.h"
 #include "base/hash.h"
+#include "shards/evict.h"
 #include "shards/get.h"
 
 /* What a single write may take out of use: its record, an array, a directory, and one to spare. */
@@ -22,6 +23,9 @@ static void put_count_in(struct warp_shard *shard, uint32_t slot,
     state->bytes += bytes;
     warp_counter_add(&shard->counters.records, 1);
     warp_counter_add(&shard->counters.record_bytes, bytes);
+    if (warp_record_is_cold(record)) {
+        warp_counter_add(&shard->counters.cold_records, 1);
+    }
     if (WARP_UNLIKELY(warp_record_has_expiry(record))) {
         uint64_t expires_at_ms = warp_record_expires_at_ms(record);
 
@@ -46,6 +50,9 @@ static void put_count_out(struct warp_shard *shard, uint32_t slot,
     state->bytes -= bytes;
     warp_counter_add(&shard->counters.records, UINT64_MAX);
     warp_counter_add(&shard->counters.record_bytes, (uint64_t)0 - bytes);
+    if (warp_record_is_cold(record)) {
+        warp_counter_add(&shard->counters.cold_records, UINT64_MAX);
+    }
 }
 
 static void put_retire(struct warp_shard *shard, struct warp_record *record)
@@ -54,12 +61,18 @@ static void put_retire(struct warp_shard *shard, struct warp_record *record)
     warp_shard_disturb(shard);
 }
 
+static const struct warp_record *put_resident(const struct warp_record *record)
+{
+    return record == NULL || warp_record_is_cold(record) ? NULL : record;
+}
+
 static void put_publish(struct warp_shard *shard, uint32_t slot, uint64_t hash,
                         struct warp_record *fresh, struct warp_record *old,
                         _Atomic uint64_t *place)
 {
     struct warp_store *store = shard->store;
 
+    warp_evict_note(shard, slot, hash, fresh, put_resident(old));
     if (old != NULL) {
         warp_table_replace(place, hash, fresh);
         put_count_out(shard, slot, old);
@@ -76,8 +89,40 @@ static void put_unpublish(struct warp_shard *shard, uint32_t slot, uint64_t hash
     struct warp_store *store = shard->store;
 
     warp_table_remove(&store->words[slot], &store->slots[slot].count, hash, place);
+    if (!warp_record_is_cold(old)) {
+        warp_evict_forget(shard, old); /* no look finds it any more */
+    }
     put_count_out(shard, slot, old);
     put_retire(shard, old);
+}
+
+int warp_put_reserve_exchange(struct warp_shard *shard)
+{
+    int rc = warp_limbo_reserve(&shard->limbo, 1);
+
+    return rc < 0 ? rc : warp_horizon_reserve(&shard->horizon, 1);
+}
+
+void warp_put_exchange(struct warp_shard *shard, uint32_t slot, uint64_t hash,
+                       struct warp_record *fresh, struct warp_record *old,
+                       _Atomic uint64_t *place)
+{
+    warp_shard_assert_owner(shard);
+    if (!warp_record_is_cold(fresh)) {
+        if (warp_record_is_cold(old)) {
+            warp_evict_note(shard, slot, hash, fresh, NULL);
+        } else {
+            /* Only its place has changed. */
+            warp_horizon_resize(&shard->horizon, warp_record_queue(old),
+                                warp_slab_round(warp_record_bytes_of(old)),
+                                warp_slab_round(warp_record_bytes_of(fresh)));
+            warp_record_set_heat(fresh, warp_record_hits(old), warp_record_queue(old));
+        }
+    }
+    warp_table_replace(place, hash, fresh);
+    put_count_out(shard, slot, old);
+    put_retire(shard, old);
+    put_count_in(shard, slot, fresh);
 }
 
 void warp_put_drop(struct warp_shard *shard, uint32_t slot, uint64_t hash,
@@ -88,31 +133,21 @@ void warp_put_drop(struct warp_shard *shard, uint32_t slot, uint64_t hash,
     warp_shard_assert_owner(shard);
     /* A reader that finds nothing any more has seen this record's end: a power cut that took the
      * record back would bring an older one to light. Release: pairs with warp_get_find. */
-    if (record->sequence > atomic_load_explicit(removed, memory_order_relaxed)) {
-        atomic_store_explicit(removed, record->sequence, memory_order_release);
+    if (warp_record_sequence(record) >
+        atomic_load_explicit(removed, memory_order_relaxed)) {
+        atomic_store_explicit(removed, warp_record_sequence(record), memory_order_release);
     }
     put_unpublish(shard, slot, hash, record, place);
 }
 
 struct warp_record *warp_put_make(struct warp_shard *shard, struct warp_slice key,
-                                  struct warp_slice value, uint64_t expires_at_ms)
+                                  struct warp_slice value, uint64_t expires_at_ms,
+                                  bool in_batch)
 {
-    struct warp_slab_pool *pool = &shard->limbo.pool;
-    size_t bytes =
-        warp_record_bytes((uint32_t)key.bytes, (uint32_t)value.bytes, expires_at_ms != 0);
-    struct warp_record *record;
+    const struct warp_record_content content = {
+        .key = key, .value = value, .expires_at_ms = expires_at_ms, .in_batch = in_batch};
 
-    /* What the pool holds and has free counts as there to be used. */
-    if (WARP_UNLIKELY(warp_memory_bytes(shard->store->memory) + bytes >
-                      shard->store->memory_bytes_max + warp_slab_bytes_held(pool) -
-                          warp_slab_bytes_used(pool))) {
-        return NULL;
-    }
-    record = warp_slab_reserve(pool, bytes);
-    if (record != NULL) {
-        warp_record_fill(record, 0, key, value, expires_at_ms);
-    }
-    return record;
+    return warp_evict_make(shard, &content);
 }
 
 int warp_put_prepare(struct warp_shard *shard, uint32_t slot, uint64_t hash, bool exists,
@@ -124,6 +159,9 @@ int warp_put_prepare(struct warp_shard *shard, uint32_t slot, uint64_t hash, boo
 
     warp_shard_assert_owner(shard);
     rc = warp_limbo_reserve(&shard->limbo, PUT_RETIRES_MAX);
+    if (rc == 0) {
+        rc = warp_horizon_reserve(&shard->horizon, 1);
+    }
     if (rc < 0) {
         return rc;
     }
@@ -158,7 +196,7 @@ void warp_put_apply(struct warp_shard *shard, uint32_t slot, uint64_t hash,
     old = warp_table_find_in(warp_table_resolve(&store->words[slot], hash), hash, key.data,
                              key.bytes, &place);
     if (fresh != NULL) {
-        fresh->sequence = sequence;
+        fresh->word = sequence;
         put_publish(shard, slot, hash, fresh, old, place);
     } else {
         /* Release: a reader that finds nothing learns how far it has to wait. */
@@ -170,24 +208,85 @@ void warp_put_apply(struct warp_shard *shard, uint32_t slot, uint64_t hash,
     }
 }
 
+/* The live record of a key as a write sees it. */
+struct put_live {
+    const struct warp_record *record; /* NULL: there is none */
+    const void *value;                /* only where it was needed, if the record is cold */
+    uint32_t value_bytes;
+    uint64_t sequence;
+};
+
 static bool put_condition_holds(const struct warp_message *message,
-                                const struct warp_record *live)
+                                const struct put_live *live)
 {
     switch ((enum warp_condition)message->condition) {
     case WARP_IF_ANY:
         return true;
     case WARP_IF_ABSENT:
-        return live == NULL;
+        return live->record == NULL;
     case WARP_IF_PRESENT:
-        return live != NULL;
+        return live->record != NULL;
     case WARP_IF_SEQUENCE:
-        return live != NULL && live->sequence == message->if_sequence;
+        return live->record != NULL && live->sequence == message->if_sequence;
     case WARP_IF_VALUE:
-        return live != NULL && warp_record_value_bytes(live) == message->if_value.bytes &&
-               (message->if_value.bytes == 0 ||
-                memcmp(warp_record_value(live), message->if_value.data,
-                       message->if_value.bytes) == 0);
+        return live->record != NULL && live->value_bytes == message->if_value.bytes &&
+               (live->value_bytes == 0 ||
+                memcmp(live->value, message->if_value.data, live->value_bytes) == 0);
     }
+    return false;
+}
+
+/* Does the write depend on what only the disk knows? */
+static bool put_needs_value(const struct warp_message *message,
+                            const struct warp_record *record)
+{
+    if (!warp_record_is_cold(record)) {
+        return false;
+    }
+    return message->opcode == WARP_OP_ADD ||
+           (message->condition == WARP_IF_SEQUENCE && warp_record_sequence(record) == 0) ||
+           (message->condition == WARP_IF_VALUE && message->if_value.bytes > 0 &&
+            warp_record_value_bytes(record) == message->if_value.bytes);
+}
+
+/* Fill in *live; false: message->result says why not, WARP_MESSAGE_NEEDS_VALUE or an error. */
+static bool put_look(struct warp_shard *shard, struct warp_message *message,
+                     const struct warp_record *record, struct put_live *live)
+{
+    struct warp_coldread *cold = &message->cold;
+
+    live->record = record;
+    live->value = NULL;
+    live->value_bytes = 0;
+    live->sequence = 0;
+    if (record == NULL) {
+        return true;
+    }
+    live->value_bytes = warp_record_value_bytes(record);
+    live->sequence = warp_record_sequence(record);
+    if (!warp_record_is_cold(record)) {
+        live->value = warp_record_value(record);
+        return true;
+    }
+    if (!put_needs_value(message, record)) {
+        return true;
+    }
+    message->result = WARP_MESSAGE_NEEDS_VALUE;
+    if (cold->open && cold->read.place == warp_record_place(record)) {
+        if (cold->read.rc == WARP_AGAIN) {
+            return false; /* begun, not read yet */
+        }
+        if (cold->read.rc < 0) {
+            message->result = cold->read.rc;
+            return false;
+        }
+        live->value = cold->read.value;
+        live->sequence = cold->read.sequence;
+        return true;
+    }
+    warp_coldread_end(shard->store, cold);
+    warp_coldread_begin(shard->store, cold, message->slot, message->hash, message->key,
+                        record);
     return false;
 }
 
@@ -215,7 +314,7 @@ static int put_parse_number(const uint8_t *text, uint32_t bytes, int64_t *out)
 }
 
 /* Turn an add into the put of its sum. text must live as long as the message is worked on. */
-static int put_add(struct warp_message *message, const struct warp_record *live, char *text,
+static int put_add(struct warp_message *message, const struct put_live *live, char *text,
                    size_t text_bytes)
 {
     struct warp_entry entry;
@@ -223,14 +322,13 @@ static int put_add(struct warp_message *message, const struct warp_record *live,
     uint64_t expires_at_ms = message->expires_at_ms;
     int rc;
 
-    if (live != NULL) {
-        rc = put_parse_number(warp_record_value(live), warp_record_value_bytes(live),
-                              &number);
+    if (live->record != NULL) {
+        rc = put_parse_number(live->value, live->value_bytes, &number);
         if (rc < 0) {
             return rc;
         }
         if (expires_at_ms == 0) {
-            expires_at_ms = warp_record_expires_at_ms(live);
+            expires_at_ms = warp_record_expires_at_ms(live->record);
         }
     }
     if (__builtin_add_overflow(number, message->delta, &number)) {
@@ -265,11 +363,10 @@ static void put_answer_state(struct warp_shard *shard, struct warp_message *mess
 {
     message->result = result;
     message->wait_for =
-        1 +
-        (seen != NULL
-             ? seen->sequence
-             : atomic_load_explicit(&shard->store->slots[message->slot].removed_sequence,
-                                    memory_order_relaxed));
+        seen != NULL
+            ? warp_record_wait_for(seen)
+            : 1 + atomic_load_explicit(&shard->store->slots[message->slot].removed_sequence,
+                                       memory_order_relaxed);
 }
 
 static void put_write(struct warp_shard *shard, struct warp_message *message)
@@ -277,7 +374,8 @@ static void put_write(struct warp_shard *shard, struct warp_message *message)
     struct warp_store *store = shard->store;
     bool is_delete = message->opcode == WARP_OP_DELETE;
     _Atomic uint64_t *place = NULL;
-    struct warp_record *old, *live, *fresh = NULL;
+    struct warp_record *old, *fresh = NULL;
+    struct put_live live;
     struct warp_slice parts[3];
     uint64_t asked_expiry = message->expires_at_ms;
     uint64_t position, end;
@@ -285,21 +383,29 @@ static void put_write(struct warp_shard *shard, struct warp_message *message)
     char text[24];
     int rc;
 
+    if (!is_delete) {
+        /* First of all: it may replace the very record that is looked for below. */
+        warp_evict_make_room(shard, message->key.bytes + message->value.bytes +
+                                        WARP_RECORD_HEADER_BYTES + 32);
+    }
     old =
         warp_table_find_in(warp_table_resolve(&store->words[message->slot], message->hash),
                            message->hash, message->key.data, message->key.bytes, &place);
-    live = old != NULL && warp_record_is_expired(store, old) ? NULL : old;
-    if (!put_condition_holds(message, live)) {
+    if (!put_look(shard, message,
+                  old != NULL && warp_record_is_expired(store, old) ? NULL : old, &live)) {
+        return;
+    }
+    if (!put_condition_holds(message, &live)) {
         warp_counter_add(&shard->counters.conflicts, 1);
         put_answer_state(shard, message, WARP_CONFLICT, old);
         return;
     }
-    if (is_delete && live == NULL) {
+    if (is_delete && live.record == NULL) {
         put_answer_state(shard, message, WARP_ABSENT, old);
         return;
     }
     if (message->opcode == WARP_OP_ADD) {
-        rc = put_add(message, live, text, sizeof(text));
+        rc = put_add(message, &live, text, sizeof(text));
         if (rc < 0) {
             put_answer_state(shard, message, rc, old);
             return;
@@ -312,7 +418,8 @@ static void put_write(struct warp_shard *shard, struct warp_message *message)
     }
     rc = warp_put_prepare(shard, message->slot, message->hash, old != NULL, false);
     if (rc == 0 && !is_delete) {
-        fresh = warp_put_make(shard, message->key, message->value, message->expires_at_ms);
+        fresh = warp_put_make(shard, message->key, message->value, message->expires_at_ms,
+                              false);
         rc = fresh == NULL ? WARP_ENOMEM : 0;
     }
     if (rc < 0) {
@@ -348,7 +455,7 @@ static void put_write(struct warp_shard *shard, struct warp_message *message)
         put_unpublish(shard, message->slot, message->hash, old, place);
         warp_counter_add(&shard->counters.deletes, 1);
     } else {
-        fresh->sequence = message->sequence;
+        fresh->word = message->sequence;
         put_publish(shard, message->slot, message->hash, fresh, old, place);
         if (message->opcode == WARP_OP_ADD) {
             warp_counter_add(&shard->counters.adds, 1);

@@ -17,7 +17,8 @@
  * Units:     see shards/message.h.
  * Ordering:  the frame is finished in the log before the record is published.
  * Errors:    in message->result: answers and errors of the public call, or
- *            WARP_MESSAGE_NEEDS_ROOM. Whatever is refused is refused before SEQUENCED.
+ *            WARP_MESSAGE_NEEDS_ROOM, _NEEDS_VALUE, _COLD. Whatever is refused is refused
+ *            before SEQUENCED.
  * Cost:      no allocation but the record's, no system call.
  */
 #ifndef SHARDS_PUT_H
@@ -46,9 +47,20 @@ int warp_put_prepare(struct warp_shard *shard, uint32_t slot, uint64_t hash, boo
 void warp_put_apply(struct warp_shard *shard, uint32_t slot, uint64_t hash,
                     struct warp_slice key, struct warp_record *fresh, uint64_t sequence);
 
-/* A record for a key and value, not yet numbered nor published. NULL: no memory. */
+/* A record for a key and value, not yet numbered nor published. warp_evict_make_room() came before.
+ * NULL: no memory. */
 struct warp_record *warp_put_make(struct warp_shard *shard, struct warp_slice key,
-                                  struct warp_slice value, uint64_t expires_at_ms);
+                                  struct warp_slice value, uint64_t expires_at_ms,
+                                  bool in_batch);
+
+/*
+ * Put another record of the same version in the place of one: resident for cold, cold for resident,
+ * or with a new place. reserve_exchange, which may fail, comes before each.
+ */
+int warp_put_reserve_exchange(struct warp_shard *shard);
+void warp_put_exchange(struct warp_shard *shard, uint32_t slot, uint64_t hash,
+                       struct warp_record *fresh, struct warp_record *old,
+                       _Atomic uint64_t *place);
 
 /* Take a record out of its slot (the sweep); place is its entry. */
 void warp_put_drop(struct warp_shard *shard, uint32_t slot, uint64_t hash,

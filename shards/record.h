@@ -1,24 +1,36 @@
 /*
- * shards/record.h - one key and its value in memory.
+ * shards/record.h - one key in memory, with its value or with the place of it.
  *
  *      0        8           12     14   15    16
- *     +--------+-----------+------+----+-----+----------------+-----+-------+
- *     |sequence|value bytes|key   |pins|spare|[expires_at_ms] | key | value |
- *     |        |+ flags    |bytes |    |     |                |     |       |
- *     +--------+-----------+------+----+-----+----------------+-----+-------+
+ *     +--------+-----------+------+----+-----+----------------+---------+-----+---------+
+ *     | word   |value bytes|key   |pins|heat |[expires_at_ms] |[address]| key | [value] |
+ *     |        |+ flags    |bytes |    |     |                |         |     |         |
+ *     +--------+-----------+------+----+-----+----------------+---------+-----+---------+
  *
- * Immutable once published but for the pins: an update publishes a new record and retires the old
- * one. A pin keeps a retired record's memory for a borrower; whoever pins does so inside an
- * epoch section, so that a record without pins after its grace period gets none any more.
+ * A record is *resident* when it has its value and *cold* when only the disk has it. Its *place*
+ * is where the disk has it (wal/place.h): a position of the log, which is also the sequence, or
+ * an address in an archive.
  *
- * Threads:   made and freed by the holder of the shard's lease; read and pinned by any thread
- *            inside an epoch section; unpinned by any thread.
+ *     resident, in the log      word = sequence = place
+ *     cold, in the log          word = sequence = place
+ *     resident, in an archive   word = sequence, address = place
+ *     cold, in an archive       word = place; the sequence is on disk, with the value
+ *
+ * Immutable once published but for pins and heat: an update, and a change from resident to cold
+ * or back, publishes a new record and retires the old one. A pin keeps a retired record's memory
+ * for a borrower; whoever pins does so inside an epoch section, so that a record without pins
+ * after its grace period gets none any more. heat is two bits of hits since the eviction policy
+ * looked last, raised by readers, and two bits for the queue of the policy that the record is in.
+ *
+ * Threads:   made and freed by the holder of the shard's lease; read, pinned and warmed by any
+ *            thread inside an epoch section; unpinned by any thread.
  * Lifetime:  from the shard's slab pool; retired through its limbo (shards/limbo).
  * Units:     bytes; expires_at_ms is Unix time.
  * Ordering:  a record is published by a release store of its pointer. unpin is a release that
- *            pairs with the acquire in warp_record_pinned.
+ *            pairs with the acquire in warp_record_pinned. heat is relaxed: a hint.
  * Errors:    none; warp_record_pin returns false when 255 borrowers have it already.
- * Cost:      16 bytes beside key and value, 24 with an expiry.
+ * Cost:      16 bytes beside key and value, 8 more with an expiry, 8 more if it is resident and
+ *            its place is in an archive. A cold 16-byte key takes 32 bytes.
  */
 #ifndef SHARDS_RECORD_H
 #define SHARDS_RECORD_H
@@ -31,19 +43,26 @@
 
 #include "base/assert.h"
 #include "base/bytes.h"
+#include "wal/place.h"
 #include "warp/warp.h"
 
 #define WARP_RECORD_HEADER_BYTES 16u
 #define WARP_RECORD_HAS_EXPIRY   (1u << 26)
+#define WARP_RECORD_COLD         (1u << 27)
+#define WARP_RECORD_ARCHIVED     (1u << 28)
+#define WARP_RECORD_IN_BATCH     (1u << 29) /* its log entry lies in a BATCH frame */
 #define WARP_RECORD_VALUE_MASK   ((1u << 26) - 1u)
 #define WARP_RECORD_PINS_MAX     255u
 
+#define WARP_RECORD_HITS_MASK   3u
+#define WARP_RECORD_QUEUE_SHIFT 2u
+
 struct warp_record {
-    uint64_t sequence;    /* place of its entry in the log */
+    uint64_t word;        /* sequence, or of a cold one in an archive its place */
     uint32_t value_bytes; /* and flags, above bit 26 */
     uint16_t key_bytes;   /* minus one */
     _Atomic uint8_t pins;
-    uint8_t spare;
+    _Atomic uint8_t heat;
     uint8_t bytes[];
 };
 
@@ -56,11 +75,46 @@ static inline bool warp_record_has_expiry(const struct warp_record *record)
     return (record->value_bytes & WARP_RECORD_HAS_EXPIRY) != 0;
 }
 
+static inline bool warp_record_is_cold(const struct warp_record *record)
+{
+    return (record->value_bytes & WARP_RECORD_COLD) != 0;
+}
+
+static inline bool warp_record_in_batch(const struct warp_record *record)
+{
+    return (record->value_bytes & WARP_RECORD_IN_BATCH) != 0;
+}
+
+static inline bool warp_record_is_archived(const struct warp_record *record)
+{
+    return (record->value_bytes & WARP_RECORD_ARCHIVED) != 0;
+}
+
+static inline bool warp_record_has_address(const struct warp_record *record)
+{
+    return (record->value_bytes & (WARP_RECORD_ARCHIVED | WARP_RECORD_COLD)) ==
+           WARP_RECORD_ARCHIVED;
+}
+
+/* Its sequence, or 0: only the disk knows it, and it is older than all that is in the log. */
+static inline uint64_t warp_record_sequence(const struct warp_record *record)
+{
+    return warp_place_is_archived(record->word) ? 0 : record->word;
+}
+
+/* Where the log's mark must be before what this record shows cannot be lost any more. What is in
+ * an archive is durable. */
+static inline uint64_t warp_record_wait_for(const struct warp_record *record)
+{
+    return warp_record_is_archived(record) ? 0 : record->word + 1;
+}
+
 static inline uint32_t warp_record_key_bytes(const struct warp_record *record)
 {
     return (uint32_t)record->key_bytes + 1;
 }
 
+/* Of the value, wherever it is. */
 static inline uint32_t warp_record_value_bytes(const struct warp_record *record)
 {
     return record->value_bytes & WARP_RECORD_VALUE_MASK;
@@ -68,11 +122,13 @@ static inline uint32_t warp_record_value_bytes(const struct warp_record *record)
 
 static inline const uint8_t *warp_record_key(const struct warp_record *record)
 {
-    return record->bytes + (warp_record_has_expiry(record) ? 8 : 0);
+    return record->bytes + (warp_record_has_expiry(record) ? 8 : 0) +
+           (warp_record_has_address(record) ? 8 : 0);
 }
 
 static inline const uint8_t *warp_record_value(const struct warp_record *record)
 {
+    warp_assert(!warp_record_is_cold(record));
     return warp_record_key(record) + warp_record_key_bytes(record);
 }
 
@@ -81,16 +137,37 @@ static inline uint64_t warp_record_expires_at_ms(const struct warp_record *recor
     return warp_record_has_expiry(record) ? warp_load_u64le(record->bytes) : 0;
 }
 
+static inline uint64_t warp_record_place(const struct warp_record *record)
+{
+    return warp_record_has_address(record)
+               ? warp_load_u64le(record->bytes + (warp_record_has_expiry(record) ? 8 : 0))
+               : record->word;
+}
+
+static inline size_t warp_record_bytes_with(uint32_t key_bytes, uint32_t value_bytes,
+                                            uint32_t flags)
+{
+    size_t bytes = WARP_RECORD_HEADER_BYTES + key_bytes;
+
+    bytes += (flags & WARP_RECORD_HAS_EXPIRY) != 0 ? 8u : 0u;
+    if ((flags & WARP_RECORD_COLD) != 0) {
+        return bytes;
+    }
+    return bytes + value_bytes + ((flags & WARP_RECORD_ARCHIVED) != 0 ? 8u : 0u);
+}
+
+/* What a resident one takes whose place is in the log. */
 static inline size_t warp_record_bytes(uint32_t key_bytes, uint32_t value_bytes,
                                        bool expires)
 {
-    return WARP_RECORD_HEADER_BYTES + (expires ? 8u : 0u) + key_bytes + value_bytes;
+    return warp_record_bytes_with(key_bytes, value_bytes,
+                                  expires ? WARP_RECORD_HAS_EXPIRY : 0);
 }
 
 static inline size_t warp_record_bytes_of(const struct warp_record *record)
 {
-    return warp_record_bytes(warp_record_key_bytes(record), warp_record_value_bytes(record),
-                             warp_record_has_expiry(record));
+    return warp_record_bytes_with(warp_record_key_bytes(record),
+                                  warp_record_value_bytes(record), record->value_bytes);
 }
 
 static inline bool warp_record_has_key(const struct warp_record *record, const void *key,
@@ -100,27 +177,126 @@ static inline bool warp_record_has_key(const struct warp_record *record, const v
            memcmp(warp_record_key(record), key, key_bytes) == 0;
 }
 
-static inline void warp_record_fill(struct warp_record *record, uint64_t sequence,
-                                    struct warp_slice key, struct warp_slice value,
-                                    uint64_t expires_at_ms)
+/* What a record is made of. */
+struct warp_record_content {
+    uint64_t sequence; /* not looked at when it is cold and in an archive */
+    uint64_t place;    /* in the log: the sequence */
+    struct warp_slice key;
+    struct warp_slice value; /* data is not looked at when it is cold */
+    uint64_t expires_at_ms;
+    bool cold;
+    bool in_batch;
+};
+
+static inline uint32_t warp_record_flags(const struct warp_record_content *content)
 {
+    return (content->expires_at_ms != 0 ? WARP_RECORD_HAS_EXPIRY : 0) |
+           (content->cold ? WARP_RECORD_COLD : 0) |
+           (warp_place_is_archived(content->place) ? WARP_RECORD_ARCHIVED : 0) |
+           (content->in_batch ? WARP_RECORD_IN_BATCH : 0);
+}
+
+/* record has room for warp_record_bytes_with() the content's lengths and flags. */
+static inline void warp_record_write(struct warp_record *record,
+                                     const struct warp_record_content *content)
+{
+    uint32_t flags = warp_record_flags(content);
     uint8_t *at = record->bytes;
 
-    record->sequence = sequence;
-    record->value_bytes = (uint32_t)value.bytes;
-    record->key_bytes = (uint16_t)(key.bytes - 1);
+    warp_assert(!warp_place_is_archived(content->sequence));
+    record->word = content->sequence;
+    record->value_bytes = (uint32_t)content->value.bytes | flags;
+    record->key_bytes = (uint16_t)(content->key.bytes - 1);
     atomic_init(&record->pins, 0);
-    record->spare = 0;
-    if (expires_at_ms != 0) {
-        record->value_bytes |= WARP_RECORD_HAS_EXPIRY;
-        warp_store_u64le(at, expires_at_ms);
+    atomic_init(&record->heat, 0);
+    if ((flags & WARP_RECORD_HAS_EXPIRY) != 0) {
+        warp_store_u64le(at, content->expires_at_ms);
         at += 8;
     }
-    memcpy(at, key.data, key.bytes);
-    if (value.bytes > 0) {
-        memcpy(at + key.bytes, value.data, value.bytes);
+    if ((flags & WARP_RECORD_ARCHIVED) != 0) {
+        if (content->cold) {
+            record->word = content->place;
+        } else {
+            warp_store_u64le(at, content->place);
+            at += 8;
+        }
+    }
+    memcpy(at, content->key.data, content->key.bytes);
+    if (!content->cold && content->value.bytes > 0) {
+        memcpy(at + content->key.bytes, content->value.data, content->value.bytes);
     }
 }
+
+/* A resident one whose place is in the log. */
+static inline void warp_record_fill(struct warp_record *record, uint64_t sequence,
+                                    struct warp_slice key, struct warp_slice value,
+                                    uint64_t expires_at_ms, bool in_batch)
+{
+    const struct warp_record_content content = {.sequence = sequence,
+                                                .place = sequence,
+                                                .key = key,
+                                                .value = value,
+                                                .expires_at_ms = expires_at_ms,
+                                                .in_batch = in_batch};
+
+    warp_record_write(record, &content);
+}
+
+/* What to make another one of the same version from. key and value point into it. */
+static inline struct warp_record_content
+warp_record_content(const struct warp_record *record)
+{
+    struct warp_record_content content = {
+        .sequence = warp_record_sequence(record),
+        .place = warp_record_place(record),
+        .key = {warp_record_key(record), warp_record_key_bytes(record)},
+        .value = {NULL, warp_record_value_bytes(record)},
+        .expires_at_ms = warp_record_expires_at_ms(record),
+        .cold = warp_record_is_cold(record),
+        .in_batch = warp_record_in_batch(record)};
+
+    if (!content.cold) {
+        content.value.data = warp_record_value(record);
+    }
+    return content;
+}
+
+/* ---- heat ------------------------------------------------------------------------------ */
+
+/* A reader found the value here: at most three writes until the policy looks again. */
+static inline void warp_record_warm(struct warp_record *record)
+{
+    uint8_t heat = atomic_load_explicit(&record->heat, memory_order_relaxed);
+
+    if (WARP_UNLIKELY((heat & WARP_RECORD_HITS_MASK) != WARP_RECORD_HITS_MASK)) {
+        /* Once is enough: a hit that is lost to another one's does no harm. */
+        (void)atomic_compare_exchange_weak_explicit(
+            &record->heat, &heat, (uint8_t)(heat + 1), memory_order_relaxed,
+            memory_order_relaxed);
+    }
+}
+
+static inline uint8_t warp_record_hits(const struct warp_record *record)
+{
+    return atomic_load_explicit(&record->heat, memory_order_relaxed) &
+           WARP_RECORD_HITS_MASK;
+}
+
+static inline uint8_t warp_record_queue(const struct warp_record *record)
+{
+    return atomic_load_explicit(&record->heat, memory_order_relaxed) >>
+           WARP_RECORD_QUEUE_SHIFT;
+}
+
+/* The holder of the lease; a reader's hit at the same moment may be lost. */
+static inline void warp_record_set_heat(struct warp_record *record, uint8_t hits,
+                                        uint8_t queue)
+{
+    atomic_store_explicit(&record->heat, (uint8_t)(hits | queue << WARP_RECORD_QUEUE_SHIFT),
+                          memory_order_relaxed);
+}
+
+/* ---- pins ------------------------------------------------------------------------------ */
 
 /* Inside an epoch section. */
 static inline bool warp_record_pin(struct warp_record *record)

@@ -1,6 +1,7 @@
 #include "shards/replay.h"
 
 #include "base/hash.h"
+#include "shards/evict.h"
 #include "shards/put.h"
 
 #define REPLAY_GROUP 16u
@@ -11,6 +12,7 @@ struct replay_item {
     uint64_t hash;
     uint64_t word;
     uint32_t slot;
+    bool in_batch;
 };
 
 static int replay_apply(struct warp_shard *shard, const struct replay_item *item,
@@ -35,7 +37,9 @@ static int replay_apply(struct warp_shard *shard, const struct replay_item *item
         if (entry->expires_at_ms != 0 && entry->expires_at_ms <= now_ms) {
             counts->expired++; /* it still takes away what was there before */
         } else {
-            fresh = warp_put_make(shard, key, value, entry->expires_at_ms);
+            warp_evict_make_room(
+                shard, warp_entry_bytes(0, entry->key_bytes, entry->value_bytes) + 32);
+            fresh = warp_put_make(shard, key, value, entry->expires_at_ms, item->in_batch);
             if (fresh == NULL) {
                 return WARP_ENOMEM;
             }
@@ -96,6 +100,7 @@ int warp_replay_chunk(struct warp_shard *shard, const struct warp_scan_chunk *ch
             if (rc == 0) {
                 break;
             }
+            item->in_batch = chunk->frames[i].kind == WARP_FRAME_BATCH;
             item->slot = warp_hash_slot(item->entry.key, item->entry.key_bytes);
             if (warp_slotmap_owner(&store->slotmap, item->slot) != shard->id) {
                 continue;

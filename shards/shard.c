@@ -5,8 +5,9 @@
  * do, when a message has to wait for room in the log, and for collecting and sweeping.
  *
  * What can go wrong. The log has no room: the message and those taken with it stay in the backlog,
- * in order, and run before anything else; the thread makes room outside the lease. The disk is
- * full: the message is answered with WARP_ENOSPC.
+ * in order, and run before anything else; the thread makes room outside the lease. The same when
+ * a message depends on a value that only the disk has: the thread reads it. The disk is full: the
+ * message is answered with WARP_ENOSPC.
  */
 #include "shards/store.h"
 
@@ -15,12 +16,18 @@
 
 #include "base/counter.h"
 #include "base/hash.h"
+#include "shards/evict.h"
 #include "shards/expire.h"
 #include "shards/put.h"
 
 #define SHARD_GROUP   16u
 #define SHARD_TICK_NS 100000000u
 #define SHARD_ROOM_NS 100000000u
+/* The policy remembers a value that has left for so many bytes of the shard's share, at most
+ * SHARD_GHOSTS_MAX: 5 bytes each, so a hundredth. */
+#define SHARD_GHOST_BYTES 512u
+#define SHARD_GHOSTS_MIN  1024u
+#define SHARD_GHOSTS_MAX  (1u << 22)
 
 void warp_shard_wake(struct warp_shard *shard)
 {
@@ -83,6 +90,10 @@ static bool shard_answers_full(struct warp_shard *shard, struct warp_message *me
 static bool shard_drain(struct warp_shard *shard, uint32_t most, uint32_t *done)
 {
     warp_shard_assert_owner(shard);
+    if (shard->backlog_reading) {
+        return false; /* its first message is being looked at elsewhere */
+    }
+    shard->backlog_reads = false;
     while (*done < most) {
         struct warp_message *message;
 
@@ -98,6 +109,10 @@ static bool shard_drain(struct warp_shard *shard, uint32_t most, uint32_t *done)
         }
         message = shard->backlog[shard->backlog_first];
         warp_put_execute(shard, message);
+        if (message->result == WARP_MESSAGE_NEEDS_VALUE) {
+            shard->backlog_reads = true;
+            return false;
+        }
         if (message->result == WARP_MESSAGE_NEEDS_ROOM &&
             !shard_answers_full(shard, message)) {
             shard->backlog_bytes = warp_frame_bytes(message->body_bytes);
@@ -152,6 +167,7 @@ static bool shard_tick(struct warp_shard *shard, uint64_t now_ns)
     if (!shard->restless || now_ns < shard->next_tick_ns) {
         return false;
     }
+    warp_evict_share(shard);
     more = warp_expire_sweep(shard, warp_store_wall_ms(shard->store));
     if (!more) {
         bool garbage = warp_limbo_collect(&shard->limbo, true);
@@ -187,6 +203,7 @@ static uint64_t shard_due(struct warp_shard *shard, uint64_t now_ns)
 bool warp_shard_turn(struct warp_shard *shard, uint64_t now_ns, uint64_t *due_ns)
 {
     struct warp_store *store = shard->store;
+    struct warp_coldread *cold = NULL;
     uint32_t done = 0;
     uint64_t bytes = 0;
     bool stalled, more;
@@ -199,12 +216,22 @@ bool warp_shard_turn(struct warp_shard *shard, uint64_t now_ns, uint64_t *due_ns
     }
     warp_counter_add(&shard->counters.turns, 1);
     stalled = !shard_drain(shard, store->drain_max, &done);
-    if (stalled) {
+    if (stalled && shard->backlog_reads) {
+        shard->backlog_reading = true;
+        cold = &shard->backlog[shard->backlog_first]->cold;
+    } else if (stalled) {
         bytes = shard->backlog_bytes;
     }
     more = shard_tick(shard, now_ns);
     *due_ns = shard_due(shard, now_ns);
     warp_lease_give_back(&shard->lease);
+    if (cold != NULL) {
+        warp_coldread_run(store, &cold, 1);
+        warp_shard_enter_surely(shard);
+        shard->backlog_reading = false;
+        warp_shard_leave(shard);
+        return true;
+    }
     if (stalled) {
         /* Room for the first of the backlog; what fails here is answered in the next drain. */
         if (store->env->threads) {
@@ -244,6 +271,15 @@ static void shard_main(void *context)
     }
 }
 
+static uint64_t shard_ghosts(const struct warp_store_config *config)
+{
+    uint64_t ghosts = config->memory_bytes_max / config->shard_count / SHARD_GHOST_BYTES;
+
+    return ghosts < SHARD_GHOSTS_MIN   ? SHARD_GHOSTS_MIN
+           : ghosts > SHARD_GHOSTS_MAX ? SHARD_GHOSTS_MAX
+                                       : ghosts;
+}
+
 static int shard_create(struct warp_store *store, uint32_t id,
                         const struct warp_store_config *config, struct warp_shard **out)
 {
@@ -261,17 +297,32 @@ static int shard_create(struct warp_store *store, uint32_t id,
     warp_mailbox_init(&shard->mailbox, store->memory, config->mailbox_capacity);
     rc = warp_limbo_init(&shard->limbo, store->memory, store->epoch, config->huge_pages);
     if (rc < 0) {
-        warp_memory_release(store->memory, shard, sizeof(*shard));
-        return WARP_ENOMEM;
+        goto fail_limbo;
     }
+    rc = warp_horizon_init(&shard->horizon, store->memory, config->policy,
+                           config->memory_bytes_max, shard_ghosts(config), &warp_evict_ops,
+                           shard);
+    if (rc < 0) {
+        goto fail_horizon;
+    }
+    /* Until the first look at what there is. */
+    shard->memory_soft = shard->memory_hard = shard->values_max = 0;
     *out = shard;
     return 0;
+
+fail_horizon:
+    warp_limbo_fini(&shard->limbo);
+fail_limbo:
+    warp_mailbox_fini(&shard->mailbox);
+    warp_memory_release(store->memory, shard, sizeof(*shard));
+    return WARP_ENOMEM;
 }
 
 static void shard_destroy(struct warp_shard **shard)
 {
     struct warp_memory *memory = (*shard)->store->memory;
 
+    warp_horizon_fini(&(*shard)->horizon);
     warp_mailbox_fini(&(*shard)->mailbox);
     warp_limbo_fini(&(*shard)->limbo);
     warp_memory_release(memory, *shard, sizeof(**shard));
@@ -294,6 +345,8 @@ int warp_store_create(struct warp_store **store, const struct warp_store_config 
     made->epoch = config->epoch;
     made->hash_seed = config->hash_seed;
     made->memory_bytes_max = config->memory_bytes_max;
+    made->values_bytes_max = config->values_bytes_max;
+    made->reader = config->reader;
     made->shard_count = config->shard_count;
     made->drain_max = config->drain_max;
     made->pin_threads = config->pin_threads;
@@ -391,6 +444,7 @@ struct shard_check {
     uint32_t slot;
     uint32_t records;
     uint64_t bytes;
+    uint64_t resident_bytes;
 };
 
 static int shard_check_record(void *context, struct warp_record *record,
@@ -409,24 +463,42 @@ static int shard_check_record(void *context, struct warp_record *record,
     warp_assert(found == place);
     check->records++;
     check->bytes += warp_slab_round(warp_record_bytes_of(record));
+    if (!warp_record_is_cold(record)) {
+        check->resident_bytes += warp_slab_round(warp_record_bytes_of(record));
+        warp_assert(warp_record_queue(record) != WARP_HORIZON_NONE);
+    }
     return 0;
+}
+
+static void shard_check(struct warp_shard *shard)
+{
+    struct warp_store *store = shard->store;
+    uint64_t resident_bytes = 0;
+    uint32_t slot;
+
+    /* One lease over all its slots: what it counts over them stands still. */
+    warp_shard_enter_surely(shard);
+    for (slot = 0; slot < WARP_SLOT_COUNT; slot++) {
+        struct shard_check check = {.store = store, .slot = slot};
+
+        if (warp_slotmap_owner(&store->slotmap, slot) != shard->id ||
+            atomic_load_explicit(&store->words[slot], memory_order_relaxed) == 0) {
+            continue;
+        }
+        (void)warp_table_walk(&store->words[slot], shard_check_record, &check);
+        warp_assert(check.records == store->slots[slot].records);
+        warp_assert(check.bytes == store->slots[slot].bytes);
+        resident_bytes += check.resident_bytes;
+    }
+    warp_assert(warp_horizon_bytes(&shard->horizon) == resident_bytes);
+    warp_shard_leave(shard);
 }
 
 void warp_store_check(struct warp_store *store)
 {
-    uint32_t slot;
+    uint32_t i;
 
-    for (slot = 0; slot < WARP_SLOT_COUNT; slot++) {
-        struct warp_shard *shard = warp_store_owner(store, slot);
-        struct shard_check check = {store, slot, 0, 0};
-
-        if (atomic_load_explicit(&store->words[slot], memory_order_relaxed) == 0) {
-            continue;
-        }
-        warp_shard_enter_surely(shard);
-        (void)warp_table_walk(&store->words[slot], shard_check_record, &check);
-        warp_assert(check.records == store->slots[slot].records);
-        warp_assert(check.bytes == store->slots[slot].bytes);
-        warp_shard_leave(shard);
+    for (i = 0; i < store->shard_count; i++) {
+        shard_check(store->shards[i]);
     }
 }

@@ -25,7 +25,9 @@
 #include "base/env.h"
 #include "base/epoch.h"
 #include "base/thread.h"
+#include "cache/horizon.h"
 #include "routing/slotmap.h"
+#include "shards/coldread.h"
 #include "shards/lease.h"
 #include "shards/limbo.h"
 #include "shards/mailbox.h"
@@ -58,6 +60,18 @@ struct warp_shard_counters {
     _Atomic uint64_t records;  /* live now, expired ones until the sweep */
     _Atomic uint64_t record_bytes;
     _Atomic uint64_t table_growths;
+    _Atomic uint64_t pool_bytes;   /* held by the shard's pool, as of its last look */
+    _Atomic uint64_t cold_records; /* of records: those without their value */
+    _Atomic uint64_t evictions;
+    _Atomic uint64_t admissions; /* of values read from disk */
+};
+
+/* The record that the eviction policy looks at (shards/evict.c). */
+struct warp_evict_at {
+    struct warp_record *record;
+    _Atomic uint64_t *place;
+    uint64_t hash;
+    uint32_t slot;
 };
 
 struct warp_shard {
@@ -72,9 +86,16 @@ struct warp_shard {
 
     /* Owned by the holder of the lease. */
     alignas(WARP_CACHELINE) struct warp_limbo limbo;
+    struct warp_horizon horizon;
+    struct warp_evict_at evict_at;
+    uint64_t memory_soft, memory_hard; /* of the pool: begin to evict, never above */
+    uint64_t values_max;               /* of resident records */
+    uint64_t evict_calls;
     struct warp_message *backlog[WARP_BACKLOG_MAX]; /* taken, waiting for room in the log */
     uint32_t backlog_first, backlog_count;
     uint64_t backlog_bytes; /* what its first message needs */
+    bool backlog_reads;     /* its first message needs its value from disk ... */
+    bool backlog_reading;   /* ... and the shard's thread is reading it */
     bool restless;          /* there is something to collect or to sweep */
     uint64_t next_tick_ns;
     uint64_t earliest_expiry_ms; /* at most, of all slots */
@@ -95,9 +116,11 @@ struct warp_store {
     struct warp_memory *memory;
     struct warp_epoch *epoch;
     struct warp_wal *wal; /* NULL until the log has been replayed */
+    struct warp_reader *reader;
     uint64_t hash_seed;
     uint64_t memory_bytes_max;
-    uint64_t wall_offset_ms; /* Unix time = monotonic time + this */
+    uint64_t values_bytes_max; /* per shard; 0: what memory_bytes_max leaves */
+    uint64_t wall_offset_ms;   /* Unix time = monotonic time + this */
     uint32_t shard_count;
     uint32_t drain_max;
     uint32_t spin_rounds;
@@ -105,6 +128,7 @@ struct warp_store {
     bool read_only;
     struct warp_shard **shards;
 
+    struct warp_coldread_gate gate;
     struct warp_slotmap slotmap;
     alignas(WARP_CACHELINE) warp_table_word words[WARP_SLOT_COUNT];
     struct warp_slot slots[WARP_SLOT_COUNT];
@@ -114,8 +138,11 @@ struct warp_store_config {
     const struct warp_env *env;
     struct warp_memory *memory;
     struct warp_epoch *epoch;
+    struct warp_reader *reader; /* for records whose value is on disk only */
     uint64_t hash_seed;
     uint64_t memory_bytes_max;
+    uint64_t values_bytes_max; /* per shard; 0: what memory_bytes_max leaves */
+    enum warp_horizon_policy policy;
     uint32_t shard_count;
     uint32_t mailbox_capacity;
     uint32_t drain_max;

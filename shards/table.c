@@ -70,6 +70,48 @@ static void table_place(uint64_t word, struct warp_table_count *count, uint64_t 
     }
 }
 
+struct warp_record *warp_table_find_masked(const warp_table_word *slot_word, uint64_t bits,
+                                           uint64_t mask, uint64_t hash_seed,
+                                           _Atomic uint64_t **place, uint64_t *hash)
+{
+    uint16_t tag = warp_table_tag(bits);
+    uint64_t word = warp_table_resolve(slot_word, bits);
+    struct warp_table_bucket *buckets = warp_word_pointer(word);
+    uint32_t count, at, left;
+
+    if (word == 0) {
+        return NULL;
+    }
+    count = warp_table_buckets(word);
+    at = warp_table_home(tag, count);
+    for (left = count; left > 0; left--) {
+        struct warp_table_bucket *bucket = &buckets[at];
+        uint32_t match = warp_table_match(bucket, tag);
+
+        while (match != 0) {
+            uint32_t i = (uint32_t)__builtin_ctz(match);
+            uint64_t entry =
+                atomic_load_explicit(&bucket->entries[i], memory_order_relaxed);
+            struct warp_record *record = warp_word_pointer(entry);
+
+            match &= match - 1;
+            if (entry > WARP_ENTRY_REMOVED && (uint16_t)(entry >> 48) == tag) {
+                *hash = warp_hash_key(warp_record_key(record),
+                                      warp_record_key_bytes(record), hash_seed);
+                if ((*hash & mask) == bits) {
+                    *place = &bucket->entries[i];
+                    return record;
+                }
+            }
+        }
+        if (warp_table_chain_ends(bucket)) {
+            return NULL;
+        }
+        at = at + 1 == count ? 0 : at + 1;
+    }
+    return NULL;
+}
+
 static void *table_new_array(struct warp_limbo *limbo, uint32_t buckets)
 {
     void *array = warp_slab_reserve(&limbo->pool, (size_t)buckets * WARP_BUCKET_BYTES);

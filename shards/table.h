@@ -207,6 +207,15 @@ static inline struct warp_record *warp_table_find_in(uint64_t word, uint64_t has
     return NULL;
 }
 
+/*
+ * The record whose hash has these bits under the mask, which covers the tag and the low 32 bits: all
+ * that a table is searched by. Its entry and its whole hash; NULL if there is none. By the holder of
+ * the lease.
+ */
+struct warp_record *warp_table_find_masked(const warp_table_word *slot_word, uint64_t bits,
+                                           uint64_t mask, uint64_t hash_seed,
+                                           _Atomic uint64_t **place, uint64_t *hash);
+
 static inline struct warp_record *warp_table_find(const warp_table_word *slot_word,
                                                   uint64_t hash, const void *key,
                                                   size_t key_bytes)
@@ -227,6 +236,21 @@ static inline uint64_t warp_table_prefetch(const warp_table_word *slot_word, uin
             &buckets[warp_table_home(warp_table_tag(hash), warp_table_buckets(word))]);
     }
     return word;
+}
+
+/* The same outside an epoch section, where only an array's address may be computed. */
+static inline void warp_table_prefetch_hint(const warp_table_word *slot_word, uint64_t hash)
+{
+    uint64_t word = atomic_load_explicit(slot_word, memory_order_relaxed);
+
+    if (word != 0 && (word & WARP_WORD_DIRECTORY) == 0) {
+        uintptr_t buckets = (uintptr_t)(word & WARP_POINTER_MASK);
+
+        __builtin_prefetch(
+            (const void *)(buckets + (uintptr_t)WARP_BUCKET_BYTES *
+                                         warp_table_home(warp_table_tag(hash),
+                                                         warp_table_buckets(word))));
+    }
 }
 
 /* Ask the cache for the first record with the tag, once its bucket is there. */

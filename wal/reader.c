@@ -34,6 +34,7 @@
 #include "wal/place.h"
 #include "wal/segment.h"
 
+#define READER_RUN_GROUP 64u /* of warp_reader_run() side by side */
 #define READER_NONE          UINT32_MAX
 #define READER_ALIGNMENT     4096u   /* of buffers; a multiple of every block of a disk */
 #define READER_BATCH         32u     /* requests handed to a queue at a time */
@@ -1072,7 +1073,8 @@ static void reader_return_queue(struct warp_reader *reader, void *queue)
     reader_unlock(reader);
 }
 
-void warp_reader_run(struct warp_reader *reader, struct warp_read *reads, uint32_t count)
+void warp_reader_run_each(struct warp_reader *reader, struct warp_read *const *reads,
+                          uint32_t count)
 {
     bool threads = reader->env->threads;
     struct reader_channel channel;
@@ -1084,9 +1086,9 @@ void warp_reader_run(struct warp_reader *reader, struct warp_read *reads, uint32
     }
     if (queue == NULL) {
         for (i = 0; i < count; i++) {
-            warp_assert(reads[i].done == NULL);
-            reader_begin(reader, &reads[i]);
-            while (!reader_alone(reader, &reads[i])) {
+            warp_assert(reads[i]->done == NULL);
+            reader_begin(reader, reads[i]);
+            while (!reader_alone(reader, reads[i])) {
                 reader_pause(reader);
             }
         }
@@ -1094,9 +1096,9 @@ void warp_reader_run(struct warp_reader *reader, struct warp_read *reads, uint32
     }
     channel_init(&channel, queue, reader->queue_depth);
     for (i = 0; i < count; i++) {
-        warp_assert(reads[i].done == NULL);
-        reader_begin(reader, &reads[i]);
-        channel_append(&channel, &reads[i]);
+        warp_assert(reads[i]->done == NULL);
+        reader_begin(reader, reads[i]);
+        channel_append(&channel, reads[i]);
     }
     while (channel.finished < count) {
         bool did = channel_feed(reader, &channel);
@@ -1111,6 +1113,23 @@ void warp_reader_run(struct warp_reader *reader, struct warp_read *reads, uint32
     warp_assert(channel.in_flight == 0);
     warp_assert(channel.first == NULL);
     reader_return_queue(reader, queue);
+}
+
+void warp_reader_run(struct warp_reader *reader, struct warp_read *reads, uint32_t count)
+{
+    struct warp_read *group[READER_RUN_GROUP];
+
+    while (count > 0) {
+        uint32_t n = count < READER_RUN_GROUP ? count : READER_RUN_GROUP;
+        uint32_t i;
+
+        for (i = 0; i < n; i++) {
+            group[i] = &reads[i];
+        }
+        warp_reader_run_each(reader, group, n);
+        reads += n;
+        count -= n;
+    }
 }
 
 void warp_read_release(struct warp_reader *reader, struct warp_read *read)

@@ -133,6 +133,9 @@ void warp_reader_destroy(struct warp_reader **reader);
  * section.
  */
 void warp_reader_run(struct warp_reader *reader, struct warp_read *reads, uint32_t count);
+/* The same for reads that do not lie one behind the other. */
+void warp_reader_run_each(struct warp_reader *reader, struct warp_read *const *reads,
+                          uint32_t count);
 
 /* Hand over; done() is called later, in any order. Never blocks. */
 void warp_reader_post(struct warp_reader *reader, struct warp_read *read);

@@ -218,7 +218,7 @@ static void replay_miss(struct warp_horizon *horizon, struct object *object, uin
 {
     uint64_t excess;
 
-    if (warp_horizon_reserve(horizon) != 0) {
+    if (warp_horizon_reserve(horizon, 1) != 0) {
         fail("no memory", "");
     }
     if (object->bytes > horizon->budget_bytes ||

@@ -136,6 +136,18 @@ enum warp_durability {
 #define WARP_READ_DURABLE_AUTO 2u
 
 /*
+ * Which values stay in memory when they do not all fit memory_bytes_max. All keys do. The first is
+ * the default and the best on nearly all work; the others are there to compare.
+ */
+enum warp_cache_policy {
+    WARP_CACHE_S3FIFO = 0,
+    WARP_CACHE_FIFO = 1,
+    WARP_CACHE_CLOCK = 2,
+    WARP_CACHE_LRU = 3, /* an approximation */
+    WARP_CACHE_SIEVE = 4,
+};
+
+/*
  * Memory for the engine's own structures. All three functions are called from any thread.
  * alignment is a power of two. NULL means failure. bytes in release is what was asked for.
  */
@@ -177,11 +189,13 @@ struct warp_options {
     void *progress_context;
     char *message;        /* NULL, or where warp_open() puts a sentence when it fails ... */
     size_t message_bytes; /* ... of at most so many bytes, the closing zero included */
+    uint32_t cache_policy; /* enum warp_cache_policy: which values stay in memory */
+    uint32_t reserved_2;   /* must be 0 */
 };
 #define WARP_OPTIONS_INIT                                                                      \
     {                                                                                          \
         sizeof(struct warp_options), 0, WARP_COMMIT, 100, WARP_READ_DURABLE_AUTO, 0,           \
-            WARP_CREATE, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL, 0            \
+            WARP_CREATE, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL, 0, 0, 0      \
                                                                                  \
     }
 

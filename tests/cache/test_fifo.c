@@ -37,7 +37,7 @@ static void fifo_teardown(void)
 
 static void push(uint64_t entry)
 {
-    check_int(warp_fifo_pool_reserve(&fixture.pool), ==, 0);
+    check_int(warp_fifo_pool_reserve(&fixture.pool, fixture.pool.spare_wanted), ==, 0);
     warp_fifo_push(&fixture.fifo, &fixture.pool, entry);
     if (check_u64(model_count, <, MODEL_MAX)) {
         model[model_count++] = entry;
@@ -238,15 +238,17 @@ WARP_TEST(fifo, without_memory_a_push_is_known_to_fail)
 {
     fifo_setup();
     warp_memory_fail_after(&fixture.memory, 0);
-    check_int(warp_fifo_pool_reserve(&fixture.pool), ==, WARP_ENOMEM);
+    check_int(warp_fifo_pool_reserve(&fixture.pool, fixture.pool.spare_wanted), ==,
+              WARP_ENOMEM);
     check(!warp_fifo_can_push(&fixture.fifo, &fixture.pool, 0));
     warp_memory_fail_after(&fixture.memory, 1);
-    check_int(warp_fifo_pool_reserve(&fixture.pool), ==, WARP_ENOMEM);
+    check_int(warp_fifo_pool_reserve(&fixture.pool, fixture.pool.spare_wanted), ==,
+              WARP_ENOMEM);
     check(warp_fifo_can_push(&fixture.fifo, &fixture.pool, 0));
     check(!warp_fifo_can_push(&fixture.fifo, &fixture.pool, 1));
     warp_fifo_push(&fixture.fifo, &fixture.pool, 5);
     check(warp_fifo_can_push(&fixture.fifo, &fixture.pool, 1));
     warp_memory_fail_after(&fixture.memory, UINT64_MAX);
-    check_int(warp_fifo_pool_reserve(&fixture.pool), ==, 0);
+    check_int(warp_fifo_pool_reserve(&fixture.pool, fixture.pool.spare_wanted), ==, 0);
     fifo_teardown();
 }

@@ -150,7 +150,7 @@ static bool world_miss(uint32_t id, uint64_t bytes)
 {
     uint64_t excess;
 
-    check_int(warp_horizon_reserve(&world.horizon), ==, 0);
+    check_int(warp_horizon_reserve(&world.horizon, 1), ==, 0);
     if (!warp_horizon_admits(&world.horizon, slot_of(id), hash_of(id), bytes)) {
         return false;
     }
@@ -729,7 +729,7 @@ WARP_TEST(horizon, without_a_question_before_the_ghost_is_asked_by_admit)
     for (id = 0; id < 110; id++) {
         world_miss(id, 1);
     }
-    check_int(warp_horizon_reserve(&world.horizon), ==, 0);
+    check_int(warp_horizon_reserve(&world.horizon, 1), ==, 0);
     world_admit(5, 1);
     check_u64(world.objects[5].queue, ==, WARP_HORIZON_MAIN);
     check_u64(warp_horizon_excess(&world.horizon, 0), ==, 1);
@@ -1164,7 +1164,7 @@ WARP_TEST(horizon, failing_memory_fails_reserve_alone)
                 world_touch(at);
                 continue;
             }
-            rc = warp_horizon_reserve(&world.horizon);
+            rc = warp_horizon_reserve(&world.horizon, 1);
             if (rc < 0) {
                 check_int(rc, ==, WARP_ENOMEM);
                 refused++;

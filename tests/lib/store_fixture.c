@@ -774,7 +774,8 @@ int store_execute_once(struct store_fixture *fixture, struct warp_message *messa
 {
     struct warp_shard *shard;
 
-    warp_message_prepare(message, fixture->store->hash_seed);
+    warp_message_hash(message, fixture->store->hash_seed);
+    warp_message_prepare(message);
     shard = warp_store_owner(fixture->store, message->slot);
     warp_shard_enter_surely(shard);
     warp_put_execute(shard, message);

@@ -22,9 +22,9 @@ static void check_record(uint32_t key_bytes, uint32_t value_bytes, uint64_t expi
     }
     ((uint8_t *)record)[bytes] = 0xa5;
     warp_record_fill(record, UINT64_C(0x123456789abc), key_slice, value_slice,
-                     expires_at_ms);
+                     expires_at_ms, false);
     check_u64(((uint8_t *)record)[bytes], ==, 0xa5);
-    check_u64(record->sequence, ==, UINT64_C(0x123456789abc));
+    check_u64(record->word, ==, UINT64_C(0x123456789abc));
     check_u64(warp_record_key_bytes(record), ==, key_bytes);
     check_u64(warp_record_value_bytes(record), ==, value_bytes);
     check_int(warp_record_has_expiry(record), ==, expires_at_ms != 0);
@@ -76,7 +76,7 @@ WARP_TEST(record, takes_255_pins_and_no_more)
     struct warp_slice key = {"k", 1}, value = {"v", 1};
     uint32_t i;
 
-    warp_record_fill(record, 1, key, value, 0);
+    warp_record_fill(record, 1, key, value, 0, false);
     for (i = 0; i < 255; i++) {
         check(warp_record_pin(record));
         check(warp_record_pinned(record));

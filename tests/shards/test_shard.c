@@ -19,7 +19,8 @@ static void prepare_put(struct store_fixture *fixture, struct warp_message *mess
     message->level = WARP_MEMORY;
     message->key = store_slice(key);
     message->value = store_slice(value);
-    warp_message_prepare(message, fixture->store->hash_seed);
+    warp_message_hash(message, fixture->store->hash_seed);
+    warp_message_prepare(message);
 }
 
 WARP_TEST(shard, a_holder_runs_what_came_meanwhile)

@@ -63,7 +63,7 @@ static struct warp_record *make_record(struct table_fixture *table, uint64_t key
         warp_slab_reserve(&table->limbo.pool, warp_record_bytes(8, 8, false));
 
     if (record != NULL) {
-        warp_record_fill(record, value, key_slice, value_slice, 0);
+        warp_record_fill(record, value >> 1, key_slice, value_slice, 0, false);
     }
     return record;
 }

@@ -35,6 +35,7 @@
 #include "base/hash.h"
 #include "base/random.h"
 #include "engine/engine.h"
+#include "engine/metrics.h"
 #include "shards/get.h"
 #include "shards/store.h"
 #include "tests/sim/fiber.h"
@@ -45,7 +46,7 @@
 #include "warp/warp.h"
 
 #define CLIENTS_MAX    10u
-#define ACTORS_MAX     9u
+#define ACTORS_MAX     12u
 #define LOANS_MAX      4u
 #define DEPTH_MAX      16u
 #define KEY_BYTES_MAX  400u
@@ -71,6 +72,7 @@ struct totals {
         rot_found;
     uint64_t intervals, no_memory, rot_survived, steps, bytes_cut, crowded_steps,
         busy_steps;
+    uint64_t evictions, cold_reads, admissions;
     char failure[1024];
 };
 
@@ -524,7 +526,9 @@ static void check_answer(struct sim *sim, const char *what, int rc, bool failed_
         if (!sim->fault_allowed && !sim_disk_ended(sim->disk)) {
             char cause[256];
 
-            (void)warp_failure(sim->db, cause, sizeof(cause));
+            if (warp_failure(sim->db, cause, sizeof(cause)) == 0) {
+                (void)warp_reader_damage(sim->db->reader, cause, sizeof(cause));
+            }
             oracle_violate(sim->oracle, "a %s returned %d without a fault: %s", what, rc,
                            cause);
         }
@@ -675,7 +679,8 @@ static void client_get(struct client *client, uint32_t key)
     } else if (rc == WARP_TRUNCATED && bytes <= capacity) {
         oracle_violate(sim->oracle, "key %u: cut although %zu bytes were enough for %zu",
                        key, capacity, bytes);
-    } else if (rc != WARP_TRUNCATED && rc != WARP_EFAILED && rc != WARP_ENOMEM) {
+    } else if (rc != WARP_TRUNCATED && rc != WARP_EFAILED && rc != WARP_EIO &&
+               rc != WARP_ENOMEM) {
         oracle_violate(sim->oracle, "a get returned %d", rc);
     }
     check_answer(sim, "got", rc, false);
@@ -719,7 +724,7 @@ static void client_borrow(struct client *client, uint32_t key)
         oracle_read_end(sim->oracle, &read, rc == WARP_OK, loan->value.data,
                         loan->value.bytes, loan->value.sequence, loan->value.expires_at_ms,
                         sim->read_durable, wall_ms(sim));
-    } else if (rc != WARP_EFAILED && rc != WARP_ENOMEM) {
+    } else if (rc != WARP_EFAILED && rc != WARP_EIO && rc != WARP_ENOMEM) {
         oracle_violate(sim->oracle, "a borrow returned %d", rc);
     }
     if (rc == WARP_OK) {
@@ -922,7 +927,8 @@ static void client_walk(struct client *client)
             oracle_missed(sim->oracle, &walk->reads[i], began, wall_ms(sim));
         }
     }
-    if (rc != 0 && rc != 77 && rc != 1 && rc != WARP_EFAILED && rc != WARP_ENOMEM) {
+    if (rc != 0 && rc != 77 && rc != 1 && rc != WARP_EFAILED && rc != WARP_EIO &&
+        rc != WARP_ENOMEM) {
         oracle_violate(sim->oracle, "a walk returned %d", rc);
     }
     free(walk);
@@ -959,15 +965,20 @@ static void client_look(struct client *client, uint32_t key)
     word = warp_table_resolve(&store->words[slot], hash);
     record = warp_get_find(store, slot, hash, name, &wait_for);
     if (record != NULL) {
-        bytes = warp_record_value_bytes(record);
+        bool cold = warp_record_is_cold(record);
+
+        bytes = cold ? 0 : warp_record_value_bytes(record);
         copy = malloc(bytes + 1u);
-        memcpy(copy, warp_record_value(record), bytes);
+        if (bytes > 0) {
+            memcpy(copy, warp_record_value(record), bytes);
+        }
         while (pauses-- > 0 && !sim->stopping) {
             fiber_yield(client->fiber);
         }
-        if (warp_record_value_bytes(record) != bytes ||
+        if (warp_record_is_cold(record) != cold ||
             !warp_record_has_key(record, name.data, name.bytes) ||
-            memcmp(copy, warp_record_value(record), bytes) != 0) {
+            (!cold && (warp_record_value_bytes(record) != bytes ||
+                       memcmp(copy, warp_record_value(record), bytes) != 0))) {
             oracle_violate(sim->oracle,
                            "key %u: a record changed under a reader that had found it",
                            key);
@@ -1123,7 +1134,8 @@ static void session_completed(struct client *client, struct warp_completion *com
             if (rc == WARP_OK && completion->sequence != completion->value.sequence) {
                 oracle_violate(sim->oracle, "a completion has two sequences");
             }
-        } else if (rc != WARP_EFAILED && rc != WARP_EDEADLINE && rc != WARP_ENOMEM) {
+        } else if (rc != WARP_EFAILED && rc != WARP_EIO && rc != WARP_EDEADLINE &&
+                   rc != WARP_ENOMEM) {
             oracle_violate(sim->oracle, "a get of a session returned %d", rc);
         }
         warp_return(&completion->value);
@@ -1478,11 +1490,22 @@ static int sim_open(struct sim *sim, uint32_t flags)
     return rc;
 }
 
+static void count_cold(struct sim *sim)
+{
+    struct warp_engine_totals totals;
+
+    warp_metrics_collect(sim->db, &totals);
+    sim->totals->evictions += totals.evictions;
+    sim->totals->cold_reads += totals.disk_reads;
+    sim->totals->admissions += totals.admissions;
+}
+
 static int sim_close(struct sim *sim)
 {
     int rc;
 
     actors_rest(sim);
+    count_cold(sim);
     sim->quiet_steps = 0;
     note(sim, "close engine", 0, 0);
     rc = warp_close(&sim->db);
@@ -1684,6 +1707,11 @@ static void draw_run(struct sim *sim)
     sim->env.drain_max = (uint32_t)(1 + below(sim, percent(sim, 50) ? 4 : 64));
     sim->env.flushes_in_flight_max = (uint32_t)(1 + below(sim, 8));
     sim->env.flush_bytes_max = 4096 * (uint32_t)(1 + below(sim, percent(sim, 50) ? 2 : 16));
+    /* Mostly there is no room for the values of all keys. */
+    sim->env.values_bytes_max =
+        percent(sim, 30) ? 0 : power_of_two(sim, 6, percent(sim, 70) ? 11 : 18);
+    sim->options.cache_policy =
+        percent(sim, 60) ? WARP_CACHE_S3FIFO : (uint32_t)below(sim, WARP_CACHE_SIEVE + 1);
 
     for (i = 0; i < WARP_CHANCE_COUNT; i++) {
         sim->chance_percent[i] = percent(sim, 50) ? 0 : (uint32_t)(1 + below(sim, 50));
@@ -1723,7 +1751,10 @@ static void draw_run(struct sim *sim)
     sim->disk_options.stale_percent = percent(sim, 50) ? 0 : (uint32_t)below(sim, 100);
     sim->disk_options.keep_percent = (uint32_t)below(sim, 100);
     sim->disk_options.tear_percent = (uint32_t)below(sim, 100);
-    sim->disk_options.open_files_max = percent(sim, 50) ? 70 : 128;
+    sim->env.reader_handles = (uint32_t)(8 + below(sim, 8));
+    /* The log's handles, the reader's, and one for each who is just opening a file. */
+    sim->disk_options.open_files_max =
+        (percent(sim, 50) ? 70 : 128) + sim->env.reader_handles + CLIENTS_MAX + ACTORS_MAX;
     sim->disk_options.capacity_bytes = UINT64_MAX / 2;
     sim->disk_options.wall_ms = 1700000000000u;
     sim->disk_options.trace = note;
@@ -2291,6 +2322,10 @@ int main(int argc, char **argv)
            ", more in %" PRIu64 "; %" PRIu64 " intervals kept\n",
            mode_name(arguments.mode), shared->steps, shared->busy_steps,
            shared->crowded_steps, shared->intervals);
+    printf("sim %s: %" PRIu64 " values left memory, %" PRIu64 " read from disk, %" PRIu64
+           " came back to stay\n",
+           mode_name(arguments.mode), shared->evictions, shared->cold_reads,
+           shared->admissions);
     printf("%" PRIu64 " passed, %" PRIu64 " failed in %.1f s (%.0f seeds/s)\n",
            shared->runs > violations ? shared->runs - violations : 0, violations, seconds,
            (double)shared->runs / (seconds > 0 ? seconds : 1));

@@ -1,0 +1,190 @@
+#include "shards/evict.h"
+
+#include "base/counter.h"
+#include "base/hash.h"
+#include "shards/put.h"
+
+#define EVICT_LOOKS_PER_CALL 128u
+#define EVICT_SHARE_EVERY    64u
+
+/* Where the item lies that the policy looks at; one at a time. */
+static bool evict_look(void *context, uint32_t slot, uint64_t hash50,
+                       struct warp_horizon_item *out)
+{
+    struct warp_shard *shard = context;
+    struct warp_store *store = shard->store;
+    struct warp_evict_at *at = &shard->evict_at;
+    struct warp_record *record;
+
+    if (warp_slotmap_owner(&store->slotmap, slot) != shard->id) {
+        return false;
+    }
+    record = warp_table_find_masked(&store->words[slot], hash50, WARP_HORIZON_HASH_MASK,
+                                    store->hash_seed, &at->place, &at->hash);
+    if (record == NULL || warp_record_is_cold(record)) {
+        return false;
+    }
+    at->record = record;
+    at->slot = slot;
+    out->bytes = warp_slab_round(warp_record_bytes_of(record));
+    out->hits = warp_record_hits(record);
+    out->queue = warp_record_queue(record);
+    out->cookie = at;
+    return true;
+}
+
+static void evict_set(void *context, const struct warp_horizon_item *item, uint8_t hits,
+                      uint8_t queue)
+{
+    struct warp_evict_at *at = item->cookie;
+
+    (void)context;
+    warp_record_set_heat(at->record, hits, queue);
+}
+
+/* Has the log made it durable? What was replayed has been synced before the doors opened. */
+static bool evict_is_durable(const struct warp_shard *shard,
+                             const struct warp_record *record)
+{
+    return shard->store->wal == NULL ||
+           warp_record_wait_for(record) <= warp_writer_durable(&shard->store->wal->writer);
+}
+
+static bool evict_one(void *context, const struct warp_horizon_item *item)
+{
+    struct warp_shard *shard = context;
+    struct warp_evict_at *at = item->cookie;
+    struct warp_record_content content;
+    struct warp_record *cold;
+
+    if (!evict_is_durable(shard, at->record) || warp_put_reserve_exchange(shard) < 0) {
+        return false;
+    }
+    content = warp_record_content(at->record);
+    content.cold = true;
+    cold = warp_slab_reserve(&shard->limbo.pool,
+                             warp_record_bytes_with((uint32_t)content.key.bytes, 0,
+                                                    warp_record_flags(&content)));
+    if (cold == NULL) {
+        return false;
+    }
+    warp_record_write(cold, &content);
+    warp_put_exchange(shard, at->slot, at->hash, cold, at->record, at->place);
+    warp_counter_add(&shard->counters.evictions, 1);
+    return true;
+}
+
+const struct warp_horizon_ops warp_evict_ops = {
+    .look = evict_look, .set = evict_set, .evict = evict_one};
+
+void warp_evict_share(struct warp_shard *shard)
+{
+    struct warp_store *store = shard->store;
+    uint64_t all = warp_memory_bytes(store->memory);
+    uint64_t pools = 0, rest, share, live, values;
+    uint32_t i;
+
+    warp_shard_assert_owner(shard);
+    warp_counter_set(&shard->counters.pool_bytes, warp_slab_bytes_held(&shard->limbo.pool));
+    for (i = 0; i < store->shard_count; i++) {
+        pools += warp_counter_read(&store->shards[i]->counters.pool_bytes);
+    }
+    rest = all > pools ? all - pools : 0;
+    share = store->memory_bytes_max > rest ? store->memory_bytes_max - rest : 0;
+    share /= store->shard_count;
+    shard->memory_hard = share;
+    /* A sixteenth for what is on its way back and for slabs that are not full. */
+    shard->memory_soft = share - share / 16;
+    live = warp_evict_live_bytes(shard);
+    values = warp_horizon_bytes(&shard->horizon);
+    /* What keys and tables take is not the policy's. */
+    live = live > values ? live - values : 0;
+    values = shard->memory_soft > live ? shard->memory_soft - live : 0;
+    shard->values_max = store->values_bytes_max != 0 && values > store->values_bytes_max
+                            ? store->values_bytes_max
+                            : values;
+    warp_horizon_set_budget(&shard->horizon, shard->values_max);
+}
+
+void warp_evict_make_room_slowly(struct warp_shard *shard, uint64_t bytes)
+{
+    uint64_t live, values, wanted = 0;
+
+    warp_shard_assert_owner(shard);
+    if (shard->evict_calls++ % EVICT_SHARE_EVERY == 0) {
+        warp_evict_share(shard);
+    }
+    live = warp_evict_live_bytes(shard) + bytes;
+    values = warp_horizon_bytes(&shard->horizon) + bytes;
+    if (live > shard->memory_soft) {
+        wanted = live - shard->memory_soft;
+    }
+    if (values > shard->values_max && values - shard->values_max > wanted) {
+        wanted = values - shard->values_max;
+    }
+    if (wanted > 0) {
+        /* A little more than asked for, so that not every call comes here. */
+        (void)warp_horizon_evict(&shard->horizon, wanted + bytes, EVICT_LOOKS_PER_CALL);
+        warp_shard_disturb(shard);
+    }
+    if (warp_slab_bytes_used(&shard->limbo.pool) + bytes > shard->memory_hard) {
+        (void)warp_limbo_collect(&shard->limbo, true);
+    }
+}
+
+struct warp_record *warp_evict_make(struct warp_shard *shard,
+                                    const struct warp_record_content *content)
+{
+    struct warp_store *store = shard->store;
+    struct warp_slab_pool *pool = &shard->limbo.pool;
+    size_t bytes =
+        warp_record_bytes_with((uint32_t)content->key.bytes, (uint32_t)content->value.bytes,
+                               warp_record_flags(content));
+    struct warp_record *record;
+
+    /* What the pool holds and has free counts as there to be used. */
+    if (WARP_UNLIKELY(warp_memory_bytes(store->memory) + bytes >
+                      store->memory_bytes_max + warp_slab_bytes_held(pool) -
+                          warp_slab_bytes_used(pool))) {
+        return NULL;
+    }
+    record = warp_slab_reserve(pool, bytes);
+    if (record != NULL) {
+        warp_record_write(record, content);
+    }
+    return record;
+}
+
+bool warp_evict_admits(struct warp_shard *shard, uint32_t slot, uint64_t hash,
+                       const struct warp_record_content *content)
+{
+    uint64_t bytes = warp_slab_round(warp_record_bytes_with((uint32_t)content->key.bytes,
+                                                            (uint32_t)content->value.bytes,
+                                                            warp_record_flags(content)));
+
+    if (!warp_horizon_admits(&shard->horizon, slot, hash, bytes)) {
+        return false;
+    }
+    warp_evict_make_room(shard, bytes);
+    /* Not at the cost of more memory than there is: then it is read from disk again. */
+    return warp_evict_live_bytes(shard) + bytes <= shard->memory_soft;
+}
+
+void warp_evict_note(struct warp_shard *shard, uint32_t slot, uint64_t hash,
+                     struct warp_record *fresh, const struct warp_record *old_resident)
+{
+    uint64_t bytes = warp_slab_round(warp_record_bytes_of(fresh));
+    uint8_t hits, queue;
+
+    if (old_resident != NULL) {
+        hits = warp_record_hits(old_resident);
+        queue = warp_record_queue(old_resident);
+        hits = (uint8_t)(hits + (hits < WARP_RECORD_HITS_MASK));
+        warp_horizon_resize(&shard->horizon, queue,
+                            warp_slab_round(warp_record_bytes_of(old_resident)), bytes);
+    } else {
+        hits = 0;
+        queue = warp_horizon_admit(&shard->horizon, slot, hash, bytes);
+    }
+    warp_record_set_heat(fresh, hits, queue);
+}

@@ -1,0 +1,70 @@
+/*
+ * shards/evict.h - keeps a shard's memory within its share: values leave, keys stay.
+ *
+ * Values beyond the event horizon are on disk only. cache/horizon decides which leave; this room
+ * carries it out: a resident record is replaced by a cold one, which costs no write, for the log
+ * already has the value. Only what the log has made durable may leave.
+ *
+ * A shard's share is memory_bytes_max, less what everything but the shards' pools takes, divided
+ * by the number of shards. Records are made through here, so that room is made before memory is
+ * taken.
+ *
+ * Threads:   by the holder of the shard's lease.
+ * Lifetime:  what make returns is the caller's until it is published or released to the pool.
+ * Units:     bytes of memory, as the size classes of the pool are.
+ * Ordering:  none of its own.
+ * Errors:    NULL from make: no memory although all was evicted that could be.
+ * Cost:      nothing while there is room; then an eviction or two per record made, each one
+ *            lookup and a small record written.
+ */
+#ifndef SHARDS_EVICT_H
+#define SHARDS_EVICT_H
+
+#include "cache/horizon.h"
+#include "shards/store.h"
+
+extern const struct warp_horizon_ops warp_evict_ops;
+
+/* What of the pool is in use and not on its way back. */
+static inline uint64_t warp_evict_live_bytes(const struct warp_shard *shard)
+{
+    return warp_slab_bytes_used(&shard->limbo.pool) - shard->limbo.pending_bytes;
+}
+
+/* See that `bytes` more fit the share, by a bounded number of evictions. Records may be replaced:
+ * pointers to records found before are stale afterwards, places in tables are not. */
+void warp_evict_make_room_slowly(struct warp_shard *shard, uint64_t bytes);
+
+static inline void warp_evict_make_room(struct warp_shard *shard, uint64_t bytes)
+{
+    if (WARP_UNLIKELY(warp_evict_live_bytes(shard) + bytes > shard->memory_soft ||
+                      warp_horizon_bytes(&shard->horizon) + bytes > shard->values_max)) {
+        warp_evict_make_room_slowly(shard, bytes);
+    }
+}
+
+/* A record of this content, not published yet; makes no room by itself. NULL: no memory. */
+struct warp_record *warp_evict_make(struct warp_shard *shard,
+                                    const struct warp_record_content *content);
+
+/* Would the policy keep a value that was read from disk? */
+bool warp_evict_admits(struct warp_shard *shard, uint32_t slot, uint64_t hash,
+                       const struct warp_record_content *content);
+
+/* A resident record is about to take the place of nothing or of a cold one (old_resident NULL), or
+ * of a resident one: into the policy's queues. warp_horizon_reserve() came before. */
+void warp_evict_note(struct warp_shard *shard, uint32_t slot, uint64_t hash,
+                     struct warp_record *fresh, const struct warp_record *old_resident);
+
+/* A resident record goes away by itself. */
+static inline void warp_evict_forget(struct warp_shard *shard,
+                                     const struct warp_record *record)
+{
+    warp_horizon_forget(&shard->horizon, warp_record_queue(record),
+                        warp_slab_round(warp_record_bytes_of(record)));
+}
+
+/* Look anew at how much memory there is for the shard: from its tick, and now and then in between. */
+void warp_evict_share(struct warp_shard *shard);
+
+#endif
