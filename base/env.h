@@ -59,6 +59,8 @@ struct warp_env {
     uint32_t flush_bytes_max;       /* multiple of 4096 */
     uint64_t values_bytes_max;      /* of records with their values in memory, per shard */
     uint32_t reader_handles;        /* files open to read values back, >= 8 */
+    uint64_t checkpoint_log_bytes;  /* of log behind the last checkpoint make one due */
+    uint32_t checkpoint_buffer_bytes; /* multiple of 4096 */
 };
 
 static inline bool warp_env_chance(const struct warp_env *env, enum warp_chance point)

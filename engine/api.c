@@ -12,6 +12,7 @@
 #include "engine/engine.h"
 #include "engine/metrics.h"
 #include "engine/options.h"
+#include "shards/background.h"
 #include "shards/get.h"
 
 const char *warp_error_text(int rc)
@@ -229,6 +230,12 @@ void warp_batch_destroy(struct warp_batch **batch)
 int warp_flush(struct warp *db)
 {
     return db->wal == NULL ? 0 : warp_writer_flush(&db->wal->writer);
+}
+
+int warp_checkpoint(struct warp *db)
+{
+    return db->background == NULL ? WARP_EREADONLY
+                                  : warp_background_checkpoint(db->background);
 }
 
 int warp_count(struct warp *db, uint64_t *records)

@@ -8,6 +8,7 @@
 #include "shards/evict.h"
 #include "shards/get.h"
 #include "shards/put.h"
+#include "shards/walk.h"
 
 #define CALL_ROOM_NS      UINT64_C(10000000000)
 #define CALL_TTL_MS_MAX   (UINT64_C(36525) * 86400 * 1000) /* 100 years */
@@ -426,128 +427,18 @@ int warp_call_borrow(struct warp *db, struct warp_slice key, struct warp_value *
 
 /* ---- visiting every record -------------------------------------------------------------- */
 
-/* The loans of one slot's records. */
-struct call_visit {
-    struct warp *db;
-    struct warp_record **records;
-    size_t count, capacity;
-    uint32_t generation; /* of the gate, held while there are records */
-};
-
-static int call_visit_grow(struct call_visit *visit, size_t capacity)
-{
-    struct warp_memory *memory = &visit->db->memory;
-
-    warp_memory_release(memory, visit->records, visit->capacity * sizeof(*visit->records));
-    visit->capacity = 0;
-    visit->records = warp_memory_reserve(memory, capacity * sizeof(*visit->records), 0);
-    if (visit->records == NULL) {
-        return WARP_ENOMEM;
-    }
-    visit->capacity = capacity;
-    return 0;
-}
-
-static int call_visit_take(void *context, struct warp_record *record,
-                           _Atomic uint64_t *place)
-{
-    struct call_visit *visit = context;
-
-    (void)place;
-    if (visit->count == visit->capacity) {
-        return WARP_AGAIN;
-    }
-    if (warp_record_is_expired(visit->db->store, record)) {
-        return 0;
-    }
-    if (!warp_record_pin(record)) {
-        /* 255 borrowers hold it already: a copy, marked by the lowest bit of its address. */
-        size_t bytes = warp_record_bytes_of(record);
-        struct warp_record *copy = warp_memory_reserve(&visit->db->memory, bytes, 0);
-
-        if (copy == NULL) {
-            return WARP_ENOMEM;
-        }
-        memcpy(copy, record, bytes);
-        record = (struct warp_record *)((uintptr_t)copy | 1);
-    }
-    visit->records[visit->count++] = record;
-    return 0;
-}
-
-static struct warp_record *call_visit_record(struct warp_record *record)
-{
-    return (struct warp_record *)((uintptr_t)record & ~(uintptr_t)1);
-}
-
-static void call_visit_drop(struct call_visit *visit)
-{
-    while (visit->count > 0) {
-        struct warp_record *record = visit->records[--visit->count];
-
-        if (((uintptr_t)record & 1) == 0) {
-            warp_record_unpin(record);
-        } else {
-            record = call_visit_record(record);
-            warp_memory_release(&visit->db->memory, record, warp_record_bytes_of(record));
-        }
-    }
-}
-
-/* Pin all records of a slot; with the lease, if its table may be split meanwhile. */
-static int call_visit_slot(struct call_visit *visit, struct warp_caller *caller,
-                           uint32_t slot)
-{
-    struct warp_store *store = visit->db->store;
-
-    for (;;) {
-        bool huge = (atomic_load_explicit(&store->words[slot], memory_order_acquire) &
-                     WARP_WORD_DIRECTORY) != 0;
-        struct warp_shard *shard = warp_store_owner(store, slot);
-        int rc;
-
-        if (huge) {
-            warp_shard_enter_surely(shard);
-        } else {
-            warp_epoch_enter(caller->record);
-        }
-        rc = WARP_CONFLICT;
-        visit->generation = warp_coldread_enter(&store->gate);
-        if (huge || (atomic_load_explicit(&store->words[slot], memory_order_acquire) &
-                     WARP_WORD_DIRECTORY) == 0) {
-            rc = warp_table_walk(&store->words[slot], call_visit_take, visit);
-        }
-        if (huge) {
-            warp_shard_leave(shard);
-        } else {
-            warp_epoch_leave(caller->record);
-        }
-        if (rc == 0) {
-            return 0;
-        }
-        call_visit_drop(visit);
-        warp_coldread_leave(&store->gate, visit->generation);
-        if (rc == WARP_AGAIN) {
-            rc = call_visit_grow(visit, visit->capacity == 0 ? 256 : visit->capacity * 2);
-        }
-        if (rc < 0) {
-            return rc;
-        }
-    }
-}
-
 /* Show `count` records from `begin` on; the cold ones of them are read side by side. */
-static int call_visit_show(struct call_visit *visit, struct warp_caller *caller,
-                           size_t begin, size_t count, warp_visitor visitor, void *context)
+static int call_visit_show(struct warp *db, struct warp_walk *walk,
+                           struct warp_caller *caller, size_t begin, size_t count,
+                           warp_visitor visitor, void *context)
 {
     struct warp_coldread colds[WARP_COLDREAD_GROUP], *pointers[WARP_COLDREAD_GROUP];
-    struct warp *db = visit->db;
     uint32_t cold_count = 0, next = 0;
     size_t i;
     int rc = 0;
 
     for (i = 0; i < count; i++) {
-        struct warp_record *record = call_visit_record(visit->records[begin + i]);
+        struct warp_record *record = warp_walk_record(walk, begin + i);
         struct warp_slice key = {warp_record_key(record), warp_record_key_bytes(record)};
 
         if (warp_record_is_cold(record)) {
@@ -561,7 +452,7 @@ static int call_visit_show(struct call_visit *visit, struct warp_caller *caller,
         warp_coldread_run(db->store, pointers, cold_count);
     }
     for (i = 0; i < count && rc == 0; i++) {
-        struct warp_record *record = call_visit_record(visit->records[begin + i]);
+        struct warp_record *record = warp_walk_record(walk, begin + i);
         struct warp_slice key = {warp_record_key(record), warp_record_key_bytes(record)};
         struct warp_value value = WARP_VALUE_INIT;
 
@@ -597,7 +488,7 @@ static int call_visit_show(struct call_visit *visit, struct warp_caller *caller,
 int warp_call_visit(struct warp *db, warp_visitor visitor, void *context)
 {
     struct warp_caller *caller = warp_caller_get(&db->callers);
-    struct call_visit visit = {.db = db};
+    struct warp_walk walk = {.store = db->store};
     uint32_t slot;
     int rc = 0;
 
@@ -607,22 +498,14 @@ int warp_call_visit(struct warp *db, warp_visitor visitor, void *context)
     for (slot = 0; slot < WARP_SLOT_COUNT && rc == 0; slot++) {
         size_t i, n;
 
-        if (atomic_load_explicit(&db->store->words[slot], memory_order_relaxed) == 0) {
-            continue;
-        }
-        rc = call_visit_slot(&visit, caller, slot);
-        if (rc < 0) {
-            break; /* nothing is held then */
-        }
-        for (i = 0; i < visit.count && rc == 0; i += n) {
-            n = visit.count - i;
+        rc = warp_walk_slot(&walk, caller->record, slot);
+        for (i = 0; i < walk.count && rc == 0; i += n) {
+            n = walk.count - i;
             n = n < WARP_COLDREAD_GROUP ? n : WARP_COLDREAD_GROUP;
-            rc = call_visit_show(&visit, caller, i, n, visitor, context);
+            rc = call_visit_show(db, &walk, caller, i, n, visitor, context);
         }
-        call_visit_drop(&visit);
-        warp_coldread_leave(&db->store->gate, visit.generation);
+        warp_walk_drop(&walk);
     }
-    warp_memory_release(&db->memory, visit.records,
-                        visit.capacity * sizeof(*visit.records));
+    warp_walk_fini(&walk);
     return rc;
 }

@@ -212,9 +212,37 @@ static int engine_make_reader(struct warp *db, struct engine_message *message)
     return rc;
 }
 
+static int engine_make_background(struct warp *db, struct engine_message *message)
+{
+    struct warp_background_config config;
+    int rc;
+
+    memset(&config, 0, sizeof(config));
+    config.checkpointer.store = db->store;
+    config.checkpointer.segments = &db->segments;
+    config.checkpointer.manifest = &db->manifest;
+    config.checkpointer.buffer_bytes = db->env.checkpoint_buffer_bytes;
+    config.checkpointer.direct = db->options.direct_io == 0;
+    config.checkpointer.kept[0] = db->checkpoints[0];
+    config.checkpointer.kept[1] = db->checkpoints[1];
+    config.checkpointer.number_last = db->checkpoint_last;
+    config.held = &db->held;
+    config.checkpoint_log_bytes = db->env.checkpoint_log_bytes;
+    rc = warp_background_create(&db->background, &config);
+    if (rc < 0) {
+        ENGINE_SAY(message, "no memory");
+    }
+    return rc;
+}
+
 static void engine_take_apart(struct warp *db)
 {
     struct warp_memory boot;
+
+    if (db->background != NULL) {
+        warp_background_stop(db->background);
+        warp_background_destroy(&db->background);
+    }
 
     if (db->store != NULL) {
         warp_store_stop(db->store);
@@ -234,6 +262,7 @@ static void engine_take_apart(struct warp *db)
     if (db->epoch != NULL) {
         warp_epoch_destroy(&db->epoch);
     }
+    warp_held_fini(&db->held);
     if (db->segments_ready) {
         warp_segments_fini(&db->segments);
     }
@@ -277,12 +306,6 @@ static int engine_build(struct warp *db, const char *path, struct engine_message
         return rc;
     }
     db->segments_ready = true;
-    /* Every value is read back into memory, so nothing below the head is needed. */
-    rc = warp_segments_retain(&db->segments, NULL, 0);
-    if (rc < 0) {
-        ENGINE_SAY(message, "%s", db->segments.message);
-        return rc;
-    }
     rc = warp_epoch_create(&db->memory, &db->epoch);
     if (rc < 0) {
         return WARP_ENOMEM;
@@ -328,9 +351,18 @@ static int engine_build(struct warp *db, const char *path, struct engine_message
         }
     }
     db->recovery.fencing_epoch = db->manifest.epoch;
+    if (!db->read_only) {
+        rc = engine_make_background(db, message);
+        if (rc < 0) {
+            return rc;
+        }
+    }
     rc = db->wal == NULL ? 0 : warp_wal_start(db->wal);
     if (rc == 0) {
         rc = warp_store_start(db->store);
+    }
+    if (rc == 0 && db->background != NULL) {
+        rc = warp_background_start(db->background);
     }
     if (rc == 0 && db->env.threads) {
         rc = warp_reader_start(db->reader);
@@ -425,6 +457,7 @@ int warp_engine_open(const char *path, const struct warp_options *options,
     }
     warp_options_limits(&complete, &made->env);
     (void)warp_memory_init(&made->memory, complete.allocator);
+    made->held.memory = &made->memory;
     made->opened_ns = warp_clock_ns(made->env.clock);
     rc = engine_build_aside(made, path, &message);
     if (rc != 0) {
@@ -444,6 +477,10 @@ int warp_engine_close(struct warp **db)
     int rc = 0;
 
     warp_assert(atomic_load_explicit(&one->sessions, memory_order_relaxed) == 0);
+    if (one->background != NULL) {
+        warp_background_stop(one->background);
+        warp_background_destroy(&one->background);
+    }
     warp_store_stop(one->store);
     if (one->wal != NULL) {
         rc = warp_wal_destroy(&one->wal, warp_clock_wall_ms(one->env.clock));
@@ -456,7 +493,7 @@ int warp_engine_close(struct warp **db)
 
 uint32_t warp_engine_actors(struct warp *db)
 {
-    return 2 + db->store->shard_count;
+    return 2 + db->store->shard_count + (db->background != NULL ? 1 : 0);
 }
 
 bool warp_engine_turn(struct warp *db, uint32_t actor)
@@ -468,6 +505,11 @@ bool warp_engine_turn(struct warp *db, uint32_t actor)
     }
     if (actor == 1 + db->store->shard_count) {
         return warp_reader_turn(db->reader);
+    }
+    if (actor == 2 + db->store->shard_count) {
+        /* It goes first when the database is closed. */
+        return db->background != NULL &&
+               warp_background_turn(db->background, warp_clock_ns(db->env.clock), &due_ns);
     }
     return warp_shard_turn(db->store->shards[actor - 1], warp_clock_ns(db->env.clock),
                            &due_ns);

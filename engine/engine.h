@@ -10,7 +10,7 @@
  * Units:     see include/warp/warp.h.
  * Ordering:  the doors open when open returns.
  * Errors:    enum warp_error, and a sentence in options->message.
- * Cost:      open replays the whole log.
+ * Cost:      open loads the last checkpoint and replays the log behind it.
  */
 #ifndef ENGINE_ENGINE_H
 #define ENGINE_ENGINE_H
@@ -20,7 +20,10 @@
 
 #include "base/env.h"
 #include "engine/caller.h"
+#include "shards/background.h"
+#include "shards/held.h"
 #include "shards/store.h"
+#include "wal/checkpoint.h"
 #include "wal/manifest.h"
 #include "wal/segment.h"
 #include "warp/warp.h"
@@ -45,6 +48,11 @@ struct warp {
     struct warp_store *store;
     struct warp_reader *reader;
     struct warp_wal *wal; /* NULL when read-only */
+    /* What recovery found: the newest checkpoints, and the files they hold on to. */
+    struct warp_checkpoint_summary checkpoints[2];
+    uint64_t checkpoint_last; /* number of the newest file there is, good or not */
+    struct warp_held held;
+    struct warp_background *background; /* NULL when read-only */
     struct warp_recovery recovery;
     _Atomic uint64_t sessions; /* open now */
     uint64_t opened_ns;
@@ -55,8 +63,8 @@ int warp_engine_open(const char *path, const struct warp_options *options,
                      const struct warp_env *env, struct warp **db);
 int warp_engine_close(struct warp **db);
 
-/* Without threads: actor 0 is the log, 1 ... are the shards, the last one reads values from disk.
- * True if the turn did work. */
+/* Without threads: actor 0 is the log, 1 ... are the shards, then comes the one that reads values
+ * from disk, and last the background. True if the turn did work. */
 uint32_t warp_engine_actors(struct warp *db);
 bool warp_engine_turn(struct warp *db, uint32_t actor);
 

@@ -4,9 +4,11 @@
 #include <string.h>
 
 #include "shards/replay.h"
+#include "wal/checkpoint.h"
 #include "wal/scan.h"
 
-#define RECOVER_PROGRESS_NS 100000000u
+#define RECOVER_PROGRESS_NS     100000000u
+#define RECOVER_CHECKPOINTS_MAX 8u
 
 /* Runs a job with many indexes on several threads. */
 struct recover_crew {
@@ -80,13 +82,30 @@ static void recover_replay_shard(void *context, uint32_t index)
     warp_lease_give_back(&shard->lease);
 }
 
+static void recover_explain_memory(const struct warp *db, char *message,
+                                   size_t message_bytes)
+{
+    (void)snprintf(message, message_bytes,
+                   "the keys do not fit into memory_bytes_max (%llu bytes): raise it",
+                   (unsigned long long)db->options.memory_bytes_max);
+}
+
+/* A checkpoint is sealed only when the log is durable up to its end. */
+static int recover_too_short(uint64_t end, uint64_t least, char *message,
+                             size_t message_bytes)
+{
+    (void)snprintf(message, message_bytes,
+                   "the log ends at position %llu, but a checkpoint says that it was "
+                   "durable up to %llu",
+                   (unsigned long long)end, (unsigned long long)least);
+    return WARP_EDAMAGED;
+}
+
 static void recover_explain(struct warp *db, const struct warp_scan_result *result, int rc,
                             char *message, size_t message_bytes)
 {
     if (rc == WARP_ENOMEM) {
-        (void)snprintf(message, message_bytes,
-                       "the keys do not fit into memory_bytes_max (%llu bytes): raise it",
-                       (unsigned long long)db->options.memory_bytes_max);
+        recover_explain_memory(db, message, message_bytes);
     } else if (result->file[0] != '\0') {
         (void)snprintf(message, message_bytes, "%s at offset %llu: %s (log position %llu)",
                        result->file, (unsigned long long)result->file_offset,
@@ -98,16 +117,223 @@ static void recover_explain(struct warp *db, const struct warp_scan_result *resu
     }
 }
 
+/* ---- the checkpoint -------------------------------------------------------------------- */
+
+struct recover_load {
+    struct warp *db;
+    struct warp_checkpoint *checkpoint;
+    uint64_t now_ms;
+    uint32_t section_count;
+    _Atomic uint64_t bad_offset;
+    _Atomic uint64_t records;
+    _Atomic uint64_t expired;
+    _Atomic int rc;
+};
+
+struct recover_section {
+    struct recover_load *load;
+    struct warp_shard *shard; /* whose lease is held */
+    uint32_t slot, left;
+    bool begins_early, ends_late; /* its first or last slot is not whole in it */
+    uint32_t first, last;
+    struct warp_replay_counts counts;
+};
+
+static int recover_load_entry(void *context, uint32_t slot, uint32_t slot_records,
+                              const struct warp_checkpoint_entry *entry)
+{
+    struct recover_section *section = context;
+    struct warp_store *store = section->load->db->store;
+    struct warp_shard *owner = warp_store_owner(store, slot);
+
+    if (section->slot != slot) {
+        bool whole = !(slot == section->first && section->begins_early) &&
+                     !(slot == section->last && section->ends_late);
+
+        section->slot = slot;
+        section->left = whole ? slot_records : 0;
+        if (section->shard != owner) {
+            if (section->shard != NULL) {
+                warp_lease_give_back(&section->shard->lease);
+            }
+            section->shard = owner;
+            warp_shard_enter_surely(owner);
+        }
+    }
+    {
+        int rc = warp_replay_entry(owner, slot, section->left, entry, section->load->now_ms,
+                                   &section->counts);
+
+        section->left -= section->left > 0;
+        return rc;
+    }
+}
+
+static void recover_load_section(void *context, uint32_t index)
+{
+    struct recover_load *load = context;
+    struct recover_section section = {.load = load, .slot = WARP_SLOT_COUNT};
+    uint32_t first, last, records;
+    uint64_t offset = 0;
+    int rc;
+
+    if (atomic_load_explicit(&load->rc, memory_order_relaxed) < 0) {
+        return;
+    }
+    warp_checkpoint_section_slots(load->checkpoint, index, &section.first, &section.last,
+                                  &records);
+    if (index > 0) {
+        warp_checkpoint_section_slots(load->checkpoint, index - 1, &first, &last, &records);
+        section.begins_early = last == section.first;
+    }
+    if (index + 1 < load->section_count) {
+        warp_checkpoint_section_slots(load->checkpoint, index + 1, &first, &last, &records);
+        section.ends_late = first == section.last;
+    }
+    rc = warp_checkpoint_read_section(load->checkpoint, index, recover_load_entry, &section,
+                                      &offset);
+    if (section.shard != NULL) {
+        warp_lease_give_back(&section.shard->lease);
+    }
+    atomic_fetch_add_explicit(&load->records, section.counts.operations,
+                              memory_order_relaxed);
+    atomic_fetch_add_explicit(&load->expired, section.counts.expired, memory_order_relaxed);
+    if (rc < 0) {
+        /* Relaxed: read after the threads are joined, or to stop early. */
+        atomic_store_explicit(&load->bad_offset, offset, memory_order_relaxed);
+        atomic_store_explicit(&load->rc, rc, memory_order_relaxed);
+    }
+}
+
+/* Load one checkpoint. WARP_EDAMAGED: another one may do, and what was loaded does no harm, for it is
+ * not newer than what the log behind any of them says. */
+static int recover_load(struct warp *db, struct recover_crew *crew, uint64_t number,
+                        char *message, size_t message_bytes)
+{
+    struct recover_load load = {.db = db, .now_ms = warp_store_wall_ms(db->store)};
+    char name[WARP_CHECKPOINT_NAME_BYTES];
+    int rc;
+
+    rc = warp_checkpoint_open(&load.checkpoint, &db->disk, &db->memory, &db->manifest,
+                              number, message, message_bytes);
+    if (rc < 0) {
+        return rc;
+    }
+    load.section_count = warp_checkpoint_section_count(load.checkpoint);
+    recover_parallel(crew, recover_load_section, &load, load.section_count);
+    rc = atomic_load_explicit(&load.rc, memory_order_relaxed);
+    db->recovery.operations += atomic_load_explicit(&load.records, memory_order_relaxed);
+    db->recovery.expired += atomic_load_explicit(&load.expired, memory_order_relaxed);
+    if (rc == 0) {
+        db->recovery.bytes_read += warp_checkpoint_summary(load.checkpoint)->bytes;
+    } else if (rc == WARP_ENOMEM) {
+        recover_explain_memory(db, message, message_bytes);
+    } else {
+        warp_checkpoint_name(number, name);
+        (void)snprintf(message, message_bytes, "%s at offset %llu: %s", name,
+                       (unsigned long long)atomic_load_explicit(&load.bad_offset,
+                                                                memory_order_relaxed),
+                       rc == WARP_EDAMAGED ? "the section is damaged"
+                                           : warp_error_text(rc));
+    }
+    warp_checkpoint_close(&load.checkpoint);
+    return rc;
+}
+
+/* The files below the replay begin that a checkpoint says hold values. */
+static int recover_hold(struct warp *db, uint64_t number, bool chosen, char *message,
+                        size_t message_bytes)
+{
+    struct warp_checkpoint *checkpoint = NULL;
+    int rc;
+
+    rc = warp_checkpoint_open(&checkpoint, &db->disk, &db->memory, &db->manifest, number,
+                              message, message_bytes);
+    if (rc < 0) {
+        return chosen ? rc : 0;
+    }
+    rc = warp_held_load(&db->held, checkpoint);
+    warp_checkpoint_close(&checkpoint);
+    return rc;
+}
+
+/*
+ * Choose and load: the newest that is whole. *options get where the replay begins, *least how far
+ * the log must reach at least. Files below the head that neither of the kept ones names are
+ * given up.
+ */
+static int recover_checkpoints(struct warp *db, struct recover_crew *crew,
+                               struct warp_scan_options *options, uint64_t *least,
+                               char *message, size_t message_bytes)
+{
+    struct warp_checkpoint_summary found[RECOVER_CHECKPOINTS_MAX];
+    uint32_t count = 0, kept = 0, i;
+    int rc;
+
+    options->begin = db->manifest.head_position;
+    *least = 0;
+    rc = warp_checkpoint_find(&db->disk, &db->memory, &db->manifest, db->read_only, found,
+                              RECOVER_CHECKPOINTS_MAX, &count);
+    if (rc < 0) {
+        (void)snprintf(message, message_bytes, "looking for checkpoints: %s",
+                       warp_error_text(rc));
+        return rc;
+    }
+    for (i = 0; i < count && kept < 2; i++) {
+        if (db->checkpoint_last < found[i].number) {
+            db->checkpoint_last = found[i].number;
+        }
+        if (found[i].number < db->manifest.checkpoint_number) {
+            break;
+        }
+        if (found[i].records == UINT64_MAX) {
+            continue; /* damaged or foreign: the next one may do */
+        }
+        if (kept == 0) {
+            rc = recover_load(db, crew, found[i].number, message, message_bytes);
+            if (rc == WARP_EDAMAGED || rc == WARP_EFORMAT) {
+                continue;
+            }
+            if (rc < 0) {
+                return rc;
+            }
+            options->begin = found[i].begin;
+            options->epoch = found[i].epoch;
+            *least = found[i].end;
+        }
+        rc = recover_hold(db, found[i].number, kept == 0, message, message_bytes);
+        if (rc < 0) {
+            return rc;
+        }
+        db->checkpoints[kept++] = found[i];
+    }
+    if (kept == 0 && db->manifest.checkpoint_number != 0) {
+        if (message[0] == '\0') {
+            (void)snprintf(message, message_bytes,
+                           "checkpoint %llu, which the MANIFEST counts on, is missing",
+                           (unsigned long long)db->manifest.checkpoint_number);
+        }
+        return WARP_EDAMAGED;
+    }
+    message[0] = '\0';
+    rc = warp_segments_retain(&db->segments, db->held.segments, db->held.segment_count);
+    if (rc < 0) {
+        (void)snprintf(message, message_bytes, "%s", db->segments.message);
+        return rc;
+    }
+    return 0;
+}
+
 int warp_recover(struct warp *db, uint64_t *end, char *message, size_t message_bytes)
 {
     struct recover_crew crew = {.db = db, .threads = db->options.recovery_threads};
-    struct warp_scan_options options = {.begin = db->manifest.head_position};
+    struct warp_scan_options options = {.begin = 0};
     struct recover_replay replay;
     const struct warp_scan_result *result;
     struct warp_scan_chunk chunk;
     struct warp_scan *scan = NULL;
     uint64_t begun_ns = warp_clock_ns(db->env.clock), told_ns = begun_ns;
-    uint64_t total;
+    uint64_t total, least;
     uint32_t i;
     int rc;
 
@@ -119,8 +345,16 @@ int warp_recover(struct warp *db, uint64_t *end, char *message, size_t message_b
         crew.threads = 1;
         options.chunk_bytes = 65536;
     }
+    rc = recover_checkpoints(db, &crew, &options, &least, message, message_bytes);
+    if (rc < 0) {
+        return rc;
+    }
     if (options.begin < warp_segments_begin(&db->segments)) {
         options.begin = warp_segments_begin(&db->segments);
+    }
+    if (options.begin > warp_segments_end(&db->segments)) {
+        return recover_too_short(warp_segments_end(&db->segments), least, message,
+                                 message_bytes);
     }
     rc = warp_scan_create(&scan, &db->disk, &db->memory, &db->segments, &db->manifest,
                           &options);
@@ -161,6 +395,10 @@ int warp_recover(struct warp *db, uint64_t *end, char *message, size_t message_b
         recover_explain(db, result, rc, message, message_bytes);
         goto done;
     }
+    if (result->end < least) {
+        rc = recover_too_short(result->end, least, message, message_bytes);
+        goto done;
+    }
     if (!db->read_only && result->end > result->mark) {
         /* What was read may have come from a cache that a power cut empties. */
         rc = warp_segments_sync(&db->segments, result->mark, result->end);
@@ -178,7 +416,7 @@ int warp_recover(struct warp *db, uint64_t *end, char *message, size_t message_b
             &db->store->shards[i]->counters.records, memory_order_relaxed);
     }
     db->recovery.frames = result->frames;
-    db->recovery.bytes_read = result->bytes;
+    db->recovery.bytes_read += result->bytes;
     db->recovery.bytes_cut = result->bytes_cut;
     db->recovery.clean = result->clean;
     db->recovery.duration_ns = warp_clock_ns(db->env.clock) - begun_ns;

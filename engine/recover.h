@@ -1,8 +1,9 @@
 /*
- * engine/recover.h - the log back into the slots, before the doors open.
+ * engine/recover.h - the last checkpoint and the log behind it back into the slots.
  *
- * Reads the log once, chunk by chunk; checksums of a chunk are checked on several threads, then
- * all shards take what is theirs at the same time.
+ * Loads the newest checkpoint that is whole, sections side by side; then reads the log from its
+ * begin, chunk by chunk; checksums of a chunk are checked on several threads, then all shards take
+ * what is theirs at the same time.
  *
  * Threads:   by the opener, before any other thread of the database.
  * Lifetime:  none of its own.

@@ -72,7 +72,11 @@ static void put_publish(struct warp_shard *shard, uint32_t slot, uint64_t hash,
 {
     struct warp_store *store = shard->store;
 
-    warp_evict_note(shard, slot, hash, fresh, put_resident(old));
+    if (!warp_record_is_cold(fresh)) {
+        warp_evict_note(shard, slot, hash, fresh, put_resident(old));
+    } else {
+        warp_assert(put_resident(old) == NULL); /* a recovered one, beside no other */
+    }
     if (old != NULL) {
         warp_table_replace(place, hash, fresh);
         put_count_out(shard, slot, old);

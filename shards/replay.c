@@ -5,6 +5,8 @@
 #include "shards/put.h"
 
 #define REPLAY_GROUP 16u
+/* Slots up to so many records get a table of their size at once; it is one array. */
+#define REPLAY_PRESIZE_MAX 4000u
 
 struct replay_item {
     struct warp_entry entry;
@@ -21,15 +23,18 @@ static int replay_apply(struct warp_shard *shard, const struct replay_item *item
     const struct warp_entry *entry = &item->entry;
     struct warp_slice key = {entry->key, entry->key_bytes};
     struct warp_slice value = {entry->value, entry->value_bytes};
+    const struct warp_record *old;
     struct warp_record *fresh = NULL;
     int rc;
 
     counts->operations++;
+    old =
+        warp_table_find(&shard->store->words[item->slot], item->hash, key.data, key.bytes);
+    if (old != NULL && warp_record_sequence(old) >= item->sequence) {
+        return 0; /* a checkpoint took it later than this; one in an archive is older */
+    }
     rc = warp_put_prepare(shard, item->slot, item->hash,
-                          entry->kind == WARP_ENTRY_DELETE ||
-                              warp_table_find(&shard->store->words[item->slot], item->hash,
-                                              key.data, key.bytes) != NULL,
-                          false);
+                          entry->kind == WARP_ENTRY_DELETE || old != NULL, false);
     if (rc < 0) {
         return rc;
     }
@@ -70,6 +75,56 @@ static int replay_group(struct warp_shard *shard, struct replay_item *items, uin
             return rc;
         }
     }
+    return 0;
+}
+
+int warp_replay_entry(struct warp_shard *shard, uint32_t slot, uint32_t slot_left,
+                      const struct warp_checkpoint_entry *entry, uint64_t now_ms,
+                      struct warp_replay_counts *counts)
+{
+    struct warp_store *store = shard->store;
+    struct warp_table_count *count = &store->slots[slot].count;
+    struct warp_slice key = {entry->key, entry->key_bytes};
+    uint64_t hash = warp_hash_key(key.data, key.bytes, store->hash_seed);
+    const struct warp_record_content content = {
+        .sequence = warp_place_is_archived(entry->place) ? 0 : entry->place,
+        .place = entry->place,
+        .key = key,
+        .value = {NULL, entry->value_bytes},
+        .expires_at_ms = entry->expires_at_ms,
+        .cold = true,
+        .in_batch = entry->in_batch};
+    const struct warp_record *old;
+    struct warp_record *fresh;
+    int rc;
+
+    warp_shard_assert_owner(shard);
+    if (warp_hash_slot(key.data, key.bytes) != slot) {
+        return WARP_EDAMAGED;
+    }
+    counts->operations++;
+    if (entry->expires_at_ms != 0 && entry->expires_at_ms <= now_ms) {
+        counts->expired++;
+        return 0;
+    }
+    old = warp_table_find(&store->words[slot], hash, key.data, key.bytes);
+    if (old != NULL && warp_record_sequence(old) >= content.sequence) {
+        return 0;
+    }
+    /* So that the table grows once, to its size, instead of step by step. */
+    if (slot_left <= REPLAY_PRESIZE_MAX) {
+        count->reserved = (uint16_t)slot_left;
+    }
+    rc = warp_put_prepare(shard, slot, hash, old != NULL, false);
+    count->reserved = 0;
+    if (rc < 0) {
+        return rc;
+    }
+    fresh = warp_evict_make(shard, &content);
+    if (fresh == NULL) {
+        return WARP_ENOMEM;
+    }
+    warp_put_apply(shard, slot, hash, key, fresh, fresh->word);
     return 0;
 }
 

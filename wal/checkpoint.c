@@ -59,6 +59,7 @@ enum {
     TRAILER_AT_SEGMENTS = 84,
     TRAILER_AT_ARCHIVES = 88,
     TRAILER_AT_SECTIONS = 92,
+    TRAILER_AT_EPOCH = 96,
 };
 
 /* The parts of a file that are no sections, in the seed of their checksums. */
@@ -360,6 +361,7 @@ struct warp_checkpoint_writer {
     uint64_t highest;     /* position of all that were put, and one more */
     uint8_t *buffer;      /* being filled */
     uint8_t *buffer_next; /* what does not fit goes here */
+    uint32_t epoch;
     struct checkpoint_references references;
 
     /* The section. */
@@ -595,6 +597,7 @@ int warp_checkpoint_writer_create(struct warp_checkpoint_writer **out,
     writer->memory = config->memory;
     memcpy(writer->id, config->manifest->id, sizeof(writer->id));
     writer->number = config->number;
+    writer->epoch = config->manifest->epoch;
     writer->references.begin = config->begin;
     writer->limit = (uint32_t)checkpoint_pages(
         config->buffer_bytes > 0 ? config->buffer_bytes : WARP_CHECKPOINT_BUFFER_BYTES);
@@ -792,6 +795,7 @@ int warp_checkpoint_writer_seal(struct warp_checkpoint_writer *writer, uint64_t 
     warp_store_u32le(page + TRAILER_AT_SEGMENTS, segment_count);
     warp_store_u32le(page + TRAILER_AT_ARCHIVES, archive_count);
     warp_store_u32le(page + TRAILER_AT_SECTIONS, writer->row_count);
+    warp_store_u32le(page + TRAILER_AT_EPOCH, writer->epoch);
     warp_store_u32le(page + TRAILER_AT_CRC,
                      checkpoint_page_crc(checkpoint_seed(writer->id, writer->number,
                                                          CHECKPOINT_PART_TRAILER),
@@ -815,6 +819,7 @@ int warp_checkpoint_writer_seal(struct warp_checkpoint_writer *writer, uint64_t 
         summary->archive_next = archive_next;
         summary->segment_count = segment_count;
         summary->archive_count = archive_count;
+        summary->epoch = writer->epoch;
     }
     return 0;
 }
@@ -972,6 +977,7 @@ static int checkpoint_check_trailer(struct checkpoint_look *look, uint64_t file_
     summary->archive_next = warp_load_u64le(page + TRAILER_AT_ARCHIVE_NEXT);
     summary->segment_count = warp_load_u32le(page + TRAILER_AT_SEGMENTS);
     summary->archive_count = warp_load_u32le(page + TRAILER_AT_ARCHIVES);
+    summary->epoch = warp_load_u32le(page + TRAILER_AT_EPOCH);
     look->section_count = warp_load_u32le(page + TRAILER_AT_SECTIONS);
     look->tail_at = warp_load_u64le(page + TRAILER_AT_TAIL);
     look->tail_crc = warp_load_u32le(page + TRAILER_AT_TAIL_CRC);

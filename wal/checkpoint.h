@@ -85,6 +85,7 @@ struct warp_checkpoint_summary {
     uint64_t made_ms; /* Unix time */
     uint64_t archive_next; /* number of the next archive file */
     uint32_t segment_count, archive_count;
+    uint32_t epoch; /* the fencing epoch of who wrote it, and of the log at begin */
 };
 
 /* "checkpoint-<16 hexadecimal digits>.warp"; it ends in .new while it is being made. */

@@ -747,6 +747,10 @@ int warp_scan_create(struct warp_scan **scan, const struct warp_disk *disk,
     warp_assert(made->options.chunk_bytes >= WARP_SCAN_CHUNK_BYTES_MIN);
     made->seed = warp_manifest_seed(manifest);
     made->epoch_max = manifest->epoch;
+    if (made->options.epoch != 0) {
+        made->epoch_known = true;
+        made->result.epoch_last = made->options.epoch;
+    }
     made->segment_bytes = manifest->segment_bytes;
     made->log_end = warp_segments_end(segments);
     warp_assert(made->options.begin >= warp_segments_begin(segments));

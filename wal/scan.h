@@ -39,6 +39,7 @@ struct warp_scan;
 
 struct warp_scan_options {
     uint64_t begin;       /* a frame begins here: manifest.head_position */
+    uint32_t epoch;       /* that the log has at begin; 0: whatever the first frame says */
     uint32_t chunk_bytes; /* 0: the default; else a power of two >= the minimum */
     /* Runs job(job_context, 0 ... count - 1) on several threads and returns when all are
      * done. NULL: they run here, one after the other. */

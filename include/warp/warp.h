@@ -189,8 +189,9 @@ struct warp_options {
     void *progress_context;
     char *message;        /* NULL, or where warp_open() puts a sentence when it fails ... */
     size_t message_bytes; /* ... of at most so many bytes, the closing zero included */
-    uint32_t cache_policy; /* enum warp_cache_policy: which values stay in memory */
-    uint32_t reserved_2;   /* must be 0 */
+    uint32_t cache_policy;    /* enum warp_cache_policy: which values stay in memory */
+    uint32_t recovery_ms_max; /* how long replaying the log may take at the next open, about: paces the
+                                 checkpoints; 10 - 3,600,000; default 2,000 */
 };
 #define WARP_OPTIONS_INIT                                                                      \
     {                                                                                          \
@@ -340,6 +341,13 @@ WARP_API void warp_batch_destroy(struct warp_batch **batch);
 
 /* Blocks until everything acknowledged before the call is on stable storage. */
 WARP_API int warp_flush(struct warp *db);
+/*
+ * Write the index to a checkpoint now, so that the next open begins there: blocks until it is sealed.
+ * Checkpoints are made without being asked for, too, as options.recovery_ms_max demands. Writing and
+ * reading go on meanwhile. Errors: WARP_EREADONLY, _EFAILED, _ENOSPC, _EIO, _ENOMEM: there is none
+ * then, and nothing else is lost.
+ */
+WARP_API int warp_checkpoint(struct warp *db);
 /* How many records there are; expired ones count until the sweep has met them. Never blocks. */
 WARP_API int warp_count(struct warp *db, uint64_t *records);
 

@@ -277,6 +277,7 @@ int log_scan(struct log_fixture *log)
     }
     options.begin = log->manifest.head_position;
     options.chunk_bytes = log->chunk_bytes;
+    options.epoch = log->begin_epoch;
     rc = warp_scan_create(&scan, &log->disk->disk, &log->memory, &segments, &log->manifest,
                           &options);
     if (rc < 0) {

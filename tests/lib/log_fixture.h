@@ -41,6 +41,7 @@ struct log_fixture {
     uint32_t seen_count, seen_capacity;
     struct warp_scan_result result;
     uint32_t chunk_bytes;
+    uint32_t begin_epoch; /* what log_scan() is told of the log at its head; 0: nothing */
     int (*at_chunk)(struct log_fixture *log, const struct warp_scan_chunk *chunk);
 };
 

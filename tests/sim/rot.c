@@ -233,6 +233,7 @@ void rot_choose(struct sim_disk *disk, struct warp_random *random, struct rot_re
         }
     }
     out->floor = log.end;
+    out->damaged = first_damaged;
     if (first_damaged != UINT64_MAX) {
         uint64_t last_byte = position + bytes;
 

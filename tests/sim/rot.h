@@ -26,7 +26,8 @@ struct rot_result {
     char file[64];
     uint64_t offset;
     const char *what;
-    bool must_report; /* the open must fail */
+    bool must_report; /* the open must fail, unless it begins behind `damaged` */
+    uint64_t damaged; /* position of the first frame that is; UINT64_MAX: none */
     uint64_t floor;   /* otherwise all of the log below it must be there */
 };
 

@@ -289,6 +289,7 @@ static void fixture_check(struct fixture *f)
     check_u64(summary->end, ==, END);
     check_u64(summary->made_ms, ==, 1700000000123u);
     check_u64(summary->archive_next, ==, 77);
+    check_u64(summary->epoch, ==, f->manifest.epoch);
     check_u64(summary->segment_count, ==, f->segment_count);
     check_u64(summary->archive_count, ==, f->archive_count);
     check_bytes(warp_checkpoint_segments(checkpoint),

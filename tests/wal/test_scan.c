@@ -352,6 +352,30 @@ WARP_TEST(scan, stale_frames_of_a_lower_epoch_after_the_end_are_ignored)
     log_fini(&log);
 }
 
+WARP_TEST(scan, a_stale_frame_at_the_very_begin_is_known_by_the_epoch_there)
+{
+    struct log_fixture log;
+    uint64_t begin;
+
+    /* A life of epoch 1 is cut at a place where later a checkpoint of epoch 2 begins, behind
+     * which nothing was written any more. */
+    log_init(&log, S);
+    log_with_records(&log, 5, 50);
+    begin = log.position;
+    log_record(&log, 100, 60);
+    log_record(&log, 101, 60);
+    log.manifest.epoch = 2;
+    log.manifest.head_position = begin;
+    check_int(log_scan(&log), ==, 0);
+    check_u64(log.result.frames, ==, 2); /* nothing tells that they are old ... */
+    log.begin_epoch = 2;
+    check_int(log_scan(&log), ==, 0);
+    check_u64(log.result.frames, ==, 0); /* ... but the epoch at the begin does */
+    check_u64(log.result.end, ==, begin);
+    check_u64(log.result.bytes_cut, ==, 0);
+    log_fini(&log);
+}
+
 WARP_TEST(scan, old_frames_of_a_recycled_file_are_ignored)
 {
     struct log_fixture log;

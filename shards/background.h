@@ -1,0 +1,79 @@
+/*
+ * shards/background.h - the work that nobody waits for, done in small pieces.
+ *
+ * One thread of its own runs jobs a step at a time: today the checkpoint. It pays for each step
+ * out of a budget of time (a token bucket: so many parts in a thousand of one CPU, with a little
+ * saved up), so that the threads that somebody waits for keep theirs. How hard a job is needed
+ * raises the budget, in levels of pressure; at the highest it works without pause.
+ *
+ *     pressure   log to replay after a crash, of what is allowed     budget
+ *     0          up to one half                                      a quarter of a CPU
+ *     1          above it: a checkpoint is due                       a quarter
+ *     2          above it once more                                  half
+ *     3          twice what is allowed                               all
+ *
+ * Threads:   create, start, stop, destroy by the opener; turn by the thread, or from outside when
+ *            env->threads is false; checkpoint by any thread that holds no lease.
+ * Lifetime:  created after the log is open, destroyed before it is closed.
+ * Units:     ns of the engine's clock; bytes of log; parts in a thousand of one CPU.
+ * Ordering:  the wish of checkpoint is stored with release and read with acquire.
+ * Errors:    of the jobs: counted, and tried again after a pause. WARP_EFAILED and what the job
+ *            said, from checkpoint.
+ * Cost:      parked, and no CPU, while the log does not grow.
+ */
+#ifndef SHARDS_BACKGROUND_H
+#define SHARDS_BACKGROUND_H
+
+#include "base/thread.h"
+#include "shards/checkpointer.h"
+#include "shards/held.h"
+
+struct warp_background_config {
+    struct warp_checkpointer_config
+        checkpointer;              /* tables and context are filled in here */
+    struct warp_held *held;        /* this thread's from now on */
+    uint64_t checkpoint_log_bytes; /* so much log behind the last begin makes one due */
+    uint32_t budget_permille;      /* 0: 250; 1,000: no pause */
+};
+
+struct warp_background {
+    struct warp_store *store;
+    struct warp_thread *thread;
+    struct warp_held *held;
+    uint64_t checkpoint_log_bytes;
+    uint32_t budget_permille;
+
+    /* Owned by the thread. */
+    struct warp_checkpointer checkpointer;
+    uint64_t served;      /* the wish that the checkpoint under way fulfils */
+    int64_t tokens_ns;    /* below 0: not yet */
+    uint64_t refilled_ns; /* when tokens were counted last */
+    uint64_t retry_ns;    /* after a failure, not before */
+
+    /* Anybody wishes, the thread fulfils. */
+    alignas(WARP_CACHELINE) _Atomic uint64_t wanted, done;
+    _Atomic int done_rc;
+    _Atomic uint32_t word, sleeping, stop;
+    _Atomic uint32_t done_word; /* who waits for done sleeps on it */
+
+    /* Read by observers, relaxed. */
+    _Atomic uint64_t steps, busy_ns;
+    _Atomic uint64_t pressure;
+};
+
+int warp_background_create(struct warp_background **background,
+                           const struct warp_background_config *config);
+/* Start the thread, if the environment wants threads. */
+int warp_background_start(struct warp_background *background);
+void warp_background_stop(struct warp_background *background);
+void warp_background_destroy(struct warp_background **background);
+
+/* One step of work if it is due and paid for; true if one was done. *due_ns gets when to come again
+ * (UINT64_MAX: only when woken, or after a while). */
+bool warp_background_turn(struct warp_background *background, uint64_t now_ns,
+                          uint64_t *due_ns);
+
+/* Have a checkpoint that begins after this call, and wait until it is sealed. */
+int warp_background_checkpoint(struct warp_background *background);
+
+#endif
