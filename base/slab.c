@@ -126,9 +126,8 @@ static inline uint32_t slab_class_bytes(uint32_t index)
     return (1u << power) + (step << (power - 3));
 }
 
-size_t warp_slab_round(size_t bytes)
+size_t warp_slab_round_big(size_t bytes)
 {
-    warp_assert(bytes > 0);
     if (bytes <= WARP_SLAB_SMALL_BYTES_MAX) {
         return slab_class_bytes(slab_class_of(bytes));
     }

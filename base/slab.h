@@ -76,7 +76,11 @@ void *warp_slab_reserve(struct warp_slab_pool *pool, size_t bytes);
 void warp_slab_release(struct warp_slab_pool *pool, void *p, size_t bytes);
 
 /* What a reserve of bytes really takes and may use; reserve(round(n)) takes no more. */
-size_t warp_slab_round(size_t bytes);
+size_t warp_slab_round_big(size_t bytes); /* for those above 256 */
+static inline size_t warp_slab_round(size_t bytes)
+{
+    return bytes <= 256 ? (bytes + 7) & ~(size_t)7 : warp_slab_round_big(bytes);
+}
 
 /* Sum of round() of all that is out; what the system gave for it. */
 uint64_t warp_slab_bytes_used(const struct warp_slab_pool *pool);

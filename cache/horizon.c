@@ -391,7 +391,7 @@ void warp_horizon_resize(struct warp_horizon *horizon, uint8_t queue, uint64_t o
 {
     struct warp_horizon_fifo *in = horizon_queue(horizon, queue);
 
-    if (queue == WARP_HORIZON_NONE) {
+    if (queue == WARP_HORIZON_NONE || old_bytes == new_bytes) {
         return;
     }
     in->bytes += new_bytes;

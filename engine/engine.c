@@ -326,6 +326,7 @@ static int engine_build(struct warp *db, const char *path, struct engine_message
     config.epoch = db->epoch;
     config.reader = db->reader;
     config.hash_seed = db->manifest.hash_seed;
+    config.segment_bytes = db->manifest.segment_bytes;
     config.memory_bytes_max = db->options.memory_bytes_max;
     config.values_bytes_max = db->env.values_bytes_max;
     config.policy = (enum warp_horizon_policy)db->options.cache_policy;

@@ -63,7 +63,7 @@ static int batch_prepare(struct warp_store *store, struct warp_batch_operation *
             rc = warp_put_prepare(shard, one->slot, one->hash,
                                   warp_table_find(&store->words[one->slot], one->hash,
                                                   key.data, key.bytes) != NULL,
-                                  true);
+                                  true, body_bytes);
             if (rc == WARP_AGAIN) {
                 again = true;
                 break;
@@ -89,7 +89,10 @@ static int batch_prepare(struct warp_store *store, struct warp_batch_operation *
     /* Growing may have used up what was reserved for retiring, so this comes last. */
     for (i = 0; i < store->shard_count; i++) {
         if ((shards >> i & 1) != 0) {
-            rc = warp_limbo_reserve(&store->shards[i]->limbo, count + 1);
+            rc = warp_ledger_reserve(&store->shards[i]->ledger, body_bytes);
+            if (rc == 0) {
+                rc = warp_limbo_reserve(&store->shards[i]->limbo, count + 1);
+            }
             if (rc == 0) {
                 rc = warp_horizon_reserve(&store->shards[i]->horizon, count);
             }

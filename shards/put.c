@@ -13,6 +13,25 @@
 /* What a single write may take out of use: its record, an array, a directory, and one to spare. */
 #define PUT_RETIRES_MAX 4u
 
+static void put_count_expiry(struct warp_shard *shard, uint32_t slot,
+                             const struct warp_record *record)
+{
+    struct warp_slot *state = &shard->store->slots[slot];
+    uint64_t expires_at_ms;
+
+    if (WARP_LIKELY(!warp_record_has_expiry(record))) {
+        return;
+    }
+    expires_at_ms = warp_record_expires_at_ms(record);
+    if (expires_at_ms < state->earliest_expiry_ms) {
+        state->earliest_expiry_ms = expires_at_ms;
+    }
+    if (expires_at_ms < shard->earliest_expiry_ms) {
+        shard->earliest_expiry_ms = expires_at_ms;
+    }
+    warp_shard_disturb(shard);
+}
+
 static void put_count_in(struct warp_shard *shard, uint32_t slot,
                          const struct warp_record *record)
 {
@@ -26,17 +45,7 @@ static void put_count_in(struct warp_shard *shard, uint32_t slot,
     if (warp_record_is_cold(record)) {
         warp_counter_add(&shard->counters.cold_records, 1);
     }
-    if (WARP_UNLIKELY(warp_record_has_expiry(record))) {
-        uint64_t expires_at_ms = warp_record_expires_at_ms(record);
-
-        if (expires_at_ms < state->earliest_expiry_ms) {
-            state->earliest_expiry_ms = expires_at_ms;
-        }
-        if (expires_at_ms < shard->earliest_expiry_ms) {
-            shard->earliest_expiry_ms = expires_at_ms;
-        }
-        warp_shard_disturb(shard);
-    }
+    put_count_expiry(shard, slot, record);
 }
 
 static void put_count_out(struct warp_shard *shard, uint32_t slot,
@@ -52,6 +61,21 @@ static void put_count_out(struct warp_shard *shard, uint32_t slot,
     warp_counter_add(&shard->counters.record_bytes, (uint64_t)0 - bytes);
     if (warp_record_is_cold(record)) {
         warp_counter_add(&shard->counters.cold_records, UINT64_MAX);
+    }
+}
+
+/* Most updates change nothing that is counted. */
+static void put_count_replace(struct warp_shard *shard, uint32_t slot,
+                              const struct warp_record *fresh,
+                              const struct warp_record *old)
+{
+    if (WARP_LIKELY(warp_record_is_cold(fresh) == warp_record_is_cold(old) &&
+                    warp_slab_round(warp_record_bytes_of(fresh)) ==
+                        warp_slab_round(warp_record_bytes_of(old)))) {
+        put_count_expiry(shard, slot, fresh);
+    } else {
+        put_count_out(shard, slot, old);
+        put_count_in(shard, slot, fresh);
     }
 }
 
@@ -77,14 +101,16 @@ static void put_publish(struct warp_shard *shard, uint32_t slot, uint64_t hash,
     } else {
         warp_assert(put_resident(old) == NULL); /* a recovered one, beside no other */
     }
+    warp_ledger_in(&shard->ledger, fresh);
     if (old != NULL) {
         warp_table_replace(place, hash, fresh);
-        put_count_out(shard, slot, old);
+        warp_ledger_out(&shard->ledger, old);
+        put_count_replace(shard, slot, fresh, old);
         put_retire(shard, old);
     } else {
         warp_table_insert(&store->words[slot], &store->slots[slot].count, hash, fresh);
+        put_count_in(shard, slot, fresh);
     }
-    put_count_in(shard, slot, fresh);
 }
 
 static void put_unpublish(struct warp_shard *shard, uint32_t slot, uint64_t hash,
@@ -96,14 +122,28 @@ static void put_unpublish(struct warp_shard *shard, uint32_t slot, uint64_t hash
     if (!warp_record_is_cold(old)) {
         warp_evict_forget(shard, old); /* no look finds it any more */
     }
+    warp_ledger_out(&shard->ledger, old);
     put_count_out(shard, slot, old);
     put_retire(shard, old);
 }
 
+/* The table of the ledger that is replaced is worth a tick of the shard's thread. */
+static int put_reserve_ledger(struct warp_shard *shard, uint64_t entry_bytes)
+{
+    uint64_t before = warp_counter_read(&shard->limbo.pending_items);
+    int rc = warp_ledger_reserve(&shard->ledger, entry_bytes);
+
+    if (WARP_UNLIKELY(before != warp_counter_read(&shard->limbo.pending_items))) {
+        warp_shard_disturb(shard);
+    }
+    return rc;
+}
+
 int warp_put_reserve_exchange(struct warp_shard *shard)
 {
-    int rc = warp_limbo_reserve(&shard->limbo, 1);
+    int rc = put_reserve_ledger(shard, 0);
 
+    rc = rc < 0 ? rc : warp_limbo_reserve(&shard->limbo, 1);
     return rc < 0 ? rc : warp_horizon_reserve(&shard->horizon, 1);
 }
 
@@ -122,6 +162,10 @@ void warp_put_exchange(struct warp_shard *shard, uint32_t slot, uint64_t hash,
                                 warp_slab_round(warp_record_bytes_of(fresh)));
             warp_record_set_heat(fresh, warp_record_hits(old), warp_record_queue(old));
         }
+    }
+    if (warp_record_place(fresh) != warp_record_place(old)) {
+        warp_ledger_in(&shard->ledger, fresh);
+        warp_ledger_out(&shard->ledger, old);
     }
     warp_table_replace(place, hash, fresh);
     put_count_out(shard, slot, old);
@@ -155,14 +199,18 @@ struct warp_record *warp_put_make(struct warp_shard *shard, struct warp_slice ke
 }
 
 int warp_put_prepare(struct warp_shard *shard, uint32_t slot, uint64_t hash, bool exists,
-                     bool reserve)
+                     bool reserve, uint64_t entry_bytes)
 {
     struct warp_store *store = shard->store;
-    uint64_t before = warp_counter_read(&shard->limbo.pending_items);
+    uint64_t before;
     int rc;
 
     warp_shard_assert_owner(shard);
-    rc = warp_limbo_reserve(&shard->limbo, PUT_RETIRES_MAX);
+    rc = put_reserve_ledger(shard, entry_bytes);
+    before = warp_counter_read(&shard->limbo.pending_items);
+    if (rc == 0) {
+        rc = warp_limbo_reserve(&shard->limbo, PUT_RETIRES_MAX);
+    }
     if (rc == 0) {
         rc = warp_horizon_reserve(&shard->horizon, 1);
     }
@@ -420,7 +468,8 @@ static void put_write(struct warp_shard *shard, struct warp_message *message)
         message->result = WARP_MESSAGE_NEEDS_ROOM;
         return;
     }
-    rc = warp_put_prepare(shard, message->slot, message->hash, old != NULL, false);
+    rc = warp_put_prepare(shard, message->slot, message->hash, old != NULL, false,
+                          message->body_bytes);
     if (rc == 0 && !is_delete) {
         fresh = warp_put_make(shard, message->key, message->value, message->expires_at_ms,
                               false);

@@ -40,10 +40,11 @@ static inline bool warp_record_is_expired(const struct warp_store *store,
 /*
  * Apply one entry that is in the log already (a batch's, or a recovered one): publish or remove
  * the record. Every step that may fail was made sure before by warp_put_prepare(), which is told
- * whether the key exists already; reserve as in shards/table.h.
+ * whether the key exists already, and how many bytes its entry has at most; reserve as in
+ * shards/table.h.
  */
 int warp_put_prepare(struct warp_shard *shard, uint32_t slot, uint64_t hash, bool exists,
-                     bool reserve);
+                     bool reserve, uint64_t entry_bytes);
 void warp_put_apply(struct warp_shard *shard, uint32_t slot, uint64_t hash,
                     struct warp_slice key, struct warp_record *fresh, uint64_t sequence);
 

@@ -33,8 +33,9 @@ static int replay_apply(struct warp_shard *shard, const struct replay_item *item
     if (old != NULL && warp_record_sequence(old) >= item->sequence) {
         return 0; /* a checkpoint took it later than this; one in an archive is older */
     }
-    rc = warp_put_prepare(shard, item->slot, item->hash,
-                          entry->kind == WARP_ENTRY_DELETE || old != NULL, false);
+    rc = warp_put_prepare(
+        shard, item->slot, item->hash, entry->kind == WARP_ENTRY_DELETE || old != NULL,
+        false, warp_entry_bytes(entry->flags, entry->key_bytes, entry->value_bytes));
     if (rc < 0) {
         return rc;
     }
@@ -115,7 +116,8 @@ int warp_replay_entry(struct warp_shard *shard, uint32_t slot, uint32_t slot_lef
     if (slot_left <= REPLAY_PRESIZE_MAX) {
         count->reserved = (uint16_t)slot_left;
     }
-    rc = warp_put_prepare(shard, slot, hash, old != NULL, false);
+    rc = warp_put_prepare(shard, slot, hash, old != NULL, false,
+                          warp_entry_bytes(0, entry->key_bytes, entry->value_bytes) + 16);
     count->reserved = 0;
     if (rc < 0) {
         return rc;

@@ -299,6 +299,7 @@ static int shard_create(struct warp_store *store, uint32_t id,
     if (rc < 0) {
         goto fail_limbo;
     }
+    warp_ledger_init(&shard->ledger, &shard->limbo, config->segment_bytes);
     rc = warp_horizon_init(&shard->horizon, store->memory, config->policy,
                            config->memory_bytes_max, shard_ghosts(config), &warp_evict_ops,
                            shard);
@@ -441,6 +442,7 @@ void warp_store_destroy(struct warp_store **store)
 
 struct shard_check {
     struct warp_store *store;
+    struct warp_ledger_tally *tally;
     uint32_t slot;
     uint32_t records;
     uint64_t bytes;
@@ -463,6 +465,7 @@ static int shard_check_record(void *context, struct warp_record *record,
     warp_assert(found == place);
     check->records++;
     check->bytes += warp_slab_round(warp_record_bytes_of(record));
+    warp_ledger_tally_add(check->tally, record);
     if (!warp_record_is_cold(record)) {
         check->resident_bytes += warp_slab_round(warp_record_bytes_of(record));
         warp_assert(warp_record_queue(record) != WARP_HORIZON_NONE);
@@ -473,13 +476,15 @@ static int shard_check_record(void *context, struct warp_record *record,
 static void shard_check(struct warp_shard *shard)
 {
     struct warp_store *store = shard->store;
+    struct warp_ledger_tally *tally;
     uint64_t resident_bytes = 0;
     uint32_t slot;
 
     /* One lease over all its slots: what it counts over them stands still. */
     warp_shard_enter_surely(shard);
+    tally = warp_ledger_tally_begin(&shard->ledger);
     for (slot = 0; slot < WARP_SLOT_COUNT; slot++) {
-        struct shard_check check = {.store = store, .slot = slot};
+        struct shard_check check = {.store = store, .tally = tally, .slot = slot};
 
         if (warp_slotmap_owner(&store->slotmap, slot) != shard->id ||
             atomic_load_explicit(&store->words[slot], memory_order_relaxed) == 0) {
@@ -491,6 +496,7 @@ static void shard_check(struct warp_shard *shard)
         resident_bytes += check.resident_bytes;
     }
     warp_assert(warp_horizon_bytes(&shard->horizon) == resident_bytes);
+    warp_ledger_tally_end(&tally);
     warp_shard_leave(shard);
 }
 

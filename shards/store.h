@@ -29,6 +29,7 @@
 #include "routing/slotmap.h"
 #include "shards/coldread.h"
 #include "shards/lease.h"
+#include "shards/ledger.h"
 #include "shards/limbo.h"
 #include "shards/mailbox.h"
 #include "shards/message.h"
@@ -86,6 +87,7 @@ struct warp_shard {
 
     /* Owned by the holder of the lease. */
     alignas(WARP_CACHELINE) struct warp_limbo limbo;
+    struct warp_ledger ledger;
     struct warp_horizon horizon;
     struct warp_evict_at evict_at;
     uint64_t memory_soft, memory_hard; /* of the pool: begin to evict, never above */
@@ -140,6 +142,7 @@ struct warp_store_config {
     struct warp_epoch *epoch;
     struct warp_reader *reader; /* for records whose value is on disk only */
     uint64_t hash_seed;
+    uint32_t segment_bytes; /* of the log */
     uint64_t memory_bytes_max;
     uint64_t values_bytes_max; /* per shard; 0: what memory_bytes_max leaves */
     enum warp_horizon_policy policy;

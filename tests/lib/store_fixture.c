@@ -571,6 +571,7 @@ void store_fixture_init(struct store_fixture *fixture,
         store.memory = &fixture->memory;
         store.epoch = fixture->epoch;
         store.hash_seed = fixture->manifest.hash_seed;
+        store.segment_bytes = fixture->config.segment_bytes;
         store.memory_bytes_max = fixture->config.memory_bytes_max;
         store.shard_count = fixture->config.shard_count;
         store.mailbox_capacity = fixture->config.mailbox_capacity;
