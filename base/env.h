@@ -61,6 +61,7 @@ struct warp_env {
     uint32_t reader_handles;        /* files open to read values back, >= 8 */
     uint64_t checkpoint_log_bytes;  /* of log behind the last checkpoint make one due */
     uint32_t checkpoint_buffer_bytes; /* multiple of 4096 */
+    uint32_t compact_read_bytes;      /* multiple of 4096 */
 };
 
 static inline bool warp_env_chance(const struct warp_env *env, enum warp_chance point)

@@ -238,6 +238,12 @@ int warp_checkpoint(struct warp *db)
                                   : warp_background_checkpoint(db->background);
 }
 
+int warp_compact(struct warp *db)
+{
+    return db->background == NULL ? WARP_EREADONLY
+                                  : warp_background_compact(db->background);
+}
+
 int warp_count(struct warp *db, uint64_t *records)
 {
     struct warp_engine_totals totals;

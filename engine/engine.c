@@ -11,6 +11,10 @@
 #define ENGINE_LOCK_NAME         "LOCK"
 #define ENGINE_READER_QUEUES_MAX 16u
 #define ENGINE_READER_DEPTH      64u
+/* See the measurements in wal/archive.h: half the time of 16 KiB for 6 % more file. */
+#define ENGINE_ARCHIVE_BLOCK_BYTES      8192u
+#define ENGINE_ARCHIVE_DICTIONARY_BYTES 16384u
+#define ENGINE_ARCHIVE_BUFFER_BYTES     262144u
 
 struct engine_message {
     char *text;
@@ -212,6 +216,14 @@ static int engine_make_reader(struct warp *db, struct engine_message *message)
     return rc;
 }
 
+/* What a run of compaction may take: a segment's records, or a sixteenth of all memory. */
+static uint64_t engine_compact_bytes(const struct warp *db)
+{
+    uint64_t bytes = db->options.memory_bytes_max / 16;
+
+    return bytes < db->manifest.segment_bytes ? bytes : db->manifest.segment_bytes;
+}
+
 static int engine_make_background(struct warp *db, struct engine_message *message)
 {
     struct warp_background_config config;
@@ -226,7 +238,16 @@ static int engine_make_background(struct warp *db, struct engine_message *messag
     config.checkpointer.kept[0] = db->checkpoints[0];
     config.checkpointer.kept[1] = db->checkpoints[1];
     config.checkpointer.number_last = db->checkpoint_last;
-    config.held = &db->held;
+    config.holdings = &db->holdings;
+    config.compacts = db->options.compaction == 1;
+    config.compact.memory_bytes = engine_compact_bytes(db);
+    config.compact.read_bytes = db->env.compact_read_bytes;
+    config.compact.amplification_permille = db->options.space_permille;
+    config.compact.level = 1;
+    config.compact.block_bytes = ENGINE_ARCHIVE_BLOCK_BYTES;
+    config.compact.dictionary_bytes = ENGINE_ARCHIVE_DICTIONARY_BYTES;
+    config.compact.buffer_bytes = ENGINE_ARCHIVE_BUFFER_BYTES;
+    config.compact.direct = db->options.direct_io == 0;
     config.checkpoint_log_bytes = db->env.checkpoint_log_bytes;
     rc = warp_background_create(&db->background, &config);
     if (rc < 0) {
@@ -262,7 +283,9 @@ static void engine_take_apart(struct warp *db)
     if (db->epoch != NULL) {
         warp_epoch_destroy(&db->epoch);
     }
-    warp_held_fini(&db->held);
+    if (db->holdings_ready) {
+        warp_holdings_fini(&db->holdings);
+    }
     if (db->segments_ready) {
         warp_segments_fini(&db->segments);
     }
@@ -306,6 +329,8 @@ static int engine_build(struct warp *db, const char *path, struct engine_message
         return rc;
     }
     db->segments_ready = true;
+    warp_holdings_init(&db->holdings, &db->memory, db->manifest.segment_bytes);
+    db->holdings_ready = true;
     rc = warp_epoch_create(&db->memory, &db->epoch);
     if (rc < 0) {
         return WARP_ENOMEM;
@@ -458,7 +483,6 @@ int warp_engine_open(const char *path, const struct warp_options *options,
     }
     warp_options_limits(&complete, &made->env);
     (void)warp_memory_init(&made->memory, complete.allocator);
-    made->held.memory = &made->memory;
     made->opened_ns = warp_clock_ns(made->env.clock);
     rc = engine_build_aside(made, path, &message);
     if (rc != 0) {

@@ -21,7 +21,6 @@
 #include "base/env.h"
 #include "engine/caller.h"
 #include "shards/background.h"
-#include "shards/held.h"
 #include "shards/store.h"
 #include "wal/checkpoint.h"
 #include "wal/manifest.h"
@@ -51,7 +50,8 @@ struct warp {
     /* What recovery found: the newest checkpoints, and the files they hold on to. */
     struct warp_checkpoint_summary checkpoints[2];
     uint64_t checkpoint_last; /* number of the newest file there is, good or not */
-    struct warp_held held;
+    struct warp_holdings holdings;
+    bool holdings_ready;
     struct warp_background *background; /* NULL when read-only */
     struct warp_recovery recovery;
     _Atomic uint64_t sessions; /* open now */

@@ -12,6 +12,7 @@
  * with records of 100 bytes. */
 #define OPTIONS_REPLAY_BYTES_PER_MS UINT64_C(262144)
 #define OPTIONS_RECOVERY_MS         2000u
+#define OPTIONS_SPACE_PERMILLE      1250u
 
 struct options_preset {
     const char *name;
@@ -198,6 +199,18 @@ int warp_options_complete(const struct warp_options *given, struct warp_options 
     }
     if (options.recovery_threads > WARP_SHARD_COUNT_MAX) {
         options.recovery_threads = WARP_SHARD_COUNT_MAX;
+    }
+    if (options.compaction == 0) {
+        options.compaction = 1;
+    }
+    if (options.space_permille == 0) {
+        options.space_permille = OPTIONS_SPACE_PERMILLE;
+    }
+    if (options.compaction > 2 || options.space_permille < 1050 ||
+        options.space_permille > 1000000) {
+        OPTIONS_REFUSE("options.compaction %u is not 0, 1 or 2, or space_permille %u is "
+                       "not from 1050 to 1000000",
+                       options.compaction, options.space_permille);
     }
     if (options.recovery_ms_max == 0) {
         options.recovery_ms_max = OPTIONS_RECOVERY_MS;

@@ -3,7 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/errno.h"
 #include "shards/replay.h"
+#include "wal/archive.h"
 #include "wal/checkpoint.h"
 #include "wal/scan.h"
 
@@ -252,8 +254,80 @@ static int recover_hold(struct warp *db, uint64_t number, bool chosen, char *mes
     if (rc < 0) {
         return chosen ? rc : 0;
     }
-    rc = warp_held_load(&db->held, checkpoint);
+    rc = chosen ? warp_holdings_load(&db->holdings, checkpoint)
+                : warp_holdings_load_older(&db->holdings, checkpoint,
+                                           db->checkpoints[0].number);
     warp_checkpoint_close(&checkpoint);
+    return rc;
+}
+
+/* All other segments below the head are given up. */
+static int recover_retain(struct warp *db, char *message, size_t message_bytes)
+{
+    uint32_t count = db->holdings.segment_count, i;
+    uint64_t *indexes = NULL;
+    int rc;
+
+    if (count > 0) {
+        indexes = warp_memory_reserve(&db->memory, count * sizeof(*indexes), 0);
+        if (indexes == NULL) {
+            return WARP_ENOMEM;
+        }
+        for (i = 0; i < count; i++) {
+            indexes[i] = db->holdings.segments[i].index;
+        }
+    }
+    rc = warp_segments_retain(&db->segments, indexes, count);
+    if (rc < 0) {
+        (void)snprintf(message, message_bytes, "%s", db->segments.message);
+    }
+    warp_memory_release(&db->memory, indexes, count * sizeof(*indexes));
+    return rc;
+}
+
+/* Archives that a kept checkpoint lists must be there; others were made after it and are nobody's. */
+static int recover_archives(struct warp *db, char *message, size_t message_bytes)
+{
+    uint32_t *numbers = NULL;
+    uint32_t count = 0, found = 0, i;
+    char name[WARP_ARCHIVE_NAME_BYTES];
+    int rc;
+
+    rc = warp_archive_find(&db->disk, &db->memory, db->read_only, &numbers, &count);
+    if (rc < 0) {
+        (void)snprintf(message, message_bytes, "looking for archives: %s",
+                       warp_error_text(rc));
+        return rc;
+    }
+    for (i = 0; i < count && rc == 0; i++) {
+        if (warp_holdings_find(&db->holdings, true, numbers[i]) != NULL) {
+            found++;
+        } else if (!db->read_only) {
+            warp_archive_name(numbers[i], name);
+            rc = warp_error_from_errno(db->disk.ops->unlink(db->disk.context, name));
+        }
+    }
+    if (rc < 0) {
+        (void)snprintf(message, message_bytes, "removing an archive that nobody names: %s",
+                       warp_error_text(rc));
+    } else if (found != db->holdings.archive_count) {
+        uint64_t missing = 0;
+
+        for (i = 0; i < db->holdings.archive_count; i++) {
+            uint32_t k;
+
+            missing = db->holdings.archives[i].index;
+            for (k = 0; k < count && numbers[k] != missing; k++) {
+            }
+            if (k == count) {
+                break;
+            }
+        }
+        warp_archive_name((uint32_t)missing, name);
+        (void)snprintf(message, message_bytes, "%s is missing", name);
+        rc = WARP_EDAMAGED;
+    }
+    warp_memory_release(&db->memory, numbers, count * sizeof(*numbers));
     return rc;
 }
 
@@ -316,12 +390,8 @@ static int recover_checkpoints(struct warp *db, struct recover_crew *crew,
         return WARP_EDAMAGED;
     }
     message[0] = '\0';
-    rc = warp_segments_retain(&db->segments, db->held.segments, db->held.segment_count);
-    if (rc < 0) {
-        (void)snprintf(message, message_bytes, "%s", db->segments.message);
-        return rc;
-    }
-    return 0;
+    rc = recover_retain(db, message, message_bytes);
+    return rc < 0 ? rc : recover_archives(db, message, message_bytes);
 }
 
 int warp_recover(struct warp *db, uint64_t *end, char *message, size_t message_bytes)
@@ -333,7 +403,7 @@ int warp_recover(struct warp *db, uint64_t *end, char *message, size_t message_b
     struct warp_scan_chunk chunk;
     struct warp_scan *scan = NULL;
     uint64_t begun_ns = warp_clock_ns(db->env.clock), told_ns = begun_ns;
-    uint64_t total, least;
+    uint64_t total, least, known;
     uint32_t i;
     int rc;
 
@@ -399,9 +469,11 @@ int warp_recover(struct warp *db, uint64_t *end, char *message, size_t message_b
         rc = recover_too_short(result->end, least, message, message_bytes);
         goto done;
     }
-    if (!db->read_only && result->end > result->mark) {
-        /* What was read may have come from a cache that a power cut empties. */
-        rc = warp_segments_sync(&db->segments, result->mark, result->end);
+    /* What was read may have come from a cache that a power cut empties. Below the begin of a
+     * checkpoint all was durable when that was sealed. */
+    known = result->mark > options.begin ? result->mark : options.begin;
+    if (!db->read_only && result->end > known) {
+        rc = warp_segments_sync(&db->segments, known, result->end);
         if (rc < 0) {
             (void)snprintf(message, message_bytes, "syncing the replayed log: %s",
                            warp_error_text(rc));

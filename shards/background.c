@@ -13,18 +13,28 @@ static int background_tables(void *context, uint64_t begin,
                              struct warp_checkpoint_tables *out)
 {
     struct warp_background *background = context;
-    const struct warp_checkpointer_config *config = &background->checkpointer.config;
-    uint32_t segment_bytes = config->manifest->segment_bytes;
+    const struct warp_checkpointer *checkpointer = &background->checkpointer;
+    uint32_t segment_bytes = checkpointer->config.manifest->segment_bytes;
+    uint64_t head = warp_checkpointer_head(checkpointer);
+    uint64_t first = warp_segments_begin(checkpointer->config.segments);
     int rc;
 
-    rc = warp_held_extend(background->held,
-                          warp_segments_begin(config->segments) / segment_bytes,
-                          begin / segment_bytes);
+    /* What lies below the newest head is held already, or gone. */
+    rc = warp_holdings_add_segments(background->holdings,
+                                    (head > first ? head : first) / segment_bytes,
+                                    begin / segment_bytes);
+    if (rc == 0) {
+        rc = warp_holdings_tables(background->holdings, checkpointer->number,
+                                  &background->tables);
+    }
     if (rc < 0) {
         return rc;
     }
-    out->segments = warp_held_table(background->held, segment_bytes);
-    out->segment_count = background->held->segment_count;
+    out->segments = background->tables.segments;
+    out->segment_count = background->tables.segment_count;
+    out->archives = background->tables.archives;
+    out->archive_count = background->tables.archive_count;
+    out->archive_next = background->holdings->archive_next;
     return 0;
 }
 
@@ -33,6 +43,7 @@ int warp_background_create(struct warp_background **background,
 {
     struct warp_memory *memory = config->checkpointer.store->memory;
     struct warp_checkpointer_config checkpointer = config->checkpointer;
+    struct warp_compact_config compact = config->compact;
     struct warp_background *made;
     int rc;
 
@@ -42,7 +53,8 @@ int warp_background_create(struct warp_background **background,
         return WARP_ENOMEM;
     }
     made->store = checkpointer.store;
-    made->held = config->held;
+    made->holdings = config->holdings;
+    made->compacts = config->compacts;
     made->checkpoint_log_bytes = config->checkpoint_log_bytes;
     made->budget_permille =
         config->budget_permille != 0 ? config->budget_permille : BACKGROUND_BUDGET_PERMILLE;
@@ -51,11 +63,25 @@ int warp_background_create(struct warp_background **background,
     checkpointer.context = made;
     rc = warp_checkpointer_init(&made->checkpointer, &checkpointer);
     if (rc < 0) {
-        warp_memory_release(memory, made, sizeof(*made));
-        return rc;
+        goto fail_checkpointer;
+    }
+    compact.store = made->store;
+    compact.holdings = made->holdings;
+    compact.segments = checkpointer.segments;
+    compact.disk = made->store->env->disk;
+    compact.manifest = checkpointer.manifest;
+    rc = warp_compact_create(&made->compact, &compact);
+    if (rc < 0) {
+        goto fail_compact;
     }
     *background = made;
     return 0;
+
+fail_compact:
+    warp_checkpointer_fini(&made->checkpointer);
+fail_checkpointer:
+    warp_memory_release(memory, made, sizeof(*made));
+    return rc;
 }
 
 void warp_background_destroy(struct warp_background **background)
@@ -63,7 +89,9 @@ void warp_background_destroy(struct warp_background **background)
     struct warp_background *one = *background;
     struct warp_memory *memory = one->store->memory;
 
+    warp_compact_destroy(&one->compact);
     warp_checkpointer_fini(&one->checkpointer);
+    warp_holdings_tables_release(one->holdings, &one->tables);
     warp_memory_release(memory, one, sizeof(*one));
     *background = NULL;
 }
@@ -114,72 +142,199 @@ static bool background_may(struct warp_background *background, uint32_t pressure
     return false;
 }
 
-/* ---- turns ------------------------------------------------------------------------------ */
+/* ---- wishes ------------------------------------------------------------------------------ */
 
-static void background_finish(struct warp_background *background, int rc)
+static void background_tell(struct warp_background *background, _Atomic uint64_t *done,
+                            uint64_t served, _Atomic int *done_rc, int rc)
 {
-    atomic_store_explicit(&background->done_rc, rc, memory_order_relaxed);
-    /* Release: pairs with the acquire in warp_background_checkpoint. */
-    atomic_store_explicit(&background->done, background->served, memory_order_release);
+    atomic_store_explicit(done_rc, rc, memory_order_relaxed);
+    /* Release: pairs with the acquire in background_wait_for. */
+    atomic_store_explicit(done, served, memory_order_release);
     if (background->store->env->threads) {
         atomic_fetch_add_explicit(&background->done_word, 1, memory_order_release);
         warp_wake(&background->done_word, INT32_MAX, UINT32_MAX);
     }
 }
 
-static bool background_wants(struct warp_background *background, uint32_t pressure,
+static bool background_wished(const _Atomic uint64_t *wanted, const _Atomic uint64_t *done)
+{
+    /* Acquire: pairs with the release of the wish. */
+    return atomic_load_explicit(wanted, memory_order_acquire) !=
+           atomic_load_explicit(done, memory_order_relaxed);
+}
+
+/* ---- checkpoints ------------------------------------------------------------------------- */
+
+/* Is there something empty that only waits for checkpoints to know it, and nothing better to do? */
+static bool background_owes(struct warp_background *background)
+{
+    uint64_t oldest = warp_checkpointer_oldest(&background->checkpointer);
+    const struct warp_holding *holding;
+    uint64_t empty_bytes = 0;
+    uint64_t least = background->checkpoint_log_bytes / 2;
+    bool asked = false;
+    uint32_t archive;
+
+    for (archive = 0; archive < 2; archive++) {
+        uint64_t index = 0;
+
+        while ((holding = warp_holdings_from(background->holdings, archive == 1, index)) !=
+               NULL) {
+            if (holding->empty_since > oldest) {
+                empty_bytes += holding->stored_bytes;
+                asked = asked || holding->empty_since <= background->compact_goal;
+            }
+            index = holding->index + 1;
+        }
+    }
+    return empty_bytes >= least || (asked && background->compact_passes > 0);
+}
+
+static void background_compacted(struct warp_background *background, int rc)
+{
+    background->compact_passes = 0;
+    background_tell(background, &background->compact_done, background->compact_served,
+                    &background->compact_done_rc, rc);
+}
+
+static int background_checkpoint(struct warp_background *background, uint64_t now_ns)
+{
+    struct warp_checkpointer *checkpointer = &background->checkpointer;
+    int rc = warp_checkpointer_step(checkpointer);
+
+    if (rc < 0 || rc == WARP_WORK_COMPLETE) {
+        warp_holdings_tables_release(background->holdings, &background->tables);
+        background->retry_ns = rc < 0 ? now_ns + BACKGROUND_RETRY_NS : 0;
+        background_tell(background, &background->done, background->served,
+                        &background->done_rc, rc < 0 ? rc : 0);
+        if (rc < 0 && background->compact_passes > 0) {
+            background_compacted(background, rc); /* it needs checkpoints */
+        }
+    }
+    return rc;
+}
+
+/* Should one begin now? Begins it. */
+static bool background_begin(struct warp_background *background, uint32_t pressure,
                              uint64_t now_ns)
 {
-    uint64_t wanted = atomic_load_explicit(&background->wanted, memory_order_acquire);
+    bool wished = background_wished(&background->wanted, &background->done);
 
-    if (wanted != atomic_load_explicit(&background->done, memory_order_relaxed)) {
-        return true;
+    if (!wished &&
+        (now_ns < background->retry_ns || (pressure == 0 && !background->owes))) {
+        return false;
     }
-    return pressure > 0 && now_ns >= background->retry_ns;
+    background->owes = false;
+    background->served = atomic_load_explicit(&background->wanted, memory_order_acquire);
+    warp_checkpointer_begin(&background->checkpointer);
+    return true;
 }
+
+/* ---- compaction -------------------------------------------------------------------------- */
+
+/* Remove what may go, then move what is alive. */
+static enum warp_work background_compact(struct warp_background *background,
+                                         uint64_t now_ns)
+{
+    struct warp_checkpointer *checkpointer = &background->checkpointer;
+    bool force = background_wished(&background->compact_wanted, &background->compact_done);
+    enum warp_compact_state state;
+    int error = 0;
+
+    if (force && background->compact_passes == 0) {
+        background->compact_served =
+            atomic_load_explicit(&background->compact_wanted, memory_order_acquire);
+        background->compact_passes = 1;
+        /* What falls below the head from now on is for another time. */
+        background->compact_head = warp_checkpointer_head(checkpointer);
+    }
+    if (!force && (!background->compacts || now_ns < background->compact_retry_ns ||
+                   now_ns < background->compact_look_ns)) {
+        return WARP_WORK_NONE;
+    }
+    state = warp_compact_remove_step(background->compact,
+                                     warp_checkpointer_oldest(checkpointer), &error);
+    if (state == WARP_COMPACT_WORKED) {
+        return WARP_WORK_DONE;
+    }
+    if (state == WARP_COMPACT_IDLE) {
+        state = warp_compact_step(
+            background->compact,
+            background->compact_passes == 1 ? background->compact_head
+                                            : warp_checkpointer_head(checkpointer),
+            warp_checkpointer_next(checkpointer), background->compact_passes == 1, &error);
+    }
+    if (state == WARP_COMPACT_WORKED) {
+        return WARP_WORK_DONE;
+    }
+    if (state == WARP_COMPACT_BLOCKED) {
+        if (error < 0) {
+            background->compact_retry_ns = now_ns + BACKGROUND_RETRY_NS;
+            if (force) {
+                background_compacted(background, error);
+            }
+        }
+        return error < 0 ? WARP_WORK_NONE : WARP_WORK_BLOCKED;
+    }
+    /* Nothing is left to move. */
+    background->compact_look_ns = now_ns + BACKGROUND_LOOK_NS;
+    if (background->compact_passes == 1) {
+        background->compact_passes = 2;
+        /* What becomes empty from now on is for another time. */
+        background->compact_goal = warp_checkpointer_next(checkpointer);
+    }
+    background->owes = background_owes(background);
+    if (force && !background->owes) {
+        background_compacted(background, 0);
+    }
+    return background->owes ? WARP_WORK_DONE : WARP_WORK_NONE;
+}
+
+/* ---- turns ------------------------------------------------------------------------------- */
 
 bool warp_background_turn(struct warp_background *background, uint64_t now_ns,
                           uint64_t *due_ns)
 {
-    struct warp_checkpointer *checkpointer = &background->checkpointer;
     uint32_t pressure = background_pressure(background);
     uint64_t done_ns;
-    int rc;
+    int work;
 
     warp_counter_set(&background->pressure, pressure);
     *due_ns = now_ns + BACKGROUND_LOOK_NS;
-    if (warp_checkpointer_is_idle(checkpointer)) {
-        if (!background_wants(background, pressure, now_ns) ||
-            warp_writer_failed(&background->store->wal->writer)) {
-            if (atomic_load_explicit(&background->wanted, memory_order_acquire) !=
-                atomic_load_explicit(&background->done, memory_order_relaxed)) {
-                background->served =
-                    atomic_load_explicit(&background->wanted, memory_order_acquire);
-                background_finish(background, WARP_EFAILED);
-            }
-            return false;
+    if (warp_writer_failed(&background->store->wal->writer) &&
+        warp_checkpointer_is_idle(&background->checkpointer)) {
+        /* Nothing can be written any more. */
+        if (background_wished(&background->wanted, &background->done)) {
+            background_tell(background, &background->done,
+                            atomic_load_explicit(&background->wanted, memory_order_acquire),
+                            &background->done_rc, WARP_EFAILED);
         }
-        background->served =
-            atomic_load_explicit(&background->wanted, memory_order_acquire);
-        warp_checkpointer_begin(checkpointer);
+        if (background_wished(&background->compact_wanted, &background->compact_done)) {
+            background->compact_served =
+                atomic_load_explicit(&background->compact_wanted, memory_order_acquire);
+            background_compacted(background, WARP_EFAILED);
+        }
+        return false;
     }
     if (!background_may(background, pressure, now_ns, due_ns)) {
         return false;
     }
-    rc = warp_checkpointer_step(checkpointer);
+    if (!warp_checkpointer_is_idle(&background->checkpointer) ||
+        background_begin(background, pressure, now_ns)) {
+        work = background_checkpoint(background, now_ns);
+    } else {
+        work = background_compact(background, now_ns);
+    }
     done_ns = warp_clock_ns(background->store->env->clock);
+    if (work == WARP_WORK_NONE) {
+        return false;
+    }
     background->tokens_ns -= (int64_t)(done_ns - now_ns);
     warp_counter_add(&background->steps, 1);
     warp_counter_add(&background->busy_ns, done_ns - now_ns);
-    if (rc == WARP_WORK_BLOCKED) {
+    if (work == WARP_WORK_BLOCKED) {
         *due_ns = now_ns + BACKGROUND_BLOCKED_NS;
         return false;
-    }
-    if (rc < 0) {
-        background->retry_ns = done_ns + BACKGROUND_RETRY_NS;
-        background_finish(background, rc);
-    } else if (rc == WARP_WORK_COMPLETE) {
-        background_finish(background, 0);
     }
     return true;
 }
@@ -236,17 +391,17 @@ void warp_background_stop(struct warp_background *background)
     }
 }
 
-int warp_background_checkpoint(struct warp_background *background)
+static int background_wait_for(struct warp_background *background, _Atomic uint64_t *wanted,
+                               const _Atomic uint64_t *done, const _Atomic int *done_rc)
 {
     /* Release: pairs with the acquires in the turn. */
-    uint64_t mine =
-        1 + atomic_fetch_add_explicit(&background->wanted, 1, memory_order_acq_rel);
+    uint64_t mine = 1 + atomic_fetch_add_explicit(wanted, 1, memory_order_acq_rel);
 
     for (;;) {
         uint32_t word = atomic_load_explicit(&background->done_word, memory_order_acquire);
 
-        if (atomic_load_explicit(&background->done, memory_order_acquire) >= mine) {
-            return atomic_load_explicit(&background->done_rc, memory_order_relaxed);
+        if (atomic_load_explicit(done, memory_order_acquire) >= mine) {
+            return atomic_load_explicit(done_rc, memory_order_relaxed);
         }
         if (!background->store->env->threads) {
             background->store->env->wait(background->store->env->context);
@@ -255,4 +410,21 @@ int warp_background_checkpoint(struct warp_background *background)
         background_wake(background);
         (void)warp_park(&background->done_word, word, BACKGROUND_LOOK_NS, UINT32_MAX);
     }
+}
+
+int warp_background_checkpoint(struct warp_background *background)
+{
+    return background_wait_for(background, &background->wanted, &background->done,
+                               &background->done_rc);
+}
+
+int warp_background_compact(struct warp_background *background)
+{
+    /* What lies above the head of the newest checkpoint is not moved: so there is one first. */
+    int rc = warp_background_checkpoint(background);
+
+    return rc < 0 ? rc
+                  : background_wait_for(background, &background->compact_wanted,
+                                        &background->compact_done,
+                                        &background->compact_done_rc);
 }

@@ -1,8 +1,8 @@
 /*
  * shards/background.h - the work that nobody waits for, done in small pieces.
  *
- * One thread of its own runs jobs a step at a time: today the checkpoint. It pays for each step
- * out of a budget of time (a token bucket: so many parts in a thousand of one CPU, with a little
+ * One thread of its own runs jobs a step at a time: checkpoints, the removal of files that hold
+ * nothing any more, and compaction, in this order. It pays for each step out of a budget of time (a token bucket: so many parts in a thousand of one CPU, with a little
  * saved up), so that the threads that somebody waits for keep theirs. How hard a job is needed
  * raises the budget, in levels of pressure; at the highest it works without pause.
  *
@@ -26,12 +26,14 @@
 
 #include "base/thread.h"
 #include "shards/checkpointer.h"
-#include "shards/held.h"
+#include "shards/compact.h"
+#include "shards/holdings.h"
 
 struct warp_background_config {
-    struct warp_checkpointer_config
-        checkpointer;              /* tables and context are filled in here */
-    struct warp_held *held;        /* this thread's from now on */
+    struct warp_checkpointer_config checkpointer; /* tables, context are filled in here */
+    struct warp_compact_config compact;           /* store, holdings, files likewise */
+    struct warp_holdings *holdings;               /* this thread's from now on */
+    bool compacts;                                /* false: only when asked */
     uint64_t checkpoint_log_bytes; /* so much log behind the last begin makes one due */
     uint32_t budget_permille;      /* 0: 250; 1,000: no pause */
 };
@@ -39,20 +41,32 @@ struct warp_background_config {
 struct warp_background {
     struct warp_store *store;
     struct warp_thread *thread;
-    struct warp_held *held;
+    struct warp_holdings *holdings;
+    bool compacts;
     uint64_t checkpoint_log_bytes;
     uint32_t budget_permille;
 
     /* Owned by the thread. */
     struct warp_checkpointer checkpointer;
-    uint64_t served;      /* the wish that the checkpoint under way fulfils */
-    int64_t tokens_ns;    /* below 0: not yet */
-    uint64_t refilled_ns; /* when tokens were counted last */
-    uint64_t retry_ns;    /* after a failure, not before */
+    struct warp_holdings_tables tables; /* of the checkpoint being sealed */
+    struct warp_compact *compact;
+    uint64_t compact_served; /* the wish that the compaction under way fulfils */
+    /* Of it: 1, records are moved; 2, checkpoints are made until what is empty is gone. */
+    uint32_t compact_passes;
+    uint64_t compact_head; /* of pass 1: what lies below it is compacted */
+    uint64_t compact_goal; /* of pass 2: what is empty since then or longer */
+    uint64_t compact_retry_ns;
+    uint64_t compact_look_ns; /* nothing to compact was seen: not again before */
+    bool owes;                /* a checkpoint, to those that are empty */
+    uint64_t served;          /* the wish that the checkpoint under way fulfils */
+    int64_t tokens_ns;        /* below 0: not yet */
+    uint64_t refilled_ns;     /* when tokens were counted last */
+    uint64_t retry_ns;        /* after a failure, not before */
 
     /* Anybody wishes, the thread fulfils. */
     alignas(WARP_CACHELINE) _Atomic uint64_t wanted, done;
-    _Atomic int done_rc;
+    _Atomic uint64_t compact_wanted, compact_done;
+    _Atomic int done_rc, compact_done_rc;
     _Atomic uint32_t word, sleeping, stop;
     _Atomic uint32_t done_word; /* who waits for done sleeps on it */
 
@@ -75,5 +89,8 @@ bool warp_background_turn(struct warp_background *background, uint64_t now_ns,
 
 /* Have a checkpoint that begins after this call, and wait until it is sealed. */
 int warp_background_checkpoint(struct warp_background *background);
+
+/* Have everything compacted that lies in old files, and wait until those are gone. */
+int warp_background_compact(struct warp_background *background);
 
 #endif

@@ -179,8 +179,11 @@ void warp_ledger_in(struct warp_ledger *ledger, const struct warp_record *record
 
 static void ledger_sub(_Atomic uint64_t *counter, uint64_t bytes)
 {
-    warp_assert(warp_counter_read(counter) >= bytes);
-    warp_counter_add(counter, (uint64_t)0 - bytes);
+    uint64_t now = warp_counter_read(counter);
+
+    warp_assert(now >= bytes);
+    /* Release: who sees that nothing is left sees the tables without it; pairs with ledger_sum. */
+    atomic_store_explicit(counter, now - bytes, memory_order_release);
 }
 
 void warp_ledger_out(struct warp_ledger *ledger, const struct warp_record *record)
@@ -288,7 +291,8 @@ static uint64_t ledger_sum(const struct warp_store *store, uint64_t key)
 
             /* Nothing is taken out of the table: where the file is not, nothing is. */
             if (warp_counter_read(&table->entries[at].file) == key) {
-                bytes += warp_counter_read(&table->entries[at].bytes);
+                bytes +=
+                    atomic_load_explicit(&table->entries[at].bytes, memory_order_acquire);
             }
         }
     }

@@ -15,9 +15,10 @@
  *            any thread inside an epoch section.
  * Lifetime:  embedded in the shard; tables are the slab pool's, old ones go through its limbo.
  * Units:     bytes of log, or of entries in an archive before compression.
- * Ordering:  relaxed, as counters are: a reader sees some recent number. That of a file below the
- *            head of the log only falls, once all log below the head is applied, so a 0 seen
- *            there is true, and stays.
+ * Ordering:  a reader sees some recent number. That of a file below the head of the log only
+ *            falls, once all log below the head is applied, so a 0 seen there is true, and
+ *            stays; and who sees it sees tables without records of that file (out releases,
+ *            the sums acquire).
  * Errors:    WARP_ENOMEM from reserve, after which in cannot fail.
  * Cost:      16 bytes for each file in which the shard has something, times two at most three;
  *            in and out are one look into the table for each file touched, most often one.

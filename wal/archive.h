@@ -200,6 +200,24 @@ int warp_archive_walk(const struct warp_disk *disk, struct warp_memory *memory,
                       void *context);
 
 /*
+ * The same one block at a time, for who has to do other things in between. next walks one
+ * block, or tells of one damaged stretch; it returns 0, or what visit returned, and then the
+ * next call walks the same block again from its first entry, or WARP_ENOMEM. *more says
+ * whether there is another call to make.
+ */
+struct warp_archive_cursor;
+int warp_archive_cursor_create(struct warp_archive_cursor **cursor,
+                               const struct warp_disk *disk, struct warp_memory *memory,
+                               const struct warp_manifest *manifest, uint32_t number,
+                               int (*visit)(void *context, const struct warp_entry *entry,
+                                            uint64_t sequence, uint64_t place),
+                               void (*damaged)(void *context, uint64_t offset,
+                                               uint64_t bytes, const char *what),
+                               void *context);
+int warp_archive_cursor_next(struct warp_archive_cursor *cursor, bool *more);
+void warp_archive_cursor_destroy(struct warp_archive_cursor **cursor);
+
+/*
  * Slot, hash, sequence and place of every entry, in the order of adding, from the index,
  * without reading the entries. visit as above. WARP_EDAMAGED when the header, the index or
  * the trailer is: what was visited before was right.

@@ -546,10 +546,12 @@ struct archive_walk {
                  uint64_t place);
     void (*damaged)(void *context, uint64_t offset, uint64_t bytes, const char *what);
     void *context;
-    uint64_t end;     /* behind the last block */
-    uint64_t entries; /* visited */
-    bool whole;       /* nothing was damaged so far */
-    bool stopped;     /* by visit */
+    uint64_t offset;   /* of the next block */
+    uint64_t end;      /* behind the last block */
+    uint64_t entries;  /* visited */
+    uint64_t expected; /* as the trailer counts them */
+    bool whole;        /* nothing was damaged so far */
+    bool stopped;      /* by visit */
 };
 
 static void archive_damaged(struct archive_walk *walk, uint64_t offset, uint64_t bytes,
@@ -639,24 +641,24 @@ static uint64_t archive_walk_search(struct archive_walk *walk, uint64_t offset, 
     return at;
 }
 
-static int archive_walk_blocks(struct archive_walk *walk)
+/* One block, or what is damaged up to the next one. */
+static int archive_walk_next(struct archive_walk *walk)
 {
-    uint64_t offset = WARP_FILE_HEADER_BYTES;
+    uint64_t entries = walk->entries;
     struct warp_block block;
     int rc;
 
-    while (offset < walk->end) {
-        rc = archive_look_head(&walk->f, offset, &block);
-        if (rc < 0) {
-            offset = archive_walk_search(walk, offset, rc);
-            continue;
-        }
-        rc = archive_walk_block(walk, offset, &block);
-        if (rc != 0) {
-            return rc;
-        }
-        offset += warp_block_bytes(block.stored_bytes);
+    rc = archive_look_head(&walk->f, walk->offset, &block);
+    if (rc < 0) {
+        walk->offset = archive_walk_search(walk, walk->offset, rc);
+        return 0;
     }
+    rc = archive_walk_block(walk, walk->offset, &block);
+    if (rc != 0) {
+        walk->entries = entries; /* who goes on begins with this block again */
+        return rc;
+    }
+    walk->offset += warp_block_bytes(block.stored_bytes);
     return 0;
 }
 
@@ -693,6 +695,52 @@ static void archive_walk_end(struct archive_walk *walk,
     }
 }
 
+/* Nothing is left to give back when it fails. */
+static int archive_walk_begin(struct archive_walk *walk, const struct warp_disk *disk,
+                              struct warp_memory *memory,
+                              const struct warp_manifest *manifest, uint32_t number)
+{
+    struct warp_block_trailer_page page;
+    struct warp_block first;
+    int rc;
+
+    walk->whole = true;
+    walk->offset = WARP_FILE_HEADER_BYTES;
+    rc = archive_file_init(&walk->f, disk, memory, manifest, number);
+    if (rc < 0) {
+        return rc;
+    }
+    rc = archive_read_info(&walk->f.info, disk, manifest, walk->f.file);
+    if (rc == WARP_EFORMAT &&
+        archive_look_head(&walk->f, WARP_FILE_HEADER_BYTES, &first) == 0) {
+        rc = WARP_EDAMAGED; /* garbage, but in front of blocks of ours */
+    }
+    if (rc == WARP_EDAMAGED || rc == WARP_EIO) {
+        archive_damaged(walk, 0, WARP_FILE_HEADER_BYTES,
+                        walk->f.info.epoch == ARCHIVE_EPOCH_UNKNOWN
+                            ? "the header page is damaged"
+                            : "the dictionary is damaged");
+        rc = 0;
+    }
+    if (rc < 0) {
+        archive_file_fini(&walk->f);
+        return rc;
+    }
+    archive_walk_end(walk, manifest, &page);
+    walk->expected = page.entries;
+    return 0;
+}
+
+/* All blocks were walked. */
+static void archive_walk_finish(struct archive_walk *walk)
+{
+    if (walk->whole && walk->entries != walk->expected) {
+        archive_damaged(walk, walk->f.bytes - WARP_FILE_HEADER_BYTES,
+                        WARP_FILE_HEADER_BYTES,
+                        "the trailer counts other entries than the file has");
+    }
+}
+
 int warp_archive_walk(const struct warp_disk *disk, struct warp_memory *memory,
                       const struct warp_manifest *manifest, uint32_t number,
                       int (*visit)(void *context, const struct warp_entry *entry,
@@ -701,39 +749,83 @@ int warp_archive_walk(const struct warp_disk *disk, struct warp_memory *memory,
                                       const char *what),
                       void *context)
 {
-    struct archive_walk walk = {
-        .visit = visit, .damaged = damaged, .context = context, .whole = true};
-    struct warp_block_trailer_page page;
-    struct warp_block first;
+    struct archive_walk walk = {.visit = visit, .damaged = damaged, .context = context};
     int rc;
 
-    rc = archive_file_init(&walk.f, disk, memory, manifest, number);
+    rc = archive_walk_begin(&walk, disk, memory, manifest, number);
     if (rc < 0) {
         return rc;
     }
-    rc = archive_read_info(&walk.f.info, disk, manifest, walk.f.file);
-    if (rc == WARP_EFORMAT &&
-        archive_look_head(&walk.f, WARP_FILE_HEADER_BYTES, &first) == 0) {
-        rc = WARP_EDAMAGED; /* garbage, but in front of blocks of ours */
-    }
-    if (rc == WARP_EDAMAGED || rc == WARP_EIO) {
-        archive_damaged(&walk, 0, WARP_FILE_HEADER_BYTES,
-                        walk.f.info.epoch == ARCHIVE_EPOCH_UNKNOWN
-                            ? "the header page is damaged"
-                            : "the dictionary is damaged");
-        rc = 0;
+    while (rc == 0 && walk.offset < walk.end) {
+        rc = archive_walk_next(&walk);
     }
     if (rc == 0) {
-        archive_walk_end(&walk, manifest, &page);
-        rc = archive_walk_blocks(&walk);
-    }
-    if (rc == 0 && walk.whole && walk.entries != page.entries) {
-        archive_damaged(&walk, walk.f.bytes - WARP_FILE_HEADER_BYTES,
-                        WARP_FILE_HEADER_BYTES,
-                        "the trailer counts other entries than the file has");
+        archive_walk_finish(&walk);
     }
     archive_file_fini(&walk.f);
     return rc;
+}
+
+/*
+ * ---- cursor -----------------------------------------------------------------------------
+ */
+
+struct warp_archive_cursor {
+    struct archive_walk walk;
+    struct warp_memory *memory;
+};
+
+int warp_archive_cursor_create(struct warp_archive_cursor **cursor,
+                               const struct warp_disk *disk, struct warp_memory *memory,
+                               const struct warp_manifest *manifest, uint32_t number,
+                               int (*visit)(void *context, const struct warp_entry *entry,
+                                            uint64_t sequence, uint64_t place),
+                               void (*damaged)(void *context, uint64_t offset,
+                                               uint64_t bytes, const char *what),
+                               void *context)
+{
+    struct warp_archive_cursor *made;
+    int rc;
+
+    warp_assert(*cursor == NULL);
+    made = warp_memory_reserve(memory, sizeof(*made), 0);
+    if (made == NULL) {
+        return WARP_ENOMEM;
+    }
+    made->memory = memory;
+    made->walk.visit = visit;
+    made->walk.damaged = damaged;
+    made->walk.context = context;
+    rc = archive_walk_begin(&made->walk, disk, memory, manifest, number);
+    if (rc < 0) {
+        warp_memory_release(memory, made, sizeof(*made));
+        return rc;
+    }
+    *cursor = made;
+    return 0;
+}
+
+int warp_archive_cursor_next(struct warp_archive_cursor *cursor, bool *more)
+{
+    struct archive_walk *walk = &cursor->walk;
+    int rc = walk->offset < walk->end ? archive_walk_next(walk) : 0;
+
+    *more = rc != 0 || walk->offset < walk->end;
+    if (!*more) {
+        archive_walk_finish(walk);
+    }
+    return rc;
+}
+
+void warp_archive_cursor_destroy(struct warp_archive_cursor **cursor)
+{
+    struct warp_archive_cursor *gone = *cursor;
+
+    if (gone != NULL) {
+        archive_file_fini(&gone->walk.f);
+        warp_memory_release(gone->memory, gone, sizeof(*gone));
+        *cursor = NULL;
+    }
 }
 
 /*

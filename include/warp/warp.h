@@ -192,11 +192,14 @@ struct warp_options {
     uint32_t cache_policy;    /* enum warp_cache_policy: which values stay in memory */
     uint32_t recovery_ms_max; /* how long replaying the log may take at the next open, about: paces the
                                  checkpoints; 10 - 3,600,000; default 2,000 */
+    uint32_t compaction;     /* 1: on (the default), 2: only when warp_compact() asks */
+    uint32_t space_permille; /* space on disk, in thousandths of what is alive, above which old files are
+                                compacted; 1,050 - 1,000,000; default 1,250 */
 };
 #define WARP_OPTIONS_INIT                                                                      \
     {                                                                                          \
         sizeof(struct warp_options), 0, WARP_COMMIT, 100, WARP_READ_DURABLE_AUTO, 0,           \
-            WARP_CREATE, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL, 0, 0, 0      \
+            WARP_CREATE, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0      \
                                                                                  \
     }
 
@@ -348,6 +351,12 @@ WARP_API int warp_flush(struct warp *db);
  * then, and nothing else is lost.
  */
 WARP_API int warp_checkpoint(struct warp *db);
+/*
+ * Copy what is still alive in old log and old archives together, compressed, and remove what nothing
+ * refers to any more: blocks until that is done, with checkpoints before and after. It is done without
+ * being asked for, too, when space_permille is exceeded. Errors as warp_checkpoint().
+ */
+WARP_API int warp_compact(struct warp *db);
 /* How many records there are; expired ones count until the sweep has met them. Never blocks. */
 WARP_API int warp_count(struct warp *db, uint64_t *records);
 

@@ -339,7 +339,7 @@ static uint32_t steered_submit(void *context, void *queue,
     (void)queue;
     steered_lock(disk);
     for (i = 0; i < count && disk->queued_count < STEERED_QUEUE_MAX; i++) {
-        if (requests[i]->op != WARP_IO_SYNC) {
+        if (requests[i]->op != WARP_IO_SYNC && requests[i]->op != WARP_IO_READ) {
             steered_enter_flight(disk, requests[i]->file, requests[i]->offset,
                                  requests[i]->bytes);
         }
@@ -361,6 +361,9 @@ static void steered_finish(struct steered_disk *disk, uint32_t index)
     disk->queued_count--;
     if (request->op == WARP_IO_SYNC) {
         request->result = steered_do_sync(disk, request->file);
+    } else if (request->op == WARP_IO_READ) {
+        request->result = steered_below(disk)->read(
+            disk->now, request->file, request->buffer, request->bytes, request->offset);
     } else {
         request->result =
             steered_do_write(disk, request->file, request->buffer, request->bytes,
@@ -565,8 +568,19 @@ void store_fixture_init(struct store_fixture *fixture,
     writer.flush_bytes_max = fixture->config.flush_bytes_max;
     writer.sync_interval_ns = fixture->config.sync_interval_ns;
     fixture_must(warp_wal_create(&fixture->wal, &writer, FIXTURE_WALL_MS) == 0, "log");
+    if (fixture->config.reader) {
+        struct warp_reader_config reader = {.env = &fixture->env,
+                                            .memory = &fixture->memory,
+                                            .manifest = &fixture->manifest,
+                                            .handles_max = WARP_READER_HANDLES_MIN,
+                                            .queue_depth = 4,
+                                            .direct = true};
+
+        fixture_must(warp_reader_create(&fixture->reader, &reader) == 0, "reader");
+    }
     if (!fixture->config.log_only) {
         memset(&store, 0, sizeof(store));
+        store.reader = fixture->reader;
         store.env = &fixture->env;
         store.memory = &fixture->memory;
         store.epoch = fixture->epoch;
@@ -604,6 +618,9 @@ int store_fixture_fini(struct store_fixture *fixture)
     rc = warp_wal_destroy(&fixture->wal, FIXTURE_WALL_MS);
     if (fixture->store != NULL) {
         warp_store_destroy(&fixture->store);
+    }
+    if (fixture->reader != NULL) {
+        warp_reader_destroy(&fixture->reader);
     }
     warp_epoch_destroy(&fixture->epoch);
     warp_segments_fini(&fixture->segments);

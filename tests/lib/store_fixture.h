@@ -25,6 +25,7 @@
 #include "shards/store.h"
 #include "tests/lib/memory_disk.h"
 #include "wal/manifest.h"
+#include "wal/reader.h"
 #include "wal/scan.h"
 #include "wal/segment.h"
 #include "wal/wal.h"
@@ -86,6 +87,7 @@ struct store_fixture_config {
     uint64_t memory_bytes_max; /* none */
     bool threads;              /* the real clock, and the log's and the shards' threads */
     bool log_only;             /* no shards */
+    bool reader;               /* of values that are not in memory; without queues */
     enum steered_order order;  /* of the disk, from the first write on */
     uint32_t latency_us;
     bool slow_writes; /* 20 ms each */
@@ -101,6 +103,7 @@ struct store_fixture {
     struct warp_segments segments;
     struct warp_epoch *epoch;
     struct warp_wal *wal;
+    struct warp_reader *reader;
     struct warp_store *store;
     uint64_t wait_count;
     bool frozen; /* waiting runs no turns, it only lets time pass */

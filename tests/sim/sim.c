@@ -30,6 +30,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/counter.h"
 #include "base/env.h"
 #include "base/epoch.h"
 #include "base/hash.h"
@@ -53,6 +54,8 @@
 #define VALUE_ROOM     (160u * 1024u)
 #define HANG_STEPS     400000u
 #define INTERVAL_TURNS 400u
+/* So many turns of the background may pass while nothing else comes to an end. */
+#define BACKGROUND_TURNS 20000u
 
 enum mode { MODE_FAULTS, MODE_ROT, MODE_ENOSPC, MODE_MEMORY, MODE_ALL };
 
@@ -72,7 +75,7 @@ struct totals {
         rot_found;
     uint64_t intervals, no_memory, rot_survived, steps, bytes_cut, crowded_steps,
         busy_steps;
-    uint64_t evictions, cold_reads, admissions, checkpoints;
+    uint64_t evictions, cold_reads, admissions, checkpoints, archives, files_removed;
     char failure[1024];
 };
 
@@ -168,6 +171,7 @@ struct sim {
     /* Writes at WARP_INTERVAL must become durable by themselves. */
     uint64_t interval_rank, interval_ns;
     uint32_t interval_turns;
+    uint32_t background_turns; /* since a call came to an end */
 
     uint64_t hash;
     uint64_t events;
@@ -386,6 +390,10 @@ static void actor_main(void *context)
         if (actor->index == 0) {
             interval_watch(actor->sim);
         }
+        if (worked && actor->index + 1 == actor->sim->actor_count &&
+            ++actor->sim->background_turns < BACKGROUND_TURNS) {
+            actor->sim->quiet_steps = 0; /* somebody may wait for many of them */
+        }
         actor->wanted = false;
         while (!actor->wanted) {
             fiber_yield(actor->fiber);
@@ -511,6 +519,7 @@ static bool db_failed(struct sim *sim)
 static void check_answer(struct sim *sim, const char *what, int rc, bool failed_before)
 {
     sim->quiet_steps = 0;
+    sim->background_turns = 0;
     note(sim, what, (uint64_t)(int64_t)rc, 0);
     switch (rc) {
     case WARP_OK:
@@ -845,10 +854,11 @@ static void client_flush(struct client *client)
 static void client_checkpoint(struct client *client)
 {
     struct sim *sim = client->sim;
+    bool compact = percent(sim, 40);
     int rc;
 
-    note(sim, "checkpoint", 0, 0);
-    rc = warp_checkpoint(sim->db);
+    note(sim, compact ? "compact" : "checkpoint", 0, 0);
+    rc = compact ? warp_compact(sim->db) : warp_checkpoint(sim->db);
     if (rc != 0 && rc != WARP_EFAILED && rc != WARP_EIO && rc != WARP_ENOSPC &&
         rc != WARP_ENOMEM) {
         oracle_violate(sim->oracle, "a checkpoint returned %d", rc);
@@ -1521,6 +1531,13 @@ static void count_cold(struct sim *sim)
     if (sim->db->background != NULL) {
         sim->totals->checkpoints += atomic_load(&sim->db->background->checkpointer.made);
     }
+    if (sim->db->background != NULL) {
+        const struct warp_compact_counters *compact =
+            warp_compact_counters(sim->db->background->compact);
+
+        sim->totals->archives += warp_counter_read(&compact->archives);
+        sim->totals->files_removed += warp_counter_read(&compact->files_removed);
+    }
 }
 
 static int sim_close(struct sim *sim)
@@ -1775,7 +1792,11 @@ static void draw_run(struct sim *sim)
     sim->disk_options.keep_percent = (uint32_t)below(sim, 100);
     sim->disk_options.tear_percent = (uint32_t)below(sim, 100);
     sim->env.checkpoint_log_bytes =
-        percent(sim, 30) ? 0 : power_of_two(sim, 10, percent(sim, 70) ? 14 : 18);
+        percent(sim, 30) ? 0 : power_of_two(sim, 13, percent(sim, 70) ? 15 : 18);
+    sim->env.compact_read_bytes = 4096 * (uint32_t)(1 + below(sim, 4));
+    sim->options.compaction = percent(sim, 80) ? 1 : 2;
+    sim->options.space_permille =
+        1050 + (uint32_t)below(sim, percent(sim, 70) ? 200 : 3000);
     sim->env.checkpoint_buffer_bytes = 4096 * (uint32_t)(1 + below(sim, 4));
     sim->env.reader_handles = (uint32_t)(8 + below(sim, 8));
     /* The log's handles, the reader's, and one for each who is just opening a file. */
@@ -2350,9 +2371,11 @@ int main(int argc, char **argv)
            mode_name(arguments.mode), shared->steps, shared->busy_steps,
            shared->crowded_steps, shared->intervals);
     printf("sim %s: %" PRIu64 " values left memory, %" PRIu64 " read from disk, %" PRIu64
-           " came back to stay, %" PRIu64 " checkpoints\n",
+           " came back to stay, %" PRIu64 " checkpoints, %" PRIu64
+           " archives written, %" PRIu64 " old files removed\n",
            mode_name(arguments.mode), shared->evictions, shared->cold_reads,
-           shared->admissions, shared->checkpoints);
+           shared->admissions, shared->checkpoints, shared->archives,
+           shared->files_removed);
     printf("%" PRIu64 " passed, %" PRIu64 " failed in %.1f s (%.0f seeds/s)\n",
            shared->runs > violations ? shared->runs - violations : 0, violations, seconds,
            (double)shared->runs / (seconds > 0 ? seconds : 1));
