@@ -547,6 +547,27 @@ static int victim_frame(struct warp_victim *victim)
     return 0;
 }
 
+/*
+ * A piece of the frame lay in a file that is gone. Either the file was behind the segment: then
+ * nothing of that piece is alive, and this was the last frame that begins in the segment. Or it
+ * was before it, and went after the frame was found in it: then what is alive of that frame has
+ * been moved, and the frames that begin in the segment are still to be read.
+ */
+static int victim_end_of_files(struct warp_victim *victim)
+{
+    uint64_t segment_bytes = victim->config.manifest->segment_bytes;
+
+    if (victim->item != NULL) {
+        warp_haul_undo(victim->config.haul, victim->item);
+        victim->item = NULL;
+    }
+    if (victim->edge || victim->at >= victim->index * segment_bytes) {
+        victim->next_at = VICTIM_NONE;
+        return 0;
+    }
+    return victim_begin_scan(victim);
+}
+
 static int victim_frames(struct warp_victim *victim)
 {
     uint32_t reads = victim->device_reads;
@@ -576,10 +597,7 @@ static int victim_frames(struct warp_victim *victim)
         }
     }
     if (rc == VICTIM_MISSING) {
-        /* The rest of this frame lay in a file that is gone, so none of that is alive; and this
-         * was the last frame that begins in the segment. */
-        victim->next_at = VICTIM_NONE;
-        return 0;
+        return victim_end_of_files(victim);
     }
     return rc == 0 ? WARP_VICTIM_MORE : rc;
 }
