@@ -233,7 +233,9 @@ static bool compact_look_at(struct warp_compact *compact, struct warp_holding *h
         compact_weigh(compact, holding, live, head, force);
         return false;
     }
-    /* The ledger counts a record in every file that has a piece of it: there is none. */
+    if (!holding->archive) {
+        return true;
+    }
     compact_mark_empty(compact, holding, checkpoint_next);
     return false;
 }
