@@ -111,6 +111,7 @@ int warp_ledger_make_room(struct warp_ledger *ledger, uint32_t files)
     }
     /* Release: pairs with the acquire in ledger_table. */
     atomic_store_explicit(&ledger->table, fresh, memory_order_release);
+    ledger->last_bytes = NULL;
     ledger->used = (uint32_t)kept;
     ledger->room = (uint32_t)(capacity / 4 * 3 - kept);
     if (old != NULL) {
@@ -162,19 +163,25 @@ static uint64_t ledger_piece(const struct warp_ledger *ledger,
 void warp_ledger_in(struct warp_ledger *ledger, const struct warp_record *record)
 {
     struct warp_ledger_extent extent = warp_ledger_extent(record);
-    uint64_t at, end, key;
+    uint64_t at, end, key, index;
 
     if (warp_record_is_archived(record)) {
         key = ledger_archive_key(warp_place_decode(warp_record_place(record)).file);
         warp_counter_add(ledger_take(ledger, key), extent.to);
-        warp_counter_add(&ledger->archive_bytes, extent.to);
+        return;
+    }
+    index = extent.from >> ledger->segment_shift;
+    if (WARP_LIKELY(ledger->last_bytes != NULL && ledger->last_index == index &&
+                    (extent.to - 1) >> ledger->segment_shift == index)) {
+        warp_counter_add(ledger->last_bytes, extent.to - extent.from);
         return;
     }
     for (at = extent.from; at < extent.to; at = end) {
         end = ledger_piece(ledger, &extent, at, &key);
-        warp_counter_add(ledger_take(ledger, key), end - at);
+        ledger->last_bytes = ledger_take(ledger, key);
+        ledger->last_index = at >> ledger->segment_shift;
+        warp_counter_add(ledger->last_bytes, end - at);
     }
-    warp_counter_add(&ledger->log_bytes, extent.to - extent.from);
 }
 
 static void ledger_sub(_Atomic uint64_t *counter, uint64_t bytes)
@@ -194,14 +201,12 @@ void warp_ledger_out(struct warp_ledger *ledger, const struct warp_record *recor
     if (warp_record_is_archived(record)) {
         key = ledger_archive_key(warp_place_decode(warp_record_place(record)).file);
         ledger_sub(ledger_find(ledger, key), extent.to);
-        ledger_sub(&ledger->archive_bytes, extent.to);
         return;
     }
     for (at = extent.from; at < extent.to; at = end) {
         end = ledger_piece(ledger, &extent, at, &key);
         ledger_sub(ledger_find(ledger, key), end - at);
     }
-    ledger_sub(&ledger->log_bytes, extent.to - extent.from);
 }
 
 /* ---- checking --------------------------------------------------------------------------- */
@@ -256,7 +261,6 @@ void warp_ledger_tally_end(struct warp_ledger_tally **tally)
 {
     struct warp_ledger_tally *one = *tally;
     struct warp_ledger_table *table;
-    uint64_t log_bytes = 0, archive_bytes = 0;
     uint64_t i;
 
     if (one == NULL) {
@@ -264,14 +268,8 @@ void warp_ledger_tally_end(struct warp_ledger_tally **tally)
     }
     table = ledger_table(one->ledger);
     for (i = 0; table != NULL && i <= table->mask; i++) {
-        bool archive = warp_counter_read(&table->entries[i].file) % 2 == 0;
-
         warp_assert(one->counts[i] == warp_counter_read(&table->entries[i].bytes));
-        log_bytes += archive ? 0 : one->counts[i];
-        archive_bytes += archive ? one->counts[i] : 0;
     }
-    warp_assert(log_bytes == warp_counter_read(&one->ledger->log_bytes));
-    warp_assert(archive_bytes == warp_counter_read(&one->ledger->archive_bytes));
     warp_memory_release(one->ledger->limbo->memory, one, one->bytes);
     *tally = NULL;
 }

@@ -43,8 +43,8 @@ struct warp_ledger {
     uint32_t segment_shift;
     uint32_t room; /* how many more files may turn up before the table is too full */
     uint32_t used;
-    _Atomic uint64_t log_bytes; /* sums, for observers */
-    _Atomic uint64_t archive_bytes;
+    uint64_t last_index;          /* the segment that was counted into last ... */
+    _Atomic uint64_t *last_bytes; /* ... and its number in the table; NULL: none */
 };
 
 /* What a record takes of its file: [from, to) of the log, or of an archive its length from 0. */
