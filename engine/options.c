@@ -259,6 +259,9 @@ void warp_options_limits(const struct warp_options *options, struct warp_env *en
         env->checkpoint_log_bytes =
             options->recovery_ms_max * OPTIONS_REPLAY_BYTES_PER_MS / 2;
     }
+    if (env->compact_read_bytes == 0) {
+        env->compact_read_bytes = 1u << 20;
+    }
     if (env->reader_handles == 0) {
         env->reader_handles = 256;
     }

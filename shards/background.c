@@ -4,6 +4,7 @@
 
 #define BACKGROUND_BUDGET_PERMILLE 250u
 #define BACKGROUND_SAVED_NS        INT64_C(2000000) /* tokens that are kept for later */
+#define BACKGROUND_STEP_NS         UINT64_C(300000) /* of CPU, that one takes at most, about */
 #define BACKGROUND_BLOCKED_NS      200000u     /* before asking again who is in the way */
 #define BACKGROUND_RETRY_NS        1000000000u /* after a job has failed */
 #define BACKGROUND_LOOK_NS         200000000u  /* how often to look at the log's growth */
@@ -55,6 +56,8 @@ int warp_background_create(struct warp_background **background,
     made->store = checkpointer.store;
     made->holdings = config->holdings;
     made->compacts = config->compacts;
+    made->space_permille = config->compact.amplification_permille;
+    made->space_least = 8ull * config->checkpointer.manifest->segment_bytes;
     made->checkpoint_log_bytes = config->checkpoint_log_bytes;
     made->budget_permille =
         config->budget_permille != 0 ? config->budget_permille : BACKGROUND_BUDGET_PERMILLE;
@@ -108,7 +111,33 @@ static uint64_t background_log_bytes(const struct warp_background *background)
     return tail - (begin > first ? begin : first);
 }
 
-static uint32_t background_pressure(const struct warp_background *background)
+/* Space that compaction does not win back as fast as writers use it up. What is alive is as of its
+ * last look. */
+static uint32_t background_space_pressure(const struct warp_background *background)
+{
+    const struct warp_holdings_counters *held = &background->holdings->counters;
+    uint64_t live =
+        warp_counter_read(&warp_compact_counters(background->compact)->live_bytes);
+    uint64_t disk = warp_counter_read(&held->segment_bytes) +
+                    warp_counter_read(&held->archive_bytes) +
+                    background_log_bytes(background);
+    uint64_t limit = live / 1000 * background->space_permille;
+
+    if (!background->compacts || live == 0 || disk < background->space_least) {
+        return 0;
+    }
+    return disk > limit + limit / 2 ? 3 : disk > limit + limit / 8 ? 2 : 0;
+}
+
+/* What a step is charged: one that waited for the disk has left the CPU to others meanwhile. */
+static int64_t background_cost(const struct warp_background *background, uint64_t begun_ns)
+{
+    uint64_t spent_ns = warp_clock_ns(background->store->env->clock) - begun_ns + 1;
+
+    return (int64_t)(spent_ns < BACKGROUND_STEP_NS ? spent_ns : BACKGROUND_STEP_NS);
+}
+
+static uint32_t background_log_pressure(const struct warp_background *background)
 {
     uint64_t bytes = background_log_bytes(background);
     uint64_t due = background->checkpoint_log_bytes;
@@ -215,13 +244,13 @@ static int background_checkpoint(struct warp_background *background, uint64_t no
 }
 
 /* Should one begin now? Begins it. */
-static bool background_begin(struct warp_background *background, uint32_t pressure,
+static bool background_begin(struct warp_background *background, uint32_t log_pressure,
                              uint64_t now_ns)
 {
     bool wished = background_wished(&background->wanted, &background->done);
 
     if (!wished &&
-        (now_ns < background->retry_ns || (pressure == 0 && !background->owes))) {
+        (now_ns < background->retry_ns || (log_pressure == 0 && !background->owes))) {
         return false;
     }
     background->owes = false;
@@ -239,6 +268,7 @@ static enum warp_work background_compact(struct warp_background *background,
     struct warp_checkpointer *checkpointer = &background->checkpointer;
     bool force = background_wished(&background->compact_wanted, &background->compact_done);
     enum warp_compact_state state;
+    bool removal_waits;
     int error = 0;
 
     if (force && background->compact_passes == 0) {
@@ -248,8 +278,8 @@ static enum warp_work background_compact(struct warp_background *background,
         /* What falls below the head from now on is for another time. */
         background->compact_head = warp_checkpointer_head(checkpointer);
     }
-    if (!force && (!background->compacts || now_ns < background->compact_retry_ns ||
-                   now_ns < background->compact_look_ns)) {
+    if ((!force && (!background->compacts || now_ns < background->compact_retry_ns)) ||
+        (background->compact_passes != 1 && now_ns < background->compact_look_ns)) {
         return WARP_WORK_NONE;
     }
     state = warp_compact_remove_step(background->compact,
@@ -257,7 +287,8 @@ static enum warp_work background_compact(struct warp_background *background,
     if (state == WARP_COMPACT_WORKED) {
         return WARP_WORK_DONE;
     }
-    if (state == WARP_COMPACT_IDLE) {
+    removal_waits = state == WARP_COMPACT_BLOCKED;
+    if (state == WARP_COMPACT_IDLE || (removal_waits && error == 0)) {
         state = warp_compact_step(
             background->compact,
             background->compact_passes == 1 ? background->compact_head
@@ -277,6 +308,9 @@ static enum warp_work background_compact(struct warp_background *background,
         return error < 0 ? WARP_WORK_NONE : WARP_WORK_BLOCKED;
     }
     /* Nothing is left to move. */
+    if (removal_waits) {
+        return WARP_WORK_BLOCKED;
+    }
     background->compact_look_ns = now_ns + BACKGROUND_LOOK_NS;
     if (background->compact_passes == 1) {
         background->compact_passes = 2;
@@ -287,15 +321,47 @@ static enum warp_work background_compact(struct warp_background *background,
     if (force && !background->owes) {
         background_compacted(background, 0);
     }
-    return background->owes ? WARP_WORK_DONE : WARP_WORK_NONE;
+    return background->owes && warp_checkpointer_is_idle(checkpointer) ? WARP_WORK_DONE
+                                                                       : WARP_WORK_NONE;
 }
 
 /* ---- turns ------------------------------------------------------------------------------- */
 
+/* A step of the checkpoint that is under way or due, or of compaction: when both have something to
+ * do, whoever has had less time. */
+static int background_step(struct warp_background *background, uint32_t log_pressure,
+                           uint64_t now_ns)
+{
+    bool checkpoints = !warp_checkpointer_is_idle(&background->checkpointer) ||
+                       background_begin(background, log_pressure, now_ns);
+    int work = WARP_WORK_NONE;
+
+    if (!checkpoints || background->ahead_ns > 0) {
+        work = background_compact(background, now_ns);
+        if (work != WARP_WORK_NONE) {
+            background->ahead_ns -= background_cost(background, now_ns);
+        }
+    }
+    if (checkpoints && (work == WARP_WORK_NONE || work == WARP_WORK_BLOCKED)) {
+        work = background_checkpoint(background, now_ns);
+        background->ahead_ns = work == WARP_WORK_NONE ? 0 : background->ahead_ns;
+        background->ahead_ns += background_cost(background, now_ns);
+    }
+    /* What one of them did while the other had nothing to do is not made good. */
+    if (background->ahead_ns > BACKGROUND_SAVED_NS) {
+        background->ahead_ns = BACKGROUND_SAVED_NS;
+    } else if (background->ahead_ns < -BACKGROUND_SAVED_NS) {
+        background->ahead_ns = -BACKGROUND_SAVED_NS;
+    }
+    return work;
+}
+
 bool warp_background_turn(struct warp_background *background, uint64_t now_ns,
                           uint64_t *due_ns)
 {
-    uint32_t pressure = background_pressure(background);
+    uint32_t log_pressure = background_log_pressure(background);
+    uint32_t space_pressure = background_space_pressure(background);
+    uint32_t pressure = log_pressure > space_pressure ? log_pressure : space_pressure;
     uint64_t done_ns;
     int work;
 
@@ -319,17 +385,12 @@ bool warp_background_turn(struct warp_background *background, uint64_t now_ns,
     if (!background_may(background, pressure, now_ns, due_ns)) {
         return false;
     }
-    if (!warp_checkpointer_is_idle(&background->checkpointer) ||
-        background_begin(background, pressure, now_ns)) {
-        work = background_checkpoint(background, now_ns);
-    } else {
-        work = background_compact(background, now_ns);
-    }
+    work = background_step(background, log_pressure, now_ns);
     done_ns = warp_clock_ns(background->store->env->clock);
     if (work == WARP_WORK_NONE) {
         return false;
     }
-    background->tokens_ns -= (int64_t)(done_ns - now_ns);
+    background->tokens_ns -= background_cost(background, now_ns);
     warp_counter_add(&background->steps, 1);
     warp_counter_add(&background->busy_ns, done_ns - now_ns);
     if (work == WARP_WORK_BLOCKED) {

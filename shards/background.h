@@ -6,11 +6,14 @@
  * saved up), so that the threads that somebody waits for keep theirs. How hard a job is needed
  * raises the budget, in levels of pressure; at the highest it works without pause.
  *
- *     pressure   log to replay after a crash, of what is allowed     budget
- *     0          up to one half                                      a quarter of a CPU
- *     1          above it: a checkpoint is due                       a quarter
- *     2          above it once more                                  half
- *     3          twice what is allowed                               all
+ *     pressure   log to replay after a     or space on disk, beside     budget
+ *                crash, of what is         what is allowed for what
+ *                allowed                   is alive
+ *     0          up to one half                                         a quarter of a CPU
+ *     1          above: a checkpoint                                    a quarter
+ *                is due
+ *     2          all of it                 an eighth more               half
+ *     3          twice                     half as much again           all
  *
  * Threads:   create, start, stop, destroy by the opener; turn by the thread, or from outside when
  *            env->threads is false; checkpoint by any thread that holds no lease.
@@ -43,6 +46,8 @@ struct warp_background {
     struct warp_thread *thread;
     struct warp_holdings *holdings;
     bool compacts;
+    uint32_t space_permille;
+    uint64_t space_least; /* less than that on disk is no reason to hurry */
     uint64_t checkpoint_log_bytes;
     uint32_t budget_permille;
 
@@ -57,6 +62,7 @@ struct warp_background {
     uint64_t compact_goal; /* of pass 2: what is empty since then or longer */
     uint64_t compact_retry_ns;
     uint64_t compact_look_ns; /* nothing to compact was seen: not again before */
+    int64_t ahead_ns;         /* time of checkpoints, less that of compaction, lately */
     bool owes;                /* a checkpoint, to those that are empty */
     uint64_t served;          /* the wish that the checkpoint under way fulfils */
     int64_t tokens_ns;        /* below 0: not yet */

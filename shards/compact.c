@@ -802,8 +802,10 @@ enum warp_compact_state warp_compact_remove_step(struct warp_compact *compact,
     enum warp_removal_state state;
     uint64_t before = compact->removal.removed;
 
-    /* The victim may have such a file open. */
-    warp_victim_close(&compact->victim);
+    if (compact->removal.phase == WARP_REMOVAL_DROP) {
+        /* The victim may have such a file open; closing forgets what it has read ahead. */
+        warp_victim_close(&compact->victim);
+    }
     state = warp_removal_step(&compact->removal, checkpoint_oldest, error);
     warp_counter_add(&compact->counters.files_removed, compact->removal.removed - before);
     return state == WARP_REMOVAL_IDLE     ? WARP_COMPACT_IDLE

@@ -20,7 +20,7 @@
 #include "shards/put.h"
 #include "wal/segment.h"
 
-#define VICTIM_ENTRIES_PER_STEP 256u
+#define VICTIM_ENTRIES_PER_STEP 1024u
 #define VICTIM_NONE             UINT64_MAX
 
 /* Not an error of the engine: the end of what can be read. */
