@@ -372,10 +372,11 @@ static void session_relieve_first(struct warp_session *session, uint32_t id)
     if (message->result == WARP_ENOMEM && message->reliefs < WARP_EVICT_RELIEFS_MAX) {
         struct warp_store *store = session->db->store;
 
-        message->reliefs = warp_evict_relieve(store, store->shards[id],
-                                              warp_message_record_bytes(message), true)
-                               ? message->reliefs + 1
-                               : WARP_EVICT_RELIEFS_MAX;
+        message->reliefs =
+            warp_evict_relieve(store, store->shards[id], warp_message_record_bytes(message),
+                               message->reliefs)
+                ? message->reliefs + 1
+                : WARP_EVICT_RELIEFS_MAX;
     }
 }
 

@@ -195,7 +195,7 @@ int warp_call_run(struct warp *db, struct warp_message *message)
         }
         if (message->result == WARP_ENOMEM && message->reliefs < WARP_EVICT_RELIEFS_MAX &&
             warp_evict_relieve(db->store, warp_store_owner(db->store, message->slot),
-                               warp_message_record_bytes(message), true)) {
+                               warp_message_record_bytes(message), message->reliefs)) {
             message->reliefs++;
             continue;
         }

@@ -172,8 +172,9 @@ int warp_batch_run(struct warp_store *store, struct warp_batch_operation *operat
                 warp_shard_leave(store->shards[i]);
             }
         }
-        if (rc == WARP_ENOMEM && reliefs++ < WARP_EVICT_RELIEFS_MAX &&
-            warp_evict_relieve(store, store->shards[cell], body_bytes, true)) {
+        if (rc == WARP_ENOMEM && reliefs < WARP_EVICT_RELIEFS_MAX &&
+            warp_evict_relieve(store, store->shards[cell], body_bytes, reliefs)) {
+            reliefs++;
             continue;
         }
         if (rc != WARP_MESSAGE_NEEDS_ROOM) {

@@ -8,7 +8,9 @@
 #define EVICT_LOOK_BYTES     512u
 #define EVICT_LOOKS_MAX      1024u
 #define EVICT_SHARE_EVERY    64u
-#define EVICT_SPARE_PART     64u
+#define EVICT_SPARE_PART     32u
+#define EVICT_DOUBLINGS_MAX  16u
+#define EVICT_SLAB_BYTES     266240u /* at most, and the header of a block */
 #define EVICT_RELIEF_NS      20000000u /* for the log to make values durable that should leave */
 #define EVICT_GRACE_NS       100000u /* for readers to leave what has been replaced */
 
@@ -61,6 +63,7 @@ static bool evict_one(void *context, const struct warp_horizon_item *item)
     struct warp_evict_at *at = item->cookie;
     struct warp_record_content content;
     struct warp_record *cold;
+    size_t bytes;
 
     /* What becomes cold is not admitted, so the horizon need not be asked to reserve. */
     if (!evict_is_durable(shard, at->record) || warp_limbo_reserve(&shard->limbo, 1) < 0) {
@@ -68,9 +71,17 @@ static bool evict_one(void *context, const struct warp_horizon_item *item)
     }
     content = warp_record_content(at->record);
     content.cold = true;
-    cold = warp_slab_reserve(&shard->limbo.pool,
-                             warp_record_bytes_with((uint32_t)content.key.bytes, 0,
-                                                    warp_record_flags(&content)));
+    bytes =
+        warp_record_bytes_with((uint32_t)content.key.bytes, 0, warp_record_flags(&content));
+    /* Long keys with short values would go on for ever. */
+    if (warp_slab_round(bytes) >
+            warp_slab_round(warp_record_bytes_of(at->record)) * 3 / 4 &&
+        warp_memory_bytes(shard->store->memory) +
+                warp_slab_growth(&shard->limbo.pool, bytes) >
+            shard->store->memory_bytes_max) {
+        return false;
+    }
+    cold = warp_slab_reserve(&shard->limbo.pool, bytes);
     if (cold == NULL) {
         return false;
     }
@@ -219,15 +230,19 @@ struct warp_record *warp_evict_make(struct warp_shard *shard,
     return record;
 }
 
-bool warp_evict_relieve_here(struct warp_shard *shard, uint64_t bytes)
+bool warp_evict_relieve_here(struct warp_shard *shard, uint64_t bytes, uint32_t tries)
 {
     struct warp_store *store = shard->store;
     struct warp_slab_pool *pool = &shard->limbo.pool;
     uint64_t growth = bytes == 0 ? 0 : warp_slab_growth(pool, bytes);
     uint64_t held, all, wanted;
+
     bool coming = shard->limbo.pending_bytes > 0 || warp_horizon_bytes(&shard->horizon) > 0;
 
     warp_shard_assert_owner(shard);
+    if (bytes > 0 && growth < EVICT_SLAB_BYTES) {
+        growth = EVICT_SLAB_BYTES; /* bytes is about right, but the class is the next one */
+    }
     warp_evict_share(shard);
     wanted = evict_wanted(shard, bytes);
     /* All that is held and not only what is used, for slabs are free only as a whole. */
@@ -240,6 +255,8 @@ bool warp_evict_relieve_here(struct warp_shard *shard, uint64_t bytes)
     if (all > evict_limit(store) && all - evict_limit(store) > wanted) {
         wanted = all - evict_limit(store);
     }
+    /* What was enough in sum may have left no slab or block empty. */
+    wanted <<= tries < EVICT_DOUBLINGS_MAX ? tries : EVICT_DOUBLINGS_MAX;
     if (wanted > 0) {
         evict_step(shard, wanted + bytes, bytes);
     }
@@ -250,7 +267,7 @@ bool warp_evict_relieve_here(struct warp_shard *shard, uint64_t bytes)
 }
 
 bool warp_evict_relieve(struct warp_store *store, const struct warp_shard *wanting,
-                        uint64_t bytes, bool wait)
+                        uint64_t bytes, uint32_t tries)
 {
     bool coming = false;
     uint32_t i;
@@ -259,11 +276,12 @@ bool warp_evict_relieve(struct warp_store *store, const struct warp_shard *wanti
         struct warp_shard *shard = store->shards[i];
 
         warp_shard_enter_surely(shard);
-        coming = warp_evict_relieve_here(shard, shard == wanting ? bytes : 0) || coming;
+        coming =
+            warp_evict_relieve_here(shard, shard == wanting ? bytes : 0, tries) || coming;
         warp_shard_leave(shard);
     }
-    if (!coming || !wait) {
-        return coming;
+    if (!coming) {
+        return false;
     }
     if (store->wal != NULL) {
         struct warp_writer *writer = &store->wal->writer;

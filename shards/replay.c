@@ -74,11 +74,15 @@ static int replay_apply(struct warp_shard *shard, const struct replay_item *item
     /* Other shards are being replayed beside this one and cannot be asked for memory, so each
      * keeps to its share by itself. */
     while (WARP_UNLIKELY(warp_evict_overgrows(shard, bytes)) &&
-           reliefs++ < WARP_EVICT_RELIEFS_MAX && warp_evict_relieve_here(shard, bytes)) {
+           reliefs < WARP_EVICT_RELIEFS_MAX &&
+           warp_evict_relieve_here(shard, bytes, reliefs)) {
+        reliefs++;
     }
     reliefs = 0;
     while ((rc = replay_try(shard, item, now_ms, counts)) == WARP_ENOMEM &&
-           reliefs++ < WARP_EVICT_RELIEFS_MAX && warp_evict_relieve_here(shard, bytes)) {
+           reliefs < WARP_EVICT_RELIEFS_MAX &&
+           warp_evict_relieve_here(shard, bytes, reliefs)) {
+        reliefs++;
     }
     return rc;
 }

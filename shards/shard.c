@@ -179,9 +179,8 @@ static bool shard_tick(struct warp_shard *shard, uint64_t now_ns)
         bool garbage = warp_limbo_collect(&shard->limbo, true);
 
         shard->next_tick_ns = now_ns + SHARD_TICK_NS;
-        shard->restless = garbage || shard->earliest_expiry_ms != UINT64_MAX ||
-                          (warp_evict_live_bytes(shard) > shard->memory_soft &&
-                           warp_horizon_bytes(&shard->horizon) > 0);
+        shard->restless =
+            garbage || shard->earliest_expiry_ms != UINT64_MAX || warp_evict_is_over(shard);
     }
     return more;
 }
@@ -194,7 +193,8 @@ static uint64_t shard_due(struct warp_shard *shard, uint64_t now_ns)
     if (!shard->restless) {
         return UINT64_MAX;
     }
-    if (shard->limbo.open != NULL || warp_epoch_pending(shard->limbo.record) > 0) {
+    if (shard->limbo.open != NULL || warp_epoch_pending(shard->limbo.record) > 0 ||
+        warp_evict_is_over(shard)) {
         return shard->next_tick_ns;
     }
     now_ms = warp_store_wall_ms(shard->store);
@@ -212,7 +212,7 @@ bool warp_shard_turn(struct warp_shard *shard, uint64_t now_ns, uint64_t *due_ns
 {
     struct warp_store *store = shard->store;
     struct warp_coldread *cold = NULL;
-    uint32_t done = 0;
+    uint32_t done = 0, reliefs = 0;
     uint64_t bytes = 0;
     bool stalled, more, lacks_memory = false;
 
@@ -230,6 +230,7 @@ bool warp_shard_turn(struct warp_shard *shard, uint64_t now_ns, uint64_t *due_ns
     } else if (stalled) {
         bytes = shard->backlog_bytes;
         lacks_memory = shard->backlog_lacks_memory;
+        reliefs = shard->backlog[shard->backlog_first]->reliefs;
     }
     more = shard_tick(shard, now_ns);
     *due_ns = shard_due(shard, now_ns);
@@ -242,7 +243,7 @@ bool warp_shard_turn(struct warp_shard *shard, uint64_t now_ns, uint64_t *due_ns
         return true;
     }
     if (lacks_memory) {
-        bool coming = warp_evict_relieve(store, shard, bytes, true);
+        bool coming = warp_evict_relieve(store, shard, bytes, reliefs);
         struct warp_message *message;
 
         warp_shard_enter_surely(shard);

@@ -173,9 +173,7 @@ static bool measure_tiny(const char *name, double pair[2], bool rotten)
         for (i = 0; i < 500; i++) {
             snprintf(key, sizeof(key), "tiny-%u", i);
             snprintf(value, sizeof(value), "value-%u", i);
-            if (round == 0) {
-                fixture_put(db, key, value);
-            }
+            fixture_put(db, key, value);
         }
         warp_flush(db);
         if (rotten && round == 0) {

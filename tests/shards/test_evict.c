@@ -261,10 +261,11 @@ WARP_TEST(evict, a_limit_on_all_memory_is_kept)
         message.value.data = i % 1000 == 999 ? big : value;
         message.value.bytes = i % 1000 == 999 ? 50000 + i * 4 : sizeof(value);
         rc = store_execute(&fixture, &message);
-        while (rc == WARP_ENOMEM && message.reliefs++ < WARP_EVICT_RELIEFS_MAX &&
+        while (rc == WARP_ENOMEM && message.reliefs < WARP_EVICT_RELIEFS_MAX &&
                warp_evict_relieve(fixture.store,
                                   warp_store_owner(fixture.store, message.slot),
-                                  warp_message_record_bytes(&message), true)) {
+                                  warp_message_record_bytes(&message), message.reliefs)) {
+            message.reliefs++;
             rc = store_execute(&fixture, &message);
         }
         if (!check_int(rc, ==, 0)) {
@@ -288,11 +289,11 @@ WARP_TEST(evict, relief_says_when_nothing_will_come)
     struct store_fixture fixture;
 
     store_fixture_init(&fixture, &config);
-    check(!warp_evict_relieve(fixture.store, fixture.store->shards[0], 100, true));
+    check(!warp_evict_relieve(fixture.store, fixture.store->shards[0], 100, 0));
     fill(&fixture, 0, 100);
-    check(warp_evict_relieve(fixture.store, fixture.store->shards[0], 100, false));
+    check(warp_evict_relieve(fixture.store, fixture.store->shards[0], 100, 0));
     store_make_cold(&fixture);
-    while (warp_evict_relieve(fixture.store, fixture.store->shards[1], 100, true)) {
+    while (warp_evict_relieve(fixture.store, fixture.store->shards[1], 100, 0)) {
     }
     check_filled(&fixture, 0, 100);
     check_int(store_fixture_fini(&fixture), ==, 0);
