@@ -9,6 +9,7 @@
 #define EVICT_LOOKS_MAX      1024u
 #define EVICT_SHARE_EVERY    64u
 #define EVICT_SPARE_PART     32u
+#define EVICT_SLACK_PART     8u
 #define EVICT_DOUBLINGS_MAX  16u
 #define EVICT_SLAB_BYTES     266240u /* at most, and the header of a block */
 #define EVICT_RELIEF_NS      20000000u /* for the log to make values durable that should leave */
@@ -98,7 +99,7 @@ void warp_evict_share(struct warp_shard *shard)
 {
     struct warp_store *store = shard->store;
     uint64_t all = warp_memory_bytes(store->memory);
-    uint64_t pools = 0, rest, share, live, values;
+    uint64_t pools = 0, rest, share, live, values, held;
     uint32_t i;
 
     warp_shard_assert_owner(shard);
@@ -111,8 +112,18 @@ void warp_evict_share(struct warp_shard *shard)
     share = store->memory_bytes_max > rest ? store->memory_bytes_max - rest : 0;
     share /= store->shard_count;
     shard->memory_hard = share;
-    /* A sixteenth for what is on its way back and for slabs that are not full. */
-    shard->memory_soft = share - share / 16;
+    /* A sixteenth for what is on its way back and for slabs that are not full; more while that is
+     * not enough, by and by, for slabs become free only as a whole. */
+    held = warp_slab_bytes_held(&shard->limbo.pool);
+    if (held > share) {
+        shard->memory_slack += (held - share) / EVICT_SLACK_PART;
+    } else {
+        shard->memory_slack -= shard->memory_slack / EVICT_SLACK_PART;
+    }
+    if (shard->memory_slack > share / 2) {
+        shard->memory_slack = share / 2;
+    }
+    shard->memory_soft = share - share / 16 - shard->memory_slack;
     live = warp_evict_live_bytes(shard);
     values = warp_horizon_bytes(&shard->horizon);
     /* What keys and tables take is not the policy's. */
