@@ -186,6 +186,50 @@ void warp_memory_unmap(struct warp_memory *memory, void *p, size_t bytes)
     memory_uncount(memory, bytes);
 }
 
+void *warp_memory_map_sparse(struct warp_memory *memory, size_t bytes, size_t alignment,
+                             size_t counted)
+{
+    void *p;
+
+    warp_assert(counted <= bytes);
+    warp_assert(warp_is_power_of_two(alignment));
+    if (!warp_memory_has_sparse(memory) || !memory_count(memory, counted)) {
+        return NULL;
+    }
+    p = memory_map_pages(bytes, alignment, false);
+    if (p == NULL) {
+        memory_uncount(memory, counted);
+    }
+    return p;
+}
+
+void warp_memory_unmap_sparse(struct warp_memory *memory, void *p, size_t bytes,
+                              size_t counted)
+{
+    int rc = munmap(p, warp_align_up(bytes, MEMORY_PAGE_BYTES));
+
+    warp_assert(rc == 0);
+    memory_uncount(memory, counted);
+}
+
+void warp_memory_fill(struct warp_memory *memory, size_t bytes)
+{
+    atomic_fetch_add_explicit(&memory->bytes, bytes, memory_order_relaxed);
+}
+
+void warp_memory_split(void *p, size_t bytes)
+{
+    (void)madvise(p, bytes, MADV_NOHUGEPAGE);
+}
+
+void warp_memory_discard(struct warp_memory *memory, void *p, size_t bytes)
+{
+    int rc = madvise(p, bytes, MADV_DONTNEED);
+
+    warp_assert(rc == 0);
+    memory_uncount(memory, bytes);
+}
+
 uint64_t warp_memory_bytes(const struct warp_memory *memory)
 {
     return atomic_load_explicit(&memory->bytes, memory_order_relaxed);

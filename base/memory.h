@@ -60,6 +60,27 @@ void *warp_memory_map(struct warp_memory *memory, size_t bytes, size_t alignment
                       bool huge);
 void warp_memory_unmap(struct warp_memory *memory, void *p, size_t bytes);
 
+/*
+ * A map of which only the parts in use are held and counted: `bytes` of addresses of small pages,
+ * `counted` of them from the start. fill counts a part before its first use; discard gives
+ * its pages back, after which it reads as zeroes. NULL with an allocator of the caller's,
+ * which cannot give back parts.
+ */
+void *warp_memory_map_sparse(struct warp_memory *memory, size_t bytes, size_t alignment,
+                             size_t counted);
+void warp_memory_unmap_sparse(struct warp_memory *memory, void *p, size_t bytes,
+                              size_t counted);
+void warp_memory_fill(struct warp_memory *memory, size_t bytes);
+void warp_memory_discard(struct warp_memory *memory, void *p, size_t bytes);
+
+/* Parts of this are going to be discarded: huge pages would bring them back. */
+void warp_memory_split(void *p, size_t bytes);
+
+static inline bool warp_memory_has_sparse(const struct warp_memory *memory)
+{
+    return memory->allocator.allocate == NULL;
+}
+
 /* In use now, and how often reserve and map were called so far, refused calls included. */
 uint64_t warp_memory_bytes(const struct warp_memory *memory);
 uint64_t warp_memory_calls(const struct warp_memory *memory);

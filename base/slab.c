@@ -52,7 +52,9 @@ void __asan_unpoison_memory_region(void const volatile *address, size_t bytes);
 #define SLAB_LARGE_HEADER   64u
 #define SLAB_KEPT_BYTES_MAX 2097152u /* of mappings of large things that came back */
 #define SLAB_PAGE_BYTES     4096u
-#define SLAB_CLASS_NONE     UINT16_MAX
+#define SLAB_FREE_PART                                                                     \
+    16u /* of what is held: free slabs keep their memory up to this part */
+#define SLAB_CLASS_NONE UINT16_MAX
 
 struct slab_object {
     struct slab_object *next;
@@ -77,7 +79,8 @@ struct warp_slab_block {
     alignas(WARP_CACHELINE) struct {
         alignas(WARP_CACHELINE) struct warp_slab slab;
     } slabs[SLAB_PER_BLOCK];
-    uint32_t free_mask; /* a bit per slab */
+    uint32_t free_mask;  /* a bit per slab */
+    uint32_t empty_mask; /* of these: have no memory */
     bool in_available;
     struct warp_slab_block *next; /* all */
     struct warp_slab_block *previous;
@@ -168,15 +171,35 @@ static void block_unlist(struct warp_slab_pool *pool, struct warp_slab_block *bl
     }
 }
 
+static inline size_t block_bytes_of(uint32_t mask)
+{
+    /* Slab 0 lacks the page of the header, which is always there. */
+    return (size_t)__builtin_popcount(mask) * SLAB_BYTES -
+           ((mask & 1) != 0 ? SLAB_HEADER_BYTES : 0);
+}
+
+/* What of it is held. */
+static inline size_t block_bytes_held(const struct warp_slab_block *block)
+{
+    return SLAB_BLOCK_BYTES - block_bytes_of(block->empty_mask);
+}
+
 static struct warp_slab_block *block_create(struct warp_slab_pool *pool)
 {
-    struct warp_slab_block *block =
-        warp_memory_map(pool->memory, SLAB_BLOCK_BYTES, SLAB_BLOCK_BYTES, pool->huge);
+    struct warp_slab_block *block;
 
+    if (pool->sparse && !pool->huge) {
+        block = warp_memory_map_sparse(pool->memory, SLAB_BLOCK_BYTES, SLAB_BLOCK_BYTES,
+                                       SLAB_HEADER_BYTES);
+    } else {
+        block =
+            warp_memory_map(pool->memory, SLAB_BLOCK_BYTES, SLAB_BLOCK_BYTES, pool->huge);
+    }
     if (block == NULL) {
         return NULL;
     }
     block->free_mask = UINT32_MAX;
+    block->empty_mask = pool->sparse && !pool->huge ? UINT32_MAX : 0;
     for (uint32_t index = 0; index < SLAB_PER_BLOCK; index++) {
         block->slabs[index].slab.class_index = SLAB_CLASS_NONE;
         block->slabs[index].slab.pool = pool;
@@ -187,7 +210,8 @@ static struct warp_slab_block *block_create(struct warp_slab_pool *pool)
     }
     pool->blocks = block;
     block_list(pool, block);
-    pool->bytes_held += SLAB_BLOCK_BYTES;
+    pool->bytes_held += block_bytes_held(block);
+    pool->bytes_free += block_bytes_of(block->free_mask & ~block->empty_mask);
     SLAB_POISON((char *)block + SLAB_HEADER_BYTES, SLAB_BLOCK_BYTES - SLAB_HEADER_BYTES);
     return block;
 }
@@ -204,8 +228,14 @@ static void block_destroy(struct warp_slab_pool *pool, struct warp_slab_block *b
     }
     /* The addresses will be somebody else's. */
     SLAB_UNPOISON(block, SLAB_BLOCK_BYTES);
-    warp_memory_unmap(pool->memory, block, SLAB_BLOCK_BYTES);
-    pool->bytes_held -= SLAB_BLOCK_BYTES;
+    pool->bytes_held -= block_bytes_held(block);
+    pool->bytes_free -= block_bytes_of(block->free_mask & ~block->empty_mask);
+    if (pool->sparse) {
+        warp_memory_unmap_sparse(pool->memory, block, SLAB_BLOCK_BYTES,
+                                 block_bytes_held(block));
+    } else {
+        warp_memory_unmap(pool->memory, block, SLAB_BLOCK_BYTES);
+    }
 }
 
 /* Where there are `width` free slabs in a row, aligned to width: a bit for each such
@@ -230,11 +260,10 @@ static inline uint32_t slab_width(uint32_t size)
     return size <= SLAB_NARROW_MAX ? 1 : SLAB_WIDE;
 }
 
-/* A free slab (or four in a row), from the first block that has one. */
-static struct warp_slab *block_take(struct warp_slab_pool *pool, uint32_t width)
+/* The block that has room for a slab (or four in a row); NULL: a new one has to be made. */
+static struct warp_slab_block *block_find(const struct warp_slab_pool *pool, uint32_t width)
 {
     struct warp_slab_block *block = pool->available;
-    uint32_t places, index;
 
     /* Blocks with single free slabs only are passed by when four are wanted; the walk is
      * paid once per slab of at least eight objects. The empty block is the last resort but
@@ -243,23 +272,66 @@ static struct warp_slab *block_take(struct warp_slab_pool *pool, uint32_t width)
            (block == pool->spare || block_places(block->free_mask, width) == 0)) {
         block = block->available_next;
     }
+    return block != NULL ? block : pool->spare;
+}
+
+/* Which of its free places: those with memory first. */
+static inline uint32_t block_choices(const struct warp_slab_block *block, uint32_t width)
+{
+    uint32_t places = block_places(block->free_mask & ~block->empty_mask, width);
+
+    return places != 0 ? places : block_places(block->free_mask, width);
+}
+
+static struct warp_slab *block_take(struct warp_slab_pool *pool, uint32_t width)
+{
+    struct warp_slab_block *block = block_find(pool, width);
+    uint32_t places, index, bits;
+    size_t filled;
+
     if (block == NULL) {
-        block = pool->spare != NULL ? pool->spare : block_create(pool);
-        pool->spare = NULL;
+        block = block_create(pool);
     }
     if (block == NULL) {
         return NULL;
     }
+    if (block == pool->spare) {
+        pool->spare = NULL;
+    }
     /* From the top for single slabs, from the bottom for rows: the two keep apart. Slab 0,
      * which is a page short, comes last of the single ones; a row at 0 is as short. */
-    places = block_places(block->free_mask, width);
+    places = block_choices(block, width);
     index =
         width == 1 ? 31 - (uint32_t)__builtin_clz(places) : (uint32_t)__builtin_ctz(places);
-    block->free_mask &= ~block_bits(index, width);
+    bits = block_bits(index, width);
+    pool->bytes_free -= block_bytes_of(bits & ~block->empty_mask);
+    if ((block->empty_mask & bits) != 0) {
+        filled = block_bytes_of(block->empty_mask & bits);
+        block->empty_mask &= ~bits;
+        warp_memory_fill(pool->memory, filled);
+        pool->bytes_held += filled;
+    }
+    block->free_mask &= ~bits;
     if (block->free_mask == 0) {
         block_unlist(pool, block);
     }
     return &block->slabs[index].slab;
+}
+
+/* Give back the memory of free slabs. */
+static void block_discard(struct warp_slab_pool *pool, struct warp_slab_block *block,
+                          uint32_t index, uint32_t bits)
+{
+    char *begin = (char *)block + (index == 0 ? SLAB_HEADER_BYTES : index * SLAB_BYTES);
+    size_t bytes = block_bytes_of(bits);
+
+    if (pool->huge && block->empty_mask == 0) {
+        warp_memory_split(block, SLAB_BLOCK_BYTES);
+    }
+    block->empty_mask |= bits;
+    warp_memory_discard(pool->memory, begin, bytes);
+    pool->bytes_held -= bytes;
+    pool->bytes_free -= bytes;
 }
 
 static void block_give(struct warp_slab_pool *pool, struct warp_slab_block *block,
@@ -272,6 +344,10 @@ static void block_give(struct warp_slab_pool *pool, struct warp_slab_block *bloc
         block_list(pool, block);
     }
     block->free_mask |= bits;
+    pool->bytes_free += block_bytes_of(bits);
+    if (pool->sparse && pool->bytes_free > pool->bytes_held / SLAB_FREE_PART) {
+        block_discard(pool, block, index, bits);
+    }
     if (block->free_mask != UINT32_MAX) {
         return;
     }
@@ -442,7 +518,8 @@ static void large_trim(struct warp_slab_pool *pool, size_t bytes)
     }
 }
 
-static struct warp_slab_large *large_take_kept(struct warp_slab_pool *pool, size_t mapped)
+static struct warp_slab_large *large_find_kept(const struct warp_slab_pool *pool,
+                                               size_t mapped)
 {
     struct warp_slab_large *large = pool->kept_larges;
 
@@ -450,6 +527,13 @@ static struct warp_slab_large *large_take_kept(struct warp_slab_pool *pool, size
            (large->mapped_bytes < mapped || large->mapped_bytes > mapped + mapped / 8)) {
         large = large->next;
     }
+    return large;
+}
+
+static struct warp_slab_large *large_take_kept(struct warp_slab_pool *pool, size_t mapped)
+{
+    struct warp_slab_large *large = large_find_kept(pool, mapped);
+
     if (large != NULL) {
         large_unlink(&pool->kept_larges, large);
         pool->kept_bytes -= large->mapped_bytes;
@@ -516,6 +600,7 @@ int warp_slab_pool_init(struct warp_slab_pool *pool, struct warp_memory *memory,
     memset(pool, 0, sizeof(*pool));
     pool->memory = memory;
     pool->huge = huge;
+    pool->sparse = warp_memory_has_sparse(memory);
     return 0;
 }
 
@@ -644,6 +729,40 @@ void warp_slab_release(struct warp_slab_pool *pool, void *p, size_t bytes)
     if (WARP_UNLIKELY(slab->used == 0)) {
         slab_emptied(pool, slab);
     }
+}
+
+size_t warp_slab_growth(const struct warp_slab_pool *pool, size_t bytes)
+{
+    const struct warp_slab_block *block;
+    uint32_t class_index, width;
+
+    if (bytes > WARP_SLAB_SMALL_BYTES_MAX) {
+        size_t mapped = warp_slab_round(bytes) + SLAB_LARGE_HEADER;
+
+        return large_find_kept(pool, mapped) != NULL ? 0 : mapped;
+    }
+    class_index = slab_class_of(bytes);
+    if (pool->partial[class_index] != NULL) {
+        return 0;
+    }
+    width = slab_width(slab_class_bytes(class_index));
+    block = block_find(pool, width);
+    if (block == NULL) {
+        return pool->huge || !pool->sparse ? SLAB_BLOCK_BYTES
+                                           : width * SLAB_BYTES + SLAB_HEADER_BYTES;
+    }
+    return block_places(block->free_mask & ~block->empty_mask, width) != 0
+               ? 0
+               : width * SLAB_BYTES;
+}
+
+void warp_slab_trim(struct warp_slab_pool *pool)
+{
+    if (pool->kept != NULL && pool->kept->used == 0) {
+        slab_destroy(pool, pool->kept);
+        pool->kept = NULL;
+    }
+    large_trim(pool, 0);
 }
 
 uint64_t warp_slab_bytes_used(const struct warp_slab_pool *pool)

@@ -14,8 +14,10 @@
  * Threads:   a pool belongs to one thread at a time; there are no atomics. The two byte
  *            counts may be read by others only through a copy the owner made.
  * Lifetime:  the pool is embedded; memory goes back with release, or all at once with fini.
- *            An empty slab goes back to its block (one per pool is kept), an empty block to
- *            the system (one per pool is kept); of large ones at most 2 MiB are kept.
+ *            An empty slab goes back to its block (one per pool is kept), which gives its
+ *            memory back unless that is little (not with huge pages or the caller's
+ *            allocator), an empty block to the system (one per pool is kept); of large ones
+ *            at most 2 MiB are kept.
  * Units:     bytes. Classes: steps of 8 to 256, of 32 to 512, then eight per doubling to
  *            32 KiB, every multiple of 64 up to 1024 being one. Larger ones have a mapping
  *            of their own, in steps of 4 KiB.
@@ -53,6 +55,7 @@ struct warp_slab_pool {
     struct warp_slab *partial[WARP_SLAB_CLASS_COUNT];
     uint64_t bytes_used;
     uint64_t bytes_held;
+    uint64_t bytes_free;                 /* of that: free slabs */
     struct warp_slab_block *blocks;      /* all */
     struct warp_slab_block *available;   /* those with a free slab */
     struct warp_slab_block *spare;       /* the one empty block that is kept, or NULL */
@@ -62,6 +65,7 @@ struct warp_slab_pool {
     size_t kept_bytes;                   /* in them */
     struct warp_memory *memory;
     bool huge;
+    bool sparse; /* free slabs need not have memory */
 };
 
 int warp_slab_pool_init(struct warp_slab_pool *pool, struct warp_memory *memory, bool huge);
@@ -81,6 +85,12 @@ static inline size_t warp_slab_round(size_t bytes)
 {
     return bytes <= 256 ? (bytes + 7) & ~(size_t)7 : warp_slab_round_big(bytes);
 }
+
+/* At most so much more the pool would take from the system for a reserve of `bytes`. */
+size_t warp_slab_growth(const struct warp_slab_pool *pool, size_t bytes);
+
+/* Give back what is kept for the next time. */
+void warp_slab_trim(struct warp_slab_pool *pool);
 
 /* Sum of round() of all that is out; what the system gave for it. */
 uint64_t warp_slab_bytes_used(const struct warp_slab_pool *pool);

@@ -8,6 +8,7 @@
 #include "base/counter.h"
 #include "engine/call.h"
 #include "engine/options.h"
+#include "shards/evict.h"
 #include "shards/get.h"
 #include "shards/put.h"
 
@@ -275,13 +276,14 @@ static void session_leave_list(struct warp_session *session, uint32_t shard)
     session_route(session, index);
 }
 
-/* Run one request under the lease we hold; false if it has to wait for room in the log, or for its
- * value (WARP_MESSAGE_NEEDS_VALUE). */
+/* Run one request under the lease we hold; false if it has to wait for room in the log, for its
+ * value (WARP_MESSAGE_NEEDS_VALUE), or for memory (WARP_ENOMEM). */
 static bool session_execute(struct warp_session *session, struct warp_shard *shard,
                             struct warp_message *message)
 {
     warp_put_execute(shard, message);
-    if (message->result == WARP_MESSAGE_NEEDS_VALUE) {
+    if (message->result == WARP_MESSAGE_NEEDS_VALUE ||
+        (message->result == WARP_ENOMEM && message->reliefs < WARP_EVICT_RELIEFS_MAX)) {
         return false;
     }
     if (message->result != WARP_MESSAGE_NEEDS_ROOM) {
@@ -347,10 +349,34 @@ static void session_read_first(struct warp_session *session, uint32_t id)
 {
     struct session_list *list = &session->waiting[id];
 
+    /* Read already, if it could not be run since. */
     if (list->count > 0 && session->sent[id] == 0 &&
         !session->requests[list->first].reading &&
-        session->requests[list->first].message.result == WARP_MESSAGE_NEEDS_VALUE) {
+        session->requests[list->first].message.result == WARP_MESSAGE_NEEDS_VALUE &&
+        session->requests[list->first].message.cold.read.rc == WARP_AGAIN) {
         session_read(session, list->first);
+    }
+}
+
+/* Has the first of a list stopped for lack of memory? Then values have to leave; some milliseconds
+ * go by in this rare case. */
+static void session_relieve_first(struct warp_session *session, uint32_t id)
+{
+    struct session_list *list = &session->waiting[id];
+    struct warp_message *message;
+
+    if (list->count == 0 || session->sent[id] > 0) {
+        return;
+    }
+    message = &session->requests[list->first].message;
+    if (message->result == WARP_ENOMEM && message->reliefs < WARP_EVICT_RELIEFS_MAX) {
+        struct warp_store *store = session->db->store;
+
+        message->reliefs =
+            warp_evict_relieve(store, store->shards[id], warp_message_record_bytes(message),
+                               message->reliefs)
+                ? message->reliefs + 1
+                : WARP_EVICT_RELIEFS_MAX;
     }
 }
 
@@ -374,6 +400,7 @@ static void session_push(struct warp_session *session, uint32_t id)
         }
         warp_shard_leave(shard);
         session_read_first(session, id);
+        session_relieve_first(session, id);
         return;
     }
     session_mail(session, shard);

@@ -10,10 +10,10 @@
 #include "shards/put.h"
 #include "shards/walk.h"
 
-#define CALL_ROOM_NS      UINT64_C(10000000000)
-#define CALL_TTL_MS_MAX   (UINT64_C(36525) * 86400 * 1000) /* 100 years */
-#define CALL_LEASE_SPINS  64u
-#define CALL_MEMORY_WAITS 64u /* of 100 us each, for memory that is on its way back */
+#define CALL_ROOM_NS     UINT64_C(10000000000)
+#define CALL_TTL_MS_MAX  (UINT64_C(36525) * 86400 * 1000) /* 100 years */
+#define CALL_LEASE_SPINS 64u
+#define CALL_VISIT_BYTES 262144u
 
 static int call_check_key(struct warp_slice key)
 {
@@ -62,6 +62,7 @@ int warp_call_message(struct warp *db, uint32_t opcode, struct warp_slice key,
         write.ttl_ms == 0 ? 0 : warp_store_wall_ms(db->store) + write.ttl_ms;
     message->deadline_ns = 0;
     message->waker = NULL;
+    message->reliefs = 0;
     message->result = 0;
     message->sequence = 0;
     message->wait_for = 0;
@@ -170,31 +171,10 @@ static void call_execute(struct warp *db, struct warp_caller *caller,
     warp_counter_add(&caller->leases, 1);
 }
 
-/* Evicted memory comes back when the readers of its time have left: is there any to wait for? */
-static bool call_wait_for_memory(struct warp *db, struct warp_caller *caller,
-                                 const struct warp_message *message)
-{
-    struct warp_shard *shard = warp_store_owner(db->store, message->slot);
-    bool pending;
-
-    warp_shard_enter_surely(shard);
-    pending = shard->limbo.pending_bytes > 0;
-    warp_evict_make_room(shard, message->key.bytes + message->value.bytes);
-    (void)warp_limbo_collect(&shard->limbo, true);
-    warp_shard_leave(shard);
-    if (pending && db->env.threads) {
-        (void)warp_park(&caller->word, 0, 100000, UINT32_MAX); /* nobody wakes us */
-    } else if (pending) {
-        db->env.wait(db->env.context);
-    }
-    return pending;
-}
-
 int warp_call_run(struct warp *db, struct warp_message *message)
 {
     struct warp_caller *caller = warp_caller_get(&db->callers);
     bool is_delete = message->opcode == WARP_OP_DELETE;
-    uint32_t memory_waits = 0;
     uint64_t target;
     int rc;
 
@@ -213,9 +193,10 @@ int warp_call_run(struct warp *db, struct warp_message *message)
             warp_coldread_run(db->store, &cold, 1);
             continue;
         }
-        if (message->result == WARP_ENOMEM && memory_waits < CALL_MEMORY_WAITS &&
-            call_wait_for_memory(db, caller, message)) {
-            memory_waits++;
+        if (message->result == WARP_ENOMEM && message->reliefs < WARP_EVICT_RELIEFS_MAX &&
+            warp_evict_relieve(db->store, warp_store_owner(db->store, message->slot),
+                               warp_message_record_bytes(message), message->reliefs)) {
+            message->reliefs++;
             continue;
         }
         if (message->result != WARP_MESSAGE_NEEDS_ROOM) {
@@ -427,6 +408,25 @@ int warp_call_borrow(struct warp *db, struct warp_slice key, struct warp_value *
 
 /* ---- visiting every record -------------------------------------------------------------- */
 
+/* How many records from `begin` on to read at a time: not more bytes than a few, whose buffers
+ * nobody has counted on. */
+static size_t call_visit_group(const struct warp_walk *walk, size_t begin)
+{
+    uint64_t bytes = 0;
+    size_t n = 0;
+
+    while (begin + n < walk->count && n < WARP_COLDREAD_GROUP) {
+        const struct warp_record *record = warp_walk_record(walk, begin + n);
+
+        bytes += warp_record_is_cold(record) ? warp_record_value_bytes(record) : 0;
+        if (n > 0 && bytes > CALL_VISIT_BYTES) {
+            break;
+        }
+        n++;
+    }
+    return n;
+}
+
 /* Show `count` records from `begin` on; the cold ones of them are read side by side. */
 static int call_visit_show(struct warp *db, struct warp_walk *walk,
                            struct warp_caller *caller, size_t begin, size_t count,
@@ -500,8 +500,7 @@ int warp_call_visit(struct warp *db, warp_visitor visitor, void *context)
 
         rc = warp_walk_slot(&walk, caller->record, slot);
         for (i = 0; i < walk.count && rc == 0; i += n) {
-            n = walk.count - i;
-            n = n < WARP_COLDREAD_GROUP ? n : WARP_COLDREAD_GROUP;
+            n = call_visit_group(&walk, i);
             rc = call_visit_show(db, &walk, caller, i, n, visitor, context);
         }
         warp_walk_drop(&walk);

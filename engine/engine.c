@@ -15,6 +15,8 @@
 #define ENGINE_ARCHIVE_BLOCK_BYTES      8192u
 #define ENGINE_ARCHIVE_DICTIONARY_BYTES 16384u
 #define ENGINE_ARCHIVE_BUFFER_BYTES     262144u
+#define ENGINE_LOG_LITTLE_BYTES         (1u << 20)
+#define ENGINE_HUGE_SHARE_BYTES         (UINT64_C(256) << 20)
 
 struct engine_message {
     char *text;
@@ -301,6 +303,15 @@ static void engine_take_apart(struct warp *db)
     warp_memory_fini(&boot);
 }
 
+/* About: its ring and little things. */
+static uint64_t engine_log_memory(const struct warp *db)
+{
+    uint64_t bytes = db->env.log_buffer_bytes + ENGINE_LOG_LITTLE_BYTES;
+
+    return bytes < db->options.memory_bytes_max / 4 ? bytes
+                                                    : db->options.memory_bytes_max / 4;
+}
+
 static int engine_build(struct warp *db, const char *path, struct engine_message *message)
 {
     struct warp_store_config config;
@@ -360,13 +371,19 @@ static int engine_build(struct warp *db, const char *path, struct engine_message
     config.drain_max = db->env.drain_max;
     config.spin_us = db->options.spin_us;
     config.pin_threads = db->options.pin_threads != 0;
-    config.huge_pages = db->options.huge_pages == 1;
+    /* A small share is not to consist of a few huge pages. */
+    config.huge_pages =
+        db->options.huge_pages == 1 &&
+        config.memory_bytes_max / config.shard_count >= ENGINE_HUGE_SHARE_BYTES;
     config.read_only = db->read_only;
     rc = warp_store_create(&db->store, &config);
     if (rc < 0) {
         return rc;
     }
+    /* What the log will take is kept free while the records come in. */
+    db->store->memory_bytes_max -= engine_log_memory(db);
     rc = warp_recover(db, &position, message->text, message->bytes);
+    db->store->memory_bytes_max = db->options.memory_bytes_max;
     if (rc < 0) {
         return rc;
     }

@@ -11,6 +11,8 @@
 
 #define RECOVER_PROGRESS_NS     100000000u
 #define RECOVER_CHECKPOINTS_MAX 8u
+#define RECOVER_CHUNK_PART      64u /* of memory_bytes_max */
+#define RECOVER_CHUNK_BYTES_MIN 65536u
 
 /* Runs a job with many indexes on several threads. */
 struct recover_crew {
@@ -394,6 +396,18 @@ static int recover_checkpoints(struct warp *db, struct recover_crew *crew,
     return rc < 0 ? rc : recover_archives(db, message, message_bytes);
 }
 
+/* The scan takes some times as much, beside the records. */
+static uint32_t recover_chunk_bytes(const struct warp *db)
+{
+    uint32_t bytes = WARP_SCAN_CHUNK_BYTES_DEFAULT;
+
+    while (bytes > RECOVER_CHUNK_BYTES_MIN &&
+           bytes > db->options.memory_bytes_max / RECOVER_CHUNK_PART) {
+        bytes /= 2;
+    }
+    return bytes;
+}
+
 int warp_recover(struct warp *db, uint64_t *end, char *message, size_t message_bytes)
 {
     struct recover_crew crew = {.db = db, .threads = db->options.recovery_threads};
@@ -411,6 +425,7 @@ int warp_recover(struct warp *db, uint64_t *end, char *message, size_t message_b
     if (db->env.threads) {
         options.parallel = recover_parallel;
         options.parallel_context = &crew;
+        options.chunk_bytes = recover_chunk_bytes(db);
     } else {
         crew.threads = 1;
         options.chunk_bytes = 65536;

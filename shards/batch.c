@@ -113,6 +113,7 @@ int warp_batch_run(struct warp_store *store, struct warp_batch_operation *operat
     struct warp_slice part = {body, body_bytes};
     uint64_t shards = 0, position = 0, frame_end = 0;
     uint32_t cell = UINT32_MAX;
+    uint32_t reliefs = 0;
     uint32_t i;
     int rc;
 
@@ -170,6 +171,11 @@ int warp_batch_run(struct warp_store *store, struct warp_batch_operation *operat
             if ((shards >> i & 1) != 0) {
                 warp_shard_leave(store->shards[i]);
             }
+        }
+        if (rc == WARP_ENOMEM && reliefs < WARP_EVICT_RELIEFS_MAX &&
+            warp_evict_relieve(store, store->shards[cell], body_bytes, reliefs)) {
+            reliefs++;
+            continue;
         }
         if (rc != WARP_MESSAGE_NEEDS_ROOM) {
             break;

@@ -51,7 +51,9 @@ void warp_coldread_admit(struct warp_store *store, struct warp_coldread *cold)
     struct warp_record_content content;
 
     warp_assert(cold->open);
-    if (read->rc != 0 || !warp_shard_enter(shard)) {
+    if (read->rc != 0 ||
+        (read->expires_at_ms != 0 && read->expires_at_ms <= warp_store_wall_ms(store)) ||
+        !warp_shard_enter(shard)) {
         return;
     }
     if (warp_slotmap_owner(&store->slotmap, cold->slot) != shard->id) {

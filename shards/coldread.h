@@ -13,9 +13,17 @@
  *   ADMITTED a resident record has taken the cold one's place, maybe  warp_coldread_admit()
  *   ENDED    the buffer is given back, files may go                   warp_coldread_end()
  *
- * While a read is between begin and end the gate is held: whoever moves records to other files
- * removes the old ones only after warp_coldread_flip() and warp_coldread_is_quiet(). Counting
- * readers in two generations is the idea of McKenney's sleepable RCU, 2006.
+ * While a read is between begin and end the gate is held. Whoever moves records to other files
+ * removes the old ones only after, in this order,
+ *
+ *   a grace period     whoever saw an old place has entered the gate
+ *   flip               who comes from now on enters by the other side
+ *   a grace period     whoever had looked which side it is has entered
+ *   is_quiet           and has left
+ *
+ * The first of them matters: a reader looks at the record first and then for the side, and would
+ * else be counted on the side that nobody waits for. Counting readers in two generations is
+ * the idea of McKenney's sleepable RCU, 2006.
  *
  * Threads:   begin by any thread inside an epoch section, or by the holder of the lease; run,
  *            admit and end by any thread without either; flip and is_quiet by one thread.
@@ -106,7 +114,8 @@ void warp_coldread_end(struct warp_store *store, struct warp_coldread *cold);
 
 /* ---- who removes files ------------------------------------------------------------------- */
 
-/* From now on new readers hold the other side of the gate. Returns the side to wait for. */
+/* From now on new readers hold the other side of the gate. Returns the side to wait for. A grace
+ * period behind the last change of a place. */
 uint32_t warp_coldread_flip(struct warp_coldread_gate *gate);
 
 /* After flip and a grace period: has everybody left that side? */

@@ -4,8 +4,16 @@
 #include "base/hash.h"
 #include "shards/put.h"
 
-#define EVICT_LOOKS_PER_CALL 128u
+#define EVICT_LOOKS_PER_CALL 128u /* and one more for each so many bytes wanted: */
+#define EVICT_LOOK_BYTES     512u
+#define EVICT_LOOKS_MAX      1024u
 #define EVICT_SHARE_EVERY    64u
+#define EVICT_SPARE_PART     32u
+#define EVICT_SLACK_PART     8u
+#define EVICT_DOUBLINGS_MAX  16u
+#define EVICT_SLAB_BYTES     266240u /* at most, and the header of a block */
+#define EVICT_RELIEF_NS      20000000u /* for the log to make values durable that should leave */
+#define EVICT_GRACE_NS       100000u /* for readers to leave what has been replaced */
 
 /* Where the item lies that the policy looks at; one at a time. */
 static bool evict_look(void *context, uint32_t slot, uint64_t hash50,
@@ -56,15 +64,25 @@ static bool evict_one(void *context, const struct warp_horizon_item *item)
     struct warp_evict_at *at = item->cookie;
     struct warp_record_content content;
     struct warp_record *cold;
+    size_t bytes;
 
-    if (!evict_is_durable(shard, at->record) || warp_put_reserve_exchange(shard) < 0) {
+    /* What becomes cold is not admitted, so the horizon need not be asked to reserve. */
+    if (!evict_is_durable(shard, at->record) || warp_limbo_reserve(&shard->limbo, 1) < 0) {
         return false;
     }
     content = warp_record_content(at->record);
     content.cold = true;
-    cold = warp_slab_reserve(&shard->limbo.pool,
-                             warp_record_bytes_with((uint32_t)content.key.bytes, 0,
-                                                    warp_record_flags(&content)));
+    bytes =
+        warp_record_bytes_with((uint32_t)content.key.bytes, 0, warp_record_flags(&content));
+    /* Long keys with short values would go on for ever. */
+    if (warp_slab_round(bytes) >
+            warp_slab_round(warp_record_bytes_of(at->record)) * 3 / 4 &&
+        warp_memory_bytes(shard->store->memory) +
+                warp_slab_growth(&shard->limbo.pool, bytes) >
+            shard->store->memory_bytes_max) {
+        return false;
+    }
+    cold = warp_slab_reserve(&shard->limbo.pool, bytes);
     if (cold == NULL) {
         return false;
     }
@@ -81,7 +99,7 @@ void warp_evict_share(struct warp_shard *shard)
 {
     struct warp_store *store = shard->store;
     uint64_t all = warp_memory_bytes(store->memory);
-    uint64_t pools = 0, rest, share, live, values;
+    uint64_t pools = 0, rest, share, live, values, held;
     uint32_t i;
 
     warp_shard_assert_owner(shard);
@@ -90,11 +108,22 @@ void warp_evict_share(struct warp_shard *shard)
         pools += warp_counter_read(&store->shards[i]->counters.pool_bytes);
     }
     rest = all > pools ? all - pools : 0;
+    rest += store->memory_bytes_max / EVICT_SPARE_PART;
     share = store->memory_bytes_max > rest ? store->memory_bytes_max - rest : 0;
     share /= store->shard_count;
     shard->memory_hard = share;
-    /* A sixteenth for what is on its way back and for slabs that are not full. */
-    shard->memory_soft = share - share / 16;
+    /* A sixteenth for what is on its way back and for slabs that are not full; more while that is
+     * not enough, by and by, for slabs become free only as a whole. */
+    held = warp_slab_bytes_held(&shard->limbo.pool);
+    if (held > share) {
+        shard->memory_slack += (held - share) / EVICT_SLACK_PART;
+    } else {
+        shard->memory_slack -= shard->memory_slack / EVICT_SLACK_PART;
+    }
+    if (shard->memory_slack > share / 2) {
+        shard->memory_slack = share / 2;
+    }
+    shard->memory_soft = share - share / 16 - shard->memory_slack;
     live = warp_evict_live_bytes(shard);
     values = warp_horizon_bytes(&shard->horizon);
     /* What keys and tables take is not the policy's. */
@@ -106,30 +135,81 @@ void warp_evict_share(struct warp_shard *shard)
     warp_horizon_set_budget(&shard->horizon, shard->values_max);
 }
 
-void warp_evict_make_room_slowly(struct warp_shard *shard, uint64_t bytes)
+/* Values are to leave that the log has not made durable yet. */
+static void evict_ask_durable(const struct warp_shard *shard)
 {
-    uint64_t live, values, wanted = 0;
+    struct warp_wal *wal = shard->store->wal;
 
-    warp_shard_assert_owner(shard);
-    if (shard->evict_calls++ % EVICT_SHARE_EVERY == 0) {
-        warp_evict_share(shard);
+    if (wal != NULL) {
+        warp_writer_want(&wal->writer, warp_sequence_tail(&wal->writer.sequence));
     }
-    live = warp_evict_live_bytes(shard) + bytes;
-    values = warp_horizon_bytes(&shard->horizon) + bytes;
+}
+
+/* How much has to leave so that `bytes` more fit. */
+static uint64_t evict_wanted(const struct warp_shard *shard, uint64_t bytes)
+{
+    const struct warp_slab_pool *pool = &shard->limbo.pool;
+    uint64_t live = warp_evict_live_bytes(shard) + bytes;
+    uint64_t values = warp_horizon_bytes(&shard->horizon) + bytes;
+    uint64_t growth = bytes == 0 ? 0 : warp_slab_growth(pool, bytes);
+    uint64_t wanted = 0;
+
     if (live > shard->memory_soft) {
         wanted = live - shard->memory_soft;
     }
     if (values > shard->values_max && values - shard->values_max > wanted) {
         wanted = values - shard->values_max;
     }
+    /* What is in use would fit, but not into the holes that there are. */
+    if (growth > wanted && warp_slab_bytes_held(pool) + growth > shard->memory_hard) {
+        wanted = growth;
+    }
+    return wanted;
+}
+
+/* One step towards it. */
+static void evict_step(struct warp_shard *shard, uint64_t wanted, uint64_t bytes)
+{
+    struct warp_horizon *horizon = &shard->horizon;
+    uint64_t looks = EVICT_LOOKS_PER_CALL + wanted / EVICT_LOOK_BYTES;
+    uint64_t refusals = warp_counter_read(&horizon->metrics.refusals);
+
+    (void)warp_horizon_evict(horizon, wanted,
+                             (uint32_t)(looks < EVICT_LOOKS_MAX ? looks : EVICT_LOOKS_MAX));
+    warp_shard_disturb(shard);
+    if (refusals != warp_counter_read(&horizon->metrics.refusals) &&
+        warp_evict_live_bytes(shard) + bytes > shard->memory_soft) {
+        evict_ask_durable(shard);
+    }
+}
+
+void warp_evict_make_room_slowly(struct warp_shard *shard, uint64_t bytes)
+{
+    uint64_t wanted;
+
+    warp_shard_assert_owner(shard);
+    if (shard->evict_calls++ % EVICT_SHARE_EVERY == 0) {
+        warp_evict_share(shard);
+    }
+    wanted = evict_wanted(shard, bytes);
     if (wanted > 0) {
         /* A little more than asked for, so that not every call comes here. */
-        (void)warp_horizon_evict(&shard->horizon, wanted + bytes, EVICT_LOOKS_PER_CALL);
-        warp_shard_disturb(shard);
+        evict_step(shard, wanted + bytes, bytes);
     }
     if (warp_slab_bytes_used(&shard->limbo.pool) + bytes > shard->memory_hard) {
         (void)warp_limbo_collect(&shard->limbo, true);
     }
+}
+
+/* Tables, queues and cold records are not asked: a little is left for them. */
+static uint64_t evict_limit(const struct warp_store *store)
+{
+    return store->memory_bytes_max - store->memory_bytes_max / EVICT_SPARE_PART;
+}
+
+static bool evict_may_grow(const struct warp_store *store, size_t growth)
+{
+    return warp_memory_bytes(store->memory) + growth <= evict_limit(store);
 }
 
 struct warp_record *warp_evict_make(struct warp_shard *shard,
@@ -141,18 +221,93 @@ struct warp_record *warp_evict_make(struct warp_shard *shard,
         warp_record_bytes_with((uint32_t)content->key.bytes, (uint32_t)content->value.bytes,
                                warp_record_flags(content));
     struct warp_record *record;
+    size_t growth = warp_slab_growth(pool, bytes);
 
-    /* What the pool holds and has free counts as there to be used. */
-    if (WARP_UNLIKELY(warp_memory_bytes(store->memory) + bytes >
-                      store->memory_bytes_max + warp_slab_bytes_held(pool) -
-                          warp_slab_bytes_used(pool))) {
-        return NULL;
+    if (WARP_UNLIKELY(growth > 0 && !evict_may_grow(store, growth))) {
+        warp_slab_trim(pool);
+        growth = warp_slab_growth(pool, bytes);
+        if (growth > 0 && !evict_may_grow(store, growth)) {
+            return NULL;
+        }
     }
     record = warp_slab_reserve(pool, bytes);
     if (record != NULL) {
         warp_record_write(record, content);
+        if (growth > 0) {
+            /* The other shards are to know. */
+            warp_counter_set(&shard->counters.pool_bytes, warp_slab_bytes_held(pool));
+        }
     }
     return record;
+}
+
+bool warp_evict_relieve_here(struct warp_shard *shard, uint64_t bytes, uint32_t tries)
+{
+    struct warp_store *store = shard->store;
+    struct warp_slab_pool *pool = &shard->limbo.pool;
+    uint64_t growth = bytes == 0 ? 0 : warp_slab_growth(pool, bytes);
+    uint64_t held, all, wanted;
+
+    bool coming = shard->limbo.pending_bytes > 0 || warp_horizon_bytes(&shard->horizon) > 0;
+
+    warp_shard_assert_owner(shard);
+    if (bytes > 0 && growth < EVICT_SLAB_BYTES) {
+        growth = EVICT_SLAB_BYTES; /* bytes is about right, but the class is the next one */
+    }
+    warp_evict_share(shard);
+    wanted = evict_wanted(shard, bytes);
+    /* All that is held and not only what is used, for slabs are free only as a whole. */
+    held = warp_slab_bytes_held(pool) + growth;
+    if (held > shard->memory_hard && held - shard->memory_hard > wanted) {
+        wanted = held - shard->memory_hard;
+    }
+    /* Others may have more than their share and nothing to give. */
+    all = warp_memory_bytes(store->memory) + growth;
+    if (all > evict_limit(store) && all - evict_limit(store) > wanted) {
+        wanted = all - evict_limit(store);
+    }
+    /* What was enough in sum may have left no slab or block empty. */
+    wanted <<= tries < EVICT_DOUBLINGS_MAX ? tries : EVICT_DOUBLINGS_MAX;
+    if (wanted > 0) {
+        evict_step(shard, wanted + bytes, bytes);
+    }
+    (void)warp_limbo_collect(&shard->limbo, true);
+    warp_slab_trim(pool);
+    warp_counter_set(&shard->counters.pool_bytes, warp_slab_bytes_held(pool));
+    return coming;
+}
+
+bool warp_evict_relieve(struct warp_store *store, const struct warp_shard *wanting,
+                        uint64_t bytes, uint32_t tries)
+{
+    bool coming = false;
+    uint32_t i;
+
+    for (i = 0; i < store->shard_count; i++) {
+        struct warp_shard *shard = store->shards[i];
+
+        warp_shard_enter_surely(shard);
+        coming =
+            warp_evict_relieve_here(shard, shard == wanting ? bytes : 0, tries) || coming;
+        warp_shard_leave(shard);
+    }
+    if (!coming) {
+        return false;
+    }
+    if (store->wal != NULL) {
+        struct warp_writer *writer = &store->wal->writer;
+
+        (void)warp_writer_wait(writer, warp_sequence_tail(&writer->sequence),
+                               EVICT_RELIEF_NS);
+    }
+    if (store->env->threads) {
+        _Atomic uint32_t nobody = 0;
+
+        (void)warp_park(&nobody, 0, EVICT_GRACE_NS, UINT32_MAX);
+    } else {
+        store->env->wait(store->env->context);
+    }
+    return true;
 }
 
 bool warp_evict_admits(struct warp_shard *shard, uint32_t slot, uint64_t hash,

@@ -7,7 +7,7 @@
  *
  * A shard's share is memory_bytes_max, less what everything but the shards' pools takes, divided
  * by the number of shards. Records are made through here, so that room is made before memory is
- * taken.
+ * taken, and none is when the database is at its limit.
  *
  * Threads:   by the holder of the shard's lease.
  * Lifetime:  what make returns is the caller's until it is published or released to the pool.
@@ -43,9 +43,38 @@ static inline void warp_evict_make_room(struct warp_shard *shard, uint64_t bytes
     }
 }
 
+/* Is there more than should be, and something that could leave? */
+static inline bool warp_evict_is_over(const struct warp_shard *shard)
+{
+    return warp_horizon_bytes(&shard->horizon) > 0 &&
+           (warp_evict_live_bytes(shard) > shard->memory_soft ||
+            warp_horizon_bytes(&shard->horizon) > shard->values_max);
+}
+
+/* Would the pool have to grow beyond the share for a record of so many bytes? */
+static inline bool warp_evict_overgrows(const struct warp_shard *shard, uint64_t bytes)
+{
+    size_t growth = warp_slab_growth(&shard->limbo.pool, bytes);
+
+    return growth > 0 &&
+           warp_slab_bytes_held(&shard->limbo.pool) + growth > shard->memory_hard;
+}
+
 /* A record of this content, not published yet; makes no room by itself. NULL: no memory. */
 struct warp_record *warp_evict_make(struct warp_shard *shard,
                                     const struct warp_record_content *content);
+
+/*
+ * make has returned NULL, for the time `tries` (0, 1, ...): each time more values have to leave.
+ * The first is for the holder of the lease. The second is for whoever holds no lease and is
+ * inside no section; it looks at all shards and gives the log and the readers some time, at most
+ * 20 ms, to let memory go. False: there was nothing to come.
+ */
+bool warp_evict_relieve_here(struct warp_shard *shard, uint64_t bytes, uint32_t tries);
+bool warp_evict_relieve(struct warp_store *store, const struct warp_shard *wanting,
+                        uint64_t bytes, uint32_t tries);
+
+#define WARP_EVICT_RELIEFS_MAX 64u /* tries, then the answer is WARP_ENOMEM */
 
 /* Would the policy keep a value that was read from disk? */
 bool warp_evict_admits(struct warp_shard *shard, uint32_t slot, uint64_t hash,

@@ -62,6 +62,8 @@ struct warp_message {
     uint8_t header[WARP_ENTRY_HEADER_BYTES_MAX];
     struct warp_waker *waker; /* NULL: nobody is to be told */
 
+    uint32_t reliefs; /* how often memory was looked for, by whoever has it */
+
     /* The answer. */
     int32_t result;
     uint64_t sequence;
@@ -76,6 +78,12 @@ struct warp_message {
 void warp_message_hash(struct warp_message *message, uint64_t hash_seed);
 /* ... and then from key, value and opcode. */
 void warp_message_prepare(struct warp_message *message);
+
+/* About what the record takes. */
+static inline uint64_t warp_message_record_bytes(const struct warp_message *message)
+{
+    return message->key.bytes + message->value.bytes + WARP_RECORD_HEADER_BYTES + 32;
+}
 
 /* The results are in: hand the message back to who asked and tell it. */
 static inline void warp_message_complete(struct warp_message *message)

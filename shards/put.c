@@ -437,8 +437,7 @@ static void put_write(struct warp_shard *shard, struct warp_message *message)
 
     if (!is_delete) {
         /* First of all: it may replace the very record that is looked for below. */
-        warp_evict_make_room(shard, message->key.bytes + message->value.bytes +
-                                        WARP_RECORD_HEADER_BYTES + 32);
+        warp_evict_make_room(shard, warp_message_record_bytes(message));
     }
     old =
         warp_table_find_in(warp_table_resolve(&store->words[message->slot], message->hash),

@@ -17,17 +17,27 @@ struct replay_item {
     bool in_batch;
 };
 
-static int replay_apply(struct warp_shard *shard, const struct replay_item *item,
-                        uint64_t now_ms, struct warp_replay_counts *counts)
+static uint64_t replay_bytes(const struct replay_item *item)
+{
+    return warp_entry_bytes(0, item->entry.key_bytes, item->entry.value_bytes) +
+           WARP_RECORD_HEADER_BYTES + 32;
+}
+
+static int replay_try(struct warp_shard *shard, const struct replay_item *item,
+                      uint64_t now_ms, struct warp_replay_counts *counts)
 {
     const struct warp_entry *entry = &item->entry;
     struct warp_slice key = {entry->key, entry->key_bytes};
     struct warp_slice value = {entry->value, entry->value_bytes};
     const struct warp_record *old;
     struct warp_record *fresh = NULL;
+    uint64_t bytes = replay_bytes(item);
     int rc;
 
-    counts->operations++;
+    if (entry->kind == WARP_ENTRY_PUT) {
+        /* First: it retires what prepare has reserved for. */
+        warp_evict_make_room(shard, bytes);
+    }
     old =
         warp_table_find(&shard->store->words[item->slot], item->hash, key.data, key.bytes);
     if (old != NULL && warp_record_sequence(old) >= item->sequence) {
@@ -43,8 +53,6 @@ static int replay_apply(struct warp_shard *shard, const struct replay_item *item
         if (entry->expires_at_ms != 0 && entry->expires_at_ms <= now_ms) {
             counts->expired++; /* it still takes away what was there before */
         } else {
-            warp_evict_make_room(
-                shard, warp_entry_bytes(0, entry->key_bytes, entry->value_bytes) + 32);
             fresh = warp_put_make(shard, key, value, entry->expires_at_ms, item->in_batch);
             if (fresh == NULL) {
                 return WARP_ENOMEM;
@@ -53,6 +61,30 @@ static int replay_apply(struct warp_shard *shard, const struct replay_item *item
     }
     warp_put_apply(shard, item->slot, item->hash, key, fresh, item->sequence);
     return 0;
+}
+
+static int replay_apply(struct warp_shard *shard, const struct replay_item *item,
+                        uint64_t now_ms, struct warp_replay_counts *counts)
+{
+    uint64_t bytes = replay_bytes(item);
+    uint32_t reliefs = 0;
+    int rc;
+
+    counts->operations++;
+    /* Other shards are being replayed beside this one and cannot be asked for memory, so each
+     * keeps to its share by itself. */
+    while (WARP_UNLIKELY(warp_evict_overgrows(shard, bytes)) &&
+           reliefs < WARP_EVICT_RELIEFS_MAX &&
+           warp_evict_relieve_here(shard, bytes, reliefs)) {
+        reliefs++;
+    }
+    reliefs = 0;
+    while ((rc = replay_try(shard, item, now_ms, counts)) == WARP_ENOMEM &&
+           reliefs < WARP_EVICT_RELIEFS_MAX &&
+           warp_evict_relieve_here(shard, bytes, reliefs)) {
+        reliefs++;
+    }
+    return rc;
 }
 
 static int replay_group(struct warp_shard *shard, struct replay_item *items, uint32_t count,

@@ -90,8 +90,8 @@ static bool shard_answers_full(struct warp_shard *shard, struct warp_message *me
 static bool shard_drain(struct warp_shard *shard, uint32_t most, uint32_t *done)
 {
     warp_shard_assert_owner(shard);
-    if (shard->backlog_reading) {
-        return false; /* its first message is being looked at elsewhere */
+    if (shard->backlog_busy || shard->backlog_lacks_memory) {
+        return false; /* the thread is looking after its first message, or going to */
     }
     shard->backlog_reads = false;
     while (*done < most) {
@@ -117,6 +117,11 @@ static bool shard_drain(struct warp_shard *shard, uint32_t most, uint32_t *done)
             !shard_answers_full(shard, message)) {
             shard->backlog_bytes = warp_frame_bytes(message->body_bytes);
             warp_counter_add(&shard->counters.stalls, 1);
+            return false;
+        }
+        if (message->result == WARP_ENOMEM && message->reliefs < WARP_EVICT_RELIEFS_MAX) {
+            shard->backlog_lacks_memory = true;
+            shard->backlog_bytes = warp_message_record_bytes(message);
             return false;
         }
         shard->backlog_first++;
@@ -168,12 +173,14 @@ static bool shard_tick(struct warp_shard *shard, uint64_t now_ns)
         return false;
     }
     warp_evict_share(shard);
+    warp_evict_make_room(shard, 0);
     more = warp_expire_sweep(shard, warp_store_wall_ms(shard->store));
     if (!more) {
         bool garbage = warp_limbo_collect(&shard->limbo, true);
 
         shard->next_tick_ns = now_ns + SHARD_TICK_NS;
-        shard->restless = garbage || shard->earliest_expiry_ms != UINT64_MAX;
+        shard->restless =
+            garbage || shard->earliest_expiry_ms != UINT64_MAX || warp_evict_is_over(shard);
     }
     return more;
 }
@@ -186,7 +193,8 @@ static uint64_t shard_due(struct warp_shard *shard, uint64_t now_ns)
     if (!shard->restless) {
         return UINT64_MAX;
     }
-    if (shard->limbo.open != NULL || warp_epoch_pending(shard->limbo.record) > 0) {
+    if (shard->limbo.open != NULL || warp_epoch_pending(shard->limbo.record) > 0 ||
+        warp_evict_is_over(shard)) {
         return shard->next_tick_ns;
     }
     now_ms = warp_store_wall_ms(shard->store);
@@ -204,9 +212,9 @@ bool warp_shard_turn(struct warp_shard *shard, uint64_t now_ns, uint64_t *due_ns
 {
     struct warp_store *store = shard->store;
     struct warp_coldread *cold = NULL;
-    uint32_t done = 0;
+    uint32_t done = 0, reliefs = 0;
     uint64_t bytes = 0;
-    bool stalled, more;
+    bool stalled, more, lacks_memory = false;
 
     *due_ns = UINT64_MAX;
     if (!warp_lease_try(&shard->lease)) {
@@ -217,10 +225,12 @@ bool warp_shard_turn(struct warp_shard *shard, uint64_t now_ns, uint64_t *due_ns
     warp_counter_add(&shard->counters.turns, 1);
     stalled = !shard_drain(shard, store->drain_max, &done);
     if (stalled && shard->backlog_reads) {
-        shard->backlog_reading = true;
+        shard->backlog_busy = true;
         cold = &shard->backlog[shard->backlog_first]->cold;
     } else if (stalled) {
         bytes = shard->backlog_bytes;
+        lacks_memory = shard->backlog_lacks_memory;
+        reliefs = shard->backlog[shard->backlog_first]->reliefs;
     }
     more = shard_tick(shard, now_ns);
     *due_ns = shard_due(shard, now_ns);
@@ -228,7 +238,18 @@ bool warp_shard_turn(struct warp_shard *shard, uint64_t now_ns, uint64_t *due_ns
     if (cold != NULL) {
         warp_coldread_run(store, &cold, 1);
         warp_shard_enter_surely(shard);
-        shard->backlog_reading = false;
+        shard->backlog_busy = false;
+        warp_shard_leave(shard);
+        return true;
+    }
+    if (lacks_memory) {
+        bool coming = warp_evict_relieve(store, shard, bytes, reliefs);
+        struct warp_message *message;
+
+        warp_shard_enter_surely(shard);
+        message = shard->backlog[shard->backlog_first];
+        message->reliefs = coming ? message->reliefs + 1 : WARP_EVICT_RELIEFS_MAX;
+        shard->backlog_lacks_memory = false;
         warp_shard_leave(shard);
         return true;
     }

@@ -91,14 +91,16 @@ struct warp_shard {
     struct warp_horizon horizon;
     struct warp_evict_at evict_at;
     uint64_t memory_soft, memory_hard; /* of the pool: begin to evict, never above */
+    uint64_t memory_slack;             /* what slabs that are not full take beyond that */
     uint64_t values_max;               /* of resident records */
     uint64_t evict_calls;
     struct warp_message *backlog[WARP_BACKLOG_MAX]; /* taken, waiting for room in the log */
     uint32_t backlog_first, backlog_count;
-    uint64_t backlog_bytes; /* what its first message needs */
-    bool backlog_reads;     /* its first message needs its value from disk ... */
-    bool backlog_reading;   /* ... and the shard's thread is reading it */
-    bool restless;          /* there is something to collect or to sweep */
+    uint64_t backlog_bytes;    /* what its first message needs */
+    bool backlog_reads;        /* its first message needs its value from disk ... */
+    bool backlog_busy;         /* ... and the shard's thread is reading it */
+    bool backlog_lacks_memory; /* its first message waits for the thread to find memory */
+    bool restless;             /* there is something to collect or to sweep */
     uint64_t next_tick_ns;
     uint64_t earliest_expiry_ms; /* at most, of all slots */
     uint32_t sweep_slot;         /* where the sweep goes on; WARP_SLOT_COUNT: it rests */

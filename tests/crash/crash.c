@@ -30,6 +30,7 @@
  *           [--durability all|commit|mixed|interval|memory|control] [--verbose]
  */
 #include "tests/engine/support.h"
+#include "tests/engine/tiny.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -84,6 +85,8 @@ struct shared {
     uint32_t thread_count, key_count, level, cycle, bound_ms;
     bool control, mixed;
     uint32_t segment_bytes, log_buffer_bytes, shard_count, io_backend, direct_io;
+    uint64_t values_bytes_max; /* 0: no limit of the test's */
+    struct tiny_totals tiny;   /* of the recoveries */
     bool verbose;
     char directory[SUPPORT_PATH_BYTES];
     struct base base[KEYS_MAX];
@@ -198,7 +201,7 @@ static int open_database(const struct shared *shared, struct warp **db,
     options.message = message;
     options.message_bytes = message_bytes;
     for (;;) {
-        rc = warp_open(shared->directory, &options, db);
+        rc = tiny_open(shared->directory, &options, shared->values_bytes_max, db);
         if (rc != WARP_EBUSY || support_now_ns() > until_ns) {
             return rc;
         }
@@ -1100,6 +1103,7 @@ __attribute__((noreturn)) static void recover_and_check(struct shared *shared)
               count, recovery.records, present);
     }
     shared->present = present;
+    tiny_count(&shared->tiny, check.db);
     atomic_store_explicit(&shared->verified, 1, memory_order_release);
     if (support_mix(shared->seed + shared->cycle) % 2 == 0) {
         rc = warp_close(&check.db);
@@ -1245,6 +1249,7 @@ static void renew(struct shared *shared, struct support_random *random)
     shared->shard_count = (uint32_t)support_random_below(random, 5);
     shared->io_backend = (uint32_t)support_random_below(random, 2);
     shared->direct_io = support_random_chance(random, 2) ? 2 : 0;
+    shared->values_bytes_max = tiny_draw(random, 4);
 }
 
 /* One kind of run: so many kills at one level. Returns how many failed, at most one. */
@@ -1348,6 +1353,9 @@ int main(int count, char **words)
         }
     } else {
         support_die("--durability is all, commit, mixed, interval, memory or control");
+    }
+    if (failed == 0 && !tiny_report(&shared->tiny, "crash") && cycles >= 30) {
+        failed++; /* that was no test of cold values */
     }
     printf("%" PRIu64 " passed, %" PRIu64 " failed\n", passed, failed);
     return failed == 0 ? 0 : 1;

@@ -535,13 +535,20 @@ WARP_TEST(full, session_meets_a_full_log_buffer)
 
 /* ---- memory -------------------------------------------------------------------------- */
 
+static void long_key(char *key, size_t bytes, const char *name, uint32_t i)
+{
+    memset(key, 'k', bytes - 1);
+    key[bytes - 1] = '\0';
+    key[snprintf(key, bytes, "%s%u", name, i)] = '-';
+}
+
 WARP_TEST(full, memory_is_refused_and_given_back)
 {
     struct warp_options options = fixture_options();
     struct warp *db;
-    uint8_t value[4000] = {0};
+    uint8_t value[40] = {0};
     uint32_t i, written = 0, deleted = 0, again = 0;
-    char key[32], text[4000];
+    char key[4000], text[40]; /* values leave, keys stay */
     size_t bytes;
     int rc = 0;
 
@@ -553,7 +560,7 @@ WARP_TEST(full, memory_is_refused_and_given_back)
         return;
     }
     for (i = 0; i < 20000; i++) {
-        snprintf(key, sizeof(key), "k%u", i);
+        long_key(key, sizeof(key), "k", i);
         rc = warp_put(db, support_text(key), support_slice(value, sizeof(value)), NULL,
                       NULL);
         if (rc != 0) {
@@ -566,19 +573,19 @@ WARP_TEST(full, memory_is_refused_and_given_back)
         return;
     }
     for (i = 0; i < written; i++) { /* nothing that was acknowledged is gone */
-        snprintf(key, sizeof(key), "k%u", i);
+        long_key(key, sizeof(key), "k", i);
         if (!check_int(warp_get(db, support_text(key), text, sizeof(text), &bytes, NULL),
                        ==, 0)) {
             break;
         }
     }
     for (i = 0; i < written / 2; i++) {
-        snprintf(key, sizeof(key), "k%u", i);
+        long_key(key, sizeof(key), "k", i);
         deleted += warp_delete(db, support_text(key), NULL, NULL) == 0;
     }
     check_u64(deleted, ==, written / 2);
     for (i = 0; i < 5000 && again < written / 4; i++) {
-        snprintf(key, sizeof(key), "again%u", again);
+        long_key(key, sizeof(key), "again", again);
         rc = warp_put(db, support_text(key), support_slice(value, sizeof(value)), NULL,
                       NULL);
         again += rc == 0;

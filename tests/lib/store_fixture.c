@@ -314,19 +314,32 @@ static bool steered_is_direct(void *context, int32_t file)
     return true;
 }
 
+/* Reads are done when they are submitted, and reaped from their own queue; only writes and
+ * syncs are steered. */
+struct steered_queue {
+    bool writes; /* what the disk has queued and done is this queue's */
+    uint32_t read_count;
+    struct warp_io_request *reads[STEERED_FLIGHT_MAX];
+};
+
 static int steered_queue_create(void *context, uint32_t depth, void **queue)
 {
+    (void)context;
     (void)depth;
-    *queue = context;
+    *queue = calloc(1, sizeof(struct steered_queue));
+    fixture_must(*queue != NULL, "memory");
     return 0;
 }
 
 static void steered_queue_destroy(void *context, void **queue)
 {
     struct steered_disk *disk = context;
+    struct steered_queue *one = *queue;
 
-    fixture_must(disk->queued_count + disk->done_count == 0,
+    fixture_must(one->read_count == 0 &&
+                     (!one->writes || disk->queued_count + disk->done_count == 0),
                  "a queue goes with requests in it");
+    free(one);
     *queue = NULL;
 }
 
@@ -334,12 +347,26 @@ static uint32_t steered_submit(void *context, void *queue,
                                struct warp_io_request *const *requests, uint32_t count)
 {
     struct steered_disk *disk = context;
+    struct steered_queue *into = queue;
     uint32_t i;
 
-    (void)queue;
     steered_lock(disk);
-    for (i = 0; i < count && disk->queued_count < STEERED_QUEUE_MAX; i++) {
-        if (requests[i]->op != WARP_IO_SYNC && requests[i]->op != WARP_IO_READ) {
+    for (i = 0; i < count; i++) {
+        if (requests[i]->op == WARP_IO_READ) {
+            if (into->read_count == STEERED_FLIGHT_MAX) {
+                break;
+            }
+            requests[i]->result =
+                steered_below(disk)->read(disk->now, requests[i]->file, requests[i]->buffer,
+                                          requests[i]->bytes, requests[i]->offset);
+            into->reads[into->read_count++] = requests[i];
+            continue;
+        }
+        if (disk->queued_count == STEERED_QUEUE_MAX) {
+            break;
+        }
+        into->writes = true;
+        if (requests[i]->op != WARP_IO_SYNC) {
             steered_enter_flight(disk, requests[i]->file, requests[i]->offset,
                                  requests[i]->bytes);
         }
@@ -361,9 +388,6 @@ static void steered_finish(struct steered_disk *disk, uint32_t index)
     disk->queued_count--;
     if (request->op == WARP_IO_SYNC) {
         request->result = steered_do_sync(disk, request->file);
-    } else if (request->op == WARP_IO_READ) {
-        request->result = steered_below(disk)->read(
-            disk->now, request->file, request->buffer, request->bytes, request->offset);
     } else {
         request->result =
             steered_do_write(disk, request->file, request->buffer, request->bytes,
@@ -384,14 +408,21 @@ static uint32_t steered_reap(void *context, void *queue, struct warp_io_request 
                              uint32_t max, uint64_t wait_ns)
 {
     struct steered_disk *disk = context;
+    struct steered_queue *from = queue;
     uint32_t count = 0;
     uint32_t i;
 
-    (void)queue;
     if (wait_ns > 0) {
         usleep(50);
     }
     steered_lock(disk);
+    while (count < max && from->read_count > 0) {
+        out[count++] = from->reads[--from->read_count];
+    }
+    if (!from->writes) {
+        steered_unlock(disk);
+        return count;
+    }
     if (disk->queued_count > 0) {
         switch (disk->order) {
         case STEERED_IN_ORDER:
@@ -526,6 +557,7 @@ void store_fixture_init(struct store_fixture *fixture,
                         const struct store_fixture_config *config_or_null)
 {
     struct warp_writer_config writer;
+    struct warp_reader_config reader;
     struct warp_store_config store;
     uint32_t i;
 
@@ -568,22 +600,23 @@ void store_fixture_init(struct store_fixture *fixture,
     writer.flush_bytes_max = fixture->config.flush_bytes_max;
     writer.sync_interval_ns = fixture->config.sync_interval_ns;
     fixture_must(warp_wal_create(&fixture->wal, &writer, FIXTURE_WALL_MS) == 0, "log");
-    if (fixture->config.reader) {
-        struct warp_reader_config reader = {.env = &fixture->env,
-                                            .memory = &fixture->memory,
-                                            .manifest = &fixture->manifest,
-                                            .handles_max = WARP_READER_HANDLES_MIN,
-                                            .queue_depth = 4,
-                                            .direct = true};
-
-        fixture_must(warp_reader_create(&fixture->reader, &reader) == 0, "reader");
-    }
     if (!fixture->config.log_only) {
+        memset(&reader, 0, sizeof(reader));
+        reader.env = &fixture->env;
+        reader.memory = &fixture->memory;
+        reader.manifest = &fixture->manifest;
+        reader.handles_max = WARP_READER_HANDLES_MIN;
+        reader.queue_count = 1;
+        reader.queue_depth = 8;
+        reader.direct = true;
+        fixture_must(warp_reader_create(&fixture->reader, &reader) == 0, "reader");
         memset(&store, 0, sizeof(store));
-        store.reader = fixture->reader;
         store.env = &fixture->env;
         store.memory = &fixture->memory;
         store.epoch = fixture->epoch;
+        store.reader = fixture->reader;
+        store.values_bytes_max = fixture->config.values_bytes_max;
+        store.policy = fixture->config.policy;
         store.hash_seed = fixture->manifest.hash_seed;
         store.segment_bytes = fixture->config.segment_bytes;
         store.memory_bytes_max = fixture->config.memory_bytes_max;
@@ -618,8 +651,6 @@ int store_fixture_fini(struct store_fixture *fixture)
     rc = warp_wal_destroy(&fixture->wal, FIXTURE_WALL_MS);
     if (fixture->store != NULL) {
         warp_store_destroy(&fixture->store);
-    }
-    if (fixture->reader != NULL) {
         warp_reader_destroy(&fixture->reader);
     }
     warp_epoch_destroy(&fixture->epoch);
@@ -805,15 +836,24 @@ int store_execute(struct store_fixture *fixture, struct warp_message *message)
 {
     struct warp_writer *writer = &fixture->wal->writer;
 
-    while (store_execute_once(fixture, message) == WARP_MESSAGE_NEEDS_ROOM) {
-        int rc = warp_writer_make_room(writer, warp_frame_bytes(message->body_bytes),
-                                       message->opcode == WARP_OP_DELETE, UINT64_MAX);
+    for (;;) {
+        int rc = store_execute_once(fixture, message);
+        struct warp_coldread *cold = &message->cold;
 
-        if (rc != 0) {
-            message->result = rc;
+        if (rc == WARP_MESSAGE_NEEDS_VALUE) {
+            warp_coldread_run(fixture->store, &cold, 1);
+        } else if (rc == WARP_MESSAGE_NEEDS_ROOM) {
+            rc = warp_writer_make_room(writer, warp_frame_bytes(message->body_bytes),
+                                       message->opcode == WARP_OP_DELETE, UINT64_MAX);
+            if (rc != 0) {
+                message->result = rc;
+                break;
+            }
+        } else {
             break;
         }
     }
+    warp_coldread_end(fixture->store, &message->cold);
     return message->result;
 }
 
@@ -852,26 +892,96 @@ static struct warp_record *fixture_find(struct store_fixture *fixture,
                          &wait_for);
 }
 
+/* Read a cold record's value; the caller ends the read. */
+static void fixture_read(struct store_fixture *fixture, struct warp_slice key,
+                         const struct warp_record *record, struct warp_coldread *cold)
+{
+    struct warp_coldread *one = cold;
+
+    warp_coldread_begin(fixture->store, cold, warp_hash_slot(key.data, key.bytes),
+                        warp_hash_key(key.data, key.bytes, fixture->store->hash_seed), key,
+                        record);
+    warp_coldread_run(fixture->store, &one, 1);
+    check_int(cold->read.rc, ==, 0);
+}
+
 const char *store_get(struct store_fixture *fixture, const char *key)
 {
     static char text[256];
     struct warp_record *record = fixture_find(fixture, store_slice(key));
+    struct warp_coldread cold;
+    uint32_t bytes;
 
     if (record == NULL) {
         return NULL;
     }
-    fixture_must(warp_record_value_bytes(record) < sizeof(text),
-                 "store_get of a long value");
-    memcpy(text, warp_record_value(record), warp_record_value_bytes(record));
-    text[warp_record_value_bytes(record)] = '\0';
+    bytes = warp_record_value_bytes(record);
+    fixture_must(bytes < sizeof(text), "store_get of a long value");
+    if (warp_record_is_cold(record)) {
+        fixture_read(fixture, store_slice(key), record, &cold);
+        memcpy(text, cold.read.rc == 0 ? cold.read.value : "?",
+               cold.read.rc == 0 ? bytes : 1);
+        warp_coldread_end(fixture->store, &cold);
+    } else {
+        memcpy(text, warp_record_value(record), bytes);
+    }
+    text[bytes] = '\0';
     return text;
+}
+
+struct warp_record *store_find(struct store_fixture *fixture, const char *key)
+{
+    return fixture_find(fixture, store_slice(key));
+}
+
+bool store_is_cold(struct store_fixture *fixture, const char *key)
+{
+    struct warp_record *record = store_find(fixture, key);
+
+    return record != NULL && warp_record_is_cold(record);
+}
+
+void store_make_cold(struct store_fixture *fixture)
+{
+    uint32_t i;
+
+    store_make_durable(fixture);
+    for (i = 0; i < fixture->config.shard_count; i++) {
+        struct warp_shard *shard = fixture->store->shards[i];
+        uint32_t rounds = 0;
+
+        warp_shard_enter_surely(shard);
+        while (warp_horizon_bytes(&shard->horizon) > 0) {
+            fixture_must(++rounds < FIXTURE_WAITS_MAX, "values that do not leave");
+            (void)warp_horizon_evict(&shard->horizon, UINT64_MAX, 1024);
+        }
+        warp_shard_leave(shard);
+    }
+}
+
+void store_make_durable(struct store_fixture *fixture)
+{
+    struct warp_writer *writer = &fixture->wal->writer;
+
+    check_int(warp_writer_wait(writer, warp_sequence_tail(&writer->sequence), UINT64_MAX),
+              ==, 0);
 }
 
 bool store_has(struct store_fixture *fixture, const char *key, const void *value,
                size_t value_bytes)
 {
     struct warp_record *record = fixture_find(fixture, store_slice(key));
+    struct warp_coldread cold;
+    bool same;
 
-    return record != NULL && warp_record_value_bytes(record) == value_bytes &&
-           memcmp(warp_record_value(record), value, value_bytes) == 0;
+    if (record == NULL || warp_record_value_bytes(record) != value_bytes) {
+        return false;
+    }
+    if (!warp_record_is_cold(record)) {
+        return memcmp(warp_record_value(record), value, value_bytes) == 0;
+    }
+    fixture_read(fixture, store_slice(key), record, &cold);
+    same = cold.read.rc == 0 && memcmp(cold.read.value, value, value_bytes) == 0;
+    warp_coldread_end(fixture->store, &cold);
+    return same;
 }

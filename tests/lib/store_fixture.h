@@ -25,7 +25,6 @@
 #include "shards/store.h"
 #include "tests/lib/memory_disk.h"
 #include "wal/manifest.h"
-#include "wal/reader.h"
 #include "wal/scan.h"
 #include "wal/segment.h"
 #include "wal/wal.h"
@@ -85,10 +84,11 @@ struct store_fixture_config {
     uint32_t drain_max;        /* 64 */
     uint64_t sync_interval_ns; /* 100 ms */
     uint64_t memory_bytes_max; /* none */
-    bool threads;              /* the real clock, and the log's and the shards' threads */
-    bool log_only;             /* no shards */
-    bool reader;               /* of values that are not in memory; without queues */
-    enum steered_order order;  /* of the disk, from the first write on */
+    uint64_t values_bytes_max; /* per shard: what memory_bytes_max leaves */
+    enum warp_horizon_policy policy;
+    bool threads;             /* the real clock, and the log's and the shards' threads */
+    bool log_only;            /* no shards */
+    enum steered_order order; /* of the disk, from the first write on */
     uint32_t latency_us;
     bool slow_writes; /* 20 ms each */
 };
@@ -103,8 +103,8 @@ struct store_fixture {
     struct warp_segments segments;
     struct warp_epoch *epoch;
     struct warp_wal *wal;
-    struct warp_reader *reader;
     struct warp_store *store;
+    struct warp_reader *reader; /* its reads are done at once */
     uint64_t wait_count;
     bool frozen; /* waiting runs no turns, it only lets time pass */
     void (*at_wait)(struct store_fixture *fixture);
@@ -141,9 +141,10 @@ uint64_t store_fixture_append(struct store_fixture *fixture, uint32_t cell,
 
 struct warp_slice store_slice(const char *text);
 
-/* Run one message as a caller would: take the lease, execute, make room if need be. */
+/* Run one message as a caller would: take the lease, execute, make room or read the value from
+ * disk if need be. Its cold read, if there is one, is ended. */
 int store_execute(struct store_fixture *fixture, struct warp_message *message);
-/* The same without making room. */
+/* The same without making room or reading; the message may have a cold read begun. */
 int store_execute_once(struct store_fixture *fixture, struct warp_message *message);
 int store_put(struct store_fixture *fixture, const char *key, const char *value,
               uint64_t expires_at_ms);
@@ -152,5 +153,12 @@ int store_delete(struct store_fixture *fixture, const char *key);
 const char *store_get(struct store_fixture *fixture, const char *key);
 bool store_has(struct store_fixture *fixture, const char *key, const void *value,
                size_t value_bytes);
+
+/* The record, resident or cold, or NULL. */
+struct warp_record *store_find(struct store_fixture *fixture, const char *key);
+bool store_is_cold(struct store_fixture *fixture, const char *key);
+void store_make_durable(struct store_fixture *fixture);
+/* All values leave memory. */
+void store_make_cold(struct store_fixture *fixture);
 
 #endif

@@ -21,6 +21,7 @@
 
 #include <pthread.h>
 
+#include "tests/engine/tiny.h"
 #include "tests/linear/checker.h"
 
 enum { THREADS_MAX = 16, KEYS_MAX = 16, DEPTH_MAX = 16, TEXT_BYTES = 24 };
@@ -852,7 +853,7 @@ static void open_database(struct warp **db, const char *directory,
     options.spin_us = (uint32_t)support_random_below(random, 3);
     options.message = message;
     options.message_bytes = sizeof(message);
-    rc = warp_open(directory, &options, db);
+    rc = tiny_open(directory, &options, support_random_chance(random, 4) ? 0 : 1, db);
     if (rc != 0) {
         support_die("open: %d (%s): %s", rc, warp_error_text(rc), message);
     }
@@ -1076,6 +1077,7 @@ int main(int count, char **words)
     static const char *const alone[] = {"--control-only", NULL};
     static const char *const levels[] = {"", "memory", "interval", "commit"};
     struct support_random random;
+    struct tiny_totals tiny = {0};
     struct history history;
     struct warp *db = NULL;
     char directory[SUPPORT_PATH_BYTES];
@@ -1123,7 +1125,10 @@ int main(int count, char **words)
             snprintf(history.keys[key], sizeof(history.keys[key]), "h%" PRIu64 "-%u", i,
                      key);
         }
-        if (i % 10 == 0) {
+        if (i % 3 == 0) {
+            if (db != NULL) {
+                tiny_count(&tiny, db);
+            }
             warp_close(&db);
             support_remove(directory);
         }
@@ -1141,8 +1146,14 @@ int main(int count, char **words)
                     seed, i, history.thread_count, history.key_count, history.durability);
         }
     }
+    if (db != NULL) {
+        tiny_count(&tiny, db);
+    }
     warp_close(&db);
     support_remove(directory);
+    if (!tiny_report(&tiny, "linear") && histories >= 10) {
+        failed++; /* that was no test of cold values */
+    }
     printf("linear: seed %" PRIu64 ": %" PRIu64 " histories, %" PRIu64 " operations\n",
            seed, histories, total);
     printf("%" PRIu64 " passed, %" PRIu64 " failed\n", passed, failed);

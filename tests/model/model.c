@@ -6,7 +6,8 @@
  * call of warp.h that touches data is made at random: put, get, delete and add with all
  * conditions, time to live, borrow with loans held across later writes, multi-get, batches,
  * sessions with many requests in flight on few keys, flush, count, visit. Now and then the
- * database is closed and opened with other options and its whole content is compared.
+ * database is closed and opened with other options and its whole content is compared; mostly with
+ * hardly any room for values, so that they are read from disk.
  *
  * Time to live has margins: a record that may expire about now is only looked at, with
  * either answer accepted; tests/engine/test_expiry.c has the exact edges.
@@ -14,6 +15,7 @@
  *     model [--seed N] [--operations N] [--keys N] [--huge-one-in N] [--limit-s N] [--verbose]
  */
 #include "tests/engine/support.h"
+#include "tests/engine/tiny.h"
 
 enum {
     BURST_MAX = 64,
@@ -80,6 +82,7 @@ struct model {
     uint64_t
         lapsed; /* records that expired since the last open and may wait for the sweep */
     uint64_t made[16]; /* how many of each kind, for the report */
+    struct tiny_totals tiny;
 };
 
 __attribute__((format(printf, 2, 3), noreturn)) static void fail(struct model *model,
@@ -1157,7 +1160,7 @@ static void model_open(struct model *model, bool new)
         options.open_flags, options.shard_count, options.durability,
         options.log_buffer_bytes, options.io_backend, options.direct_io,
         options.recovery_threads, options.preset == NULL ? "-" : options.preset);
-    rc = warp_open(model->directory, &options, &model->db);
+    rc = tiny_open(model->directory, &options, tiny_draw(random, 3), &model->db);
     if (rc != 0) {
         fail(model, "open: %d (%s): %s", rc, warp_error_text(rc), message);
     }
@@ -1184,6 +1187,7 @@ static void model_close(struct model *model)
 
     warp_session_destroy(&model->session);
     loans_end(model);
+    tiny_count(&model->tiny, model->db);
     rc = warp_close(&model->db);
     if (rc != 0 || model->db != NULL) {
         fail(model, "close: %d", rc);
@@ -1319,6 +1323,10 @@ int main(int count, char **words)
            " reopenings\n",
            model.seed, operations, model.made[5], model.made[6], model.made[7],
            model.made[8]);
+    if (!tiny_report(&model.tiny, "model") && model.tiny.opens >= 10) {
+        printf("%" PRIu64 " passed, 1 failed\n", model.passed);
+        return 1; /* that was no test of cold values */
+    }
     printf("%" PRIu64 " passed, 0 failed\n", model.passed);
     return 0;
 }

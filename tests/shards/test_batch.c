@@ -466,3 +466,75 @@ WARP_TEST(batch, committers_of_the_same_keys_do_not_mix)
     check_int(store_fixture_fini(&again), ==, 0);
     check_int(store_fixture_fini(&fixture), ==, 0);
 }
+
+WARP_TEST(batch, cold_records_are_replaced_removed_and_read_from_a_batch)
+{
+    struct store_fixture_config config = {.shard_count = 3, .values_bytes_max = 512};
+    struct store_fixture fixture;
+    struct batch_fixture batch;
+    uint64_t sequence = 0, end = 0;
+    char key[32], value[64];
+    uint32_t i, cold = 0;
+
+    store_fixture_init(&fixture, &config);
+    batch_init(&batch, 300, 65536);
+    for (i = 0; i < 200; i++) {
+        snprintf(key, sizeof(key), "key-%u", i);
+        check_int(store_put(&fixture, key, "before", 0), ==, 0);
+    }
+    store_make_cold(&fixture);
+    for (i = 0; i < 200; i++) {
+        snprintf(key, sizeof(key), "key-%u", i);
+        snprintf(value, sizeof(value), "after-%u", i);
+        if (i % 4 != 0) {
+            batch_add(&fixture, &batch, key, i % 4 == 1 ? NULL : value, 0);
+        }
+    }
+    check_int(batch_run(&fixture, &batch, &sequence, &end), ==, 0);
+    warp_store_check(fixture.store);
+    store_make_cold(&fixture); /* out of a BATCH frame */
+    for (i = 0; i < 200; i++) {
+        snprintf(key, sizeof(key), "key-%u", i);
+        snprintf(value, sizeof(value), "after-%u", i);
+        cold += store_is_cold(&fixture, key);
+        if (i % 4 == 1) {
+            check(store_get(&fixture, key) == NULL);
+        } else {
+            check_str(store_get(&fixture, key), i % 4 == 0 ? "before" : value);
+            check_int(warp_record_in_batch(store_find(&fixture, key)), ==, i % 4 != 0);
+        }
+    }
+    check_u64(cold, ==, 150);
+    batch_fini(&batch);
+    check_int(store_fixture_fini(&fixture), ==, 0);
+}
+
+/* Values leave in the middle of a batch's preparation; then it is refused as a whole, or done. */
+WARP_TEST(batch, evicting_for_a_batch_keeps_its_places)
+{
+    struct store_fixture_config config = {.shard_count = 2, .values_bytes_max = 256};
+    struct store_fixture fixture;
+    uint32_t round, i;
+
+    store_fixture_init(&fixture, &config);
+    for (round = 0; round < 100; round++) {
+        struct batch_fixture batch;
+        uint64_t sequence = 0, end = 0;
+        char key[32], value[64];
+
+        batch_init(&batch, 100, 65536);
+        for (i = 0; i < 60; i++) {
+            snprintf(key, sizeof(key), "key-%u", (round * 7 + i * 3) % 150);
+            snprintf(value, sizeof(value), "round-%u", round);
+            batch_add(&fixture, &batch, key, value, 0);
+        }
+        check_int(batch_run(&fixture, &batch, &sequence, &end), ==, 0);
+        store_make_durable(&fixture);
+        for (i = 0; i < 60; i++) {
+            snprintf(key, sizeof(key), "key-%u", (round * 7 + i * 3) % 150);
+            check_str(store_get(&fixture, key), value);
+        }
+        batch_fini(&batch);
+    }
+    check_int(store_fixture_fini(&fixture), ==, 0);
+}

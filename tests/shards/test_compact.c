@@ -107,8 +107,7 @@ static void world_init(struct world *world, const struct world_config *config,
 {
     struct store_fixture_config fixture = {.segment_bytes = config->segment_bytes,
                                            .shard_count = config->shard_count,
-                                           .threads = config->threads,
-                                           .reader = true};
+                                           .threads = config->threads};
     struct warp_compact_config compact;
 
     memset(world, 0, sizeof(*world));

@@ -527,3 +527,238 @@ WARP_TEST(put, the_256th_borrower_gets_a_copy)
     }
     check_int(store_fixture_fini(&fixture), ==, 0);
 }
+
+/* ---- records whose value is on disk only ---------------------------------------------- */
+
+/* Put "k" and let its value leave. */
+static uint64_t prepare_cold(struct store_fixture *fixture, const char *value,
+                             uint64_t expires_at_ms)
+{
+    check_int(store_put(fixture, "k", value, expires_at_ms), ==, 0);
+    store_make_cold(fixture);
+    check(store_is_cold(fixture, "k"));
+    return warp_record_sequence(store_find(fixture, "k"));
+}
+
+/* Run it under the lease, or through the mailbox by the shard's turns. */
+static int run_cold(struct store_fixture *fixture, struct warp_message *message, bool mail)
+{
+    struct warp_shard *shard;
+    uint64_t due_ns;
+    uint32_t i;
+
+    if (!mail) {
+        return store_execute(fixture, message);
+    }
+    warp_message_hash(message, fixture->store->hash_seed);
+    warp_message_prepare(message);
+    shard = warp_store_owner(fixture->store, message->slot);
+    check_int(warp_mailbox_send(&shard->mailbox, 0, message), ==, 0);
+    for (i = 0; i < 10 && !warp_message_is_done(message); i++) {
+        (void)warp_shard_turn(shard, warp_clock_ns(fixture->env.clock), &due_ns);
+    }
+    check(warp_message_is_done(message));
+    warp_coldread_end(fixture->store, &message->cold);
+    return message->result;
+}
+
+static uint64_t disk_reads(const struct store_fixture *fixture)
+{
+    return atomic_load(&warp_reader_counters(fixture->reader)->reads);
+}
+
+WARP_TEST(put, conditions_on_cold_records_read_only_what_they_must)
+{
+    static const enum warp_condition conditions[] = {
+        WARP_IF_ANY, WARP_IF_ABSENT, WARP_IF_PRESENT, WARP_IF_SEQUENCE, WARP_IF_VALUE};
+    static const char *const values[] = {"old", "olf", "older", ""};
+    uint32_t opcode, i, v, mail;
+
+    for (opcode = WARP_OP_PUT; opcode <= WARP_OP_DELETE; opcode++) {
+        for (i = 0; i < 5; i++) {
+            for (v = 0; v < 4; v++) {
+                for (mail = 0; mail < 2; mail++) {
+                    struct store_fixture fixture;
+                    struct warp_message message;
+                    uint64_t sequence, reads;
+                    bool right = v == 0, holds;
+
+                    store_fixture_init(&fixture, NULL);
+                    sequence = prepare_cold(&fixture, "old", 0);
+                    reads = disk_reads(&fixture);
+                    memset(&message, 0, sizeof(message));
+                    message.opcode = (uint8_t)opcode;
+                    message.level = WARP_MEMORY;
+                    message.condition = (uint8_t)conditions[i];
+                    message.key = store_slice("k");
+                    message.value = store_slice(opcode == WARP_OP_PUT ? "new" : "");
+                    message.if_sequence = right ? sequence : sequence + 8;
+                    message.if_value = store_slice(values[v]);
+                    holds = conditions[i] == WARP_IF_ANY ||
+                            conditions[i] == WARP_IF_PRESENT ||
+                            (right && conditions[i] != WARP_IF_ABSENT);
+                    check_int(run_cold(&fixture, &message, mail != 0), ==,
+                              holds ? 0 : WARP_CONFLICT);
+                    /* Only a value of the same length has to be looked at. */
+                    check_u64(disk_reads(&fixture) - reads, ==,
+                              conditions[i] == WARP_IF_VALUE && v < 2);
+                    if (!holds) {
+                        check_str(store_get(&fixture, "k"), "old");
+                    } else if (opcode == WARP_OP_PUT) {
+                        check_str(store_get(&fixture, "k"), "new");
+                    } else {
+                        check(store_get(&fixture, "k") == NULL);
+                    }
+                    check(warp_coldread_is_quiet(&fixture.store->gate, 0));
+                    check_int(store_fixture_fini(&fixture), ==, 0);
+                }
+            }
+        }
+    }
+}
+
+WARP_TEST(put, an_add_to_a_cold_number_reads_it)
+{
+    uint32_t mail;
+
+    for (mail = 0; mail < 2; mail++) {
+        struct store_fixture fixture;
+        struct warp_message message;
+        uint64_t soon;
+
+        store_fixture_init(&fixture, NULL);
+        soon = warp_store_wall_ms(fixture.store) + 1000000;
+        prepare_cold(&fixture, "41", soon);
+        memset(&message, 0, sizeof(message));
+        message.opcode = WARP_OP_ADD;
+        message.level = WARP_MEMORY;
+        message.key = store_slice("k");
+        message.delta = 1;
+        check_int(run_cold(&fixture, &message, mail != 0), ==, 0);
+        check_int(message.number, ==, 42);
+        check_str(store_get(&fixture, "k"), "42");
+        check_u64(warp_record_expires_at_ms(store_find(&fixture, "k")), ==, soon);
+        check(!store_is_cold(&fixture, "k"));
+        prepare_cold(&fixture, "no number", 0);
+        memset(&message, 0, sizeof(message));
+        message.opcode = WARP_OP_ADD;
+        message.key = store_slice("k");
+        check_int(run_cold(&fixture, &message, mail != 0), ==, WARP_ENUMBER);
+        check_str(store_get(&fixture, "k"), "no number");
+        check_int(store_fixture_fini(&fixture), ==, 0);
+    }
+}
+
+WARP_TEST(put, a_record_that_changed_while_its_value_was_read_is_read_again)
+{
+    struct store_fixture fixture;
+    struct warp_message message;
+    struct warp_coldread *cold = &message.cold;
+
+    store_fixture_init(&fixture, NULL);
+    prepare_cold(&fixture, "1", 0);
+    memset(&message, 0, sizeof(message));
+    message.opcode = WARP_OP_ADD;
+    message.level = WARP_MEMORY;
+    message.key = store_slice("k");
+    message.delta = 1;
+    check_int(store_execute_once(&fixture, &message), ==, WARP_MESSAGE_NEEDS_VALUE);
+    /* Not read yet: nothing comes of trying again. */
+    check_int(store_execute_once(&fixture, &message), ==, WARP_MESSAGE_NEEDS_VALUE);
+    warp_coldread_run(fixture.store, &cold, 1);
+    prepare_cold(&fixture, "10", 0); /* cold again, but elsewhere */
+    check_int(store_execute_once(&fixture, &message), ==, WARP_MESSAGE_NEEDS_VALUE);
+    warp_coldread_run(fixture.store, &cold, 1);
+    check_int(store_put(&fixture, "k", "100", 0), ==, 0); /* resident now */
+    check_int(store_execute_once(&fixture, &message), ==, 0);
+    check_int(message.number, ==, 101);
+    warp_coldread_end(fixture.store, &message.cold);
+    check(warp_coldread_is_quiet(&fixture.store->gate, 0));
+    check_int(store_fixture_fini(&fixture), ==, 0);
+}
+
+WARP_TEST(put, what_waits_for_a_value_in_the_mailbox_keeps_its_order)
+{
+    struct store_fixture fixture;
+    struct warp_message messages[4];
+    struct warp_shard *shard;
+    uint64_t due_ns;
+    uint32_t i;
+
+    store_fixture_init(&fixture, NULL);
+    shard = warp_store_owner(fixture.store, warp_hash_slot("k", 1));
+    prepare_cold(&fixture, "1", 0);
+    for (i = 0; i < 4; i++) {
+        memset(&messages[i], 0, sizeof(messages[i]));
+        messages[i].opcode = i == 2 ? WARP_OP_GET : WARP_OP_ADD;
+        messages[i].level = WARP_MEMORY;
+        messages[i].key = store_slice("k");
+        messages[i].delta = 1;
+        warp_message_hash(&messages[i], fixture.store->hash_seed);
+        warp_message_prepare(&messages[i]);
+        check_int(warp_mailbox_send(&shard->mailbox, 0, &messages[i]), ==, 0);
+    }
+    warp_shard_enter_surely(shard);
+    warp_shard_leave(shard); /* a caller does not wait for the disk */
+    check(!warp_message_is_done(&messages[0]));
+    (void)warp_shard_turn(shard, warp_clock_ns(fixture.env.clock), &due_ns);
+    for (i = 0; i < 4; i++) {
+        check(warp_message_is_done(&messages[i]));
+        check_int(messages[i].result, ==, 0);
+        warp_coldread_end(fixture.store, &messages[i].cold);
+    }
+    check_int(messages[0].number, ==, 2);
+    check_int(messages[1].number, ==, 3);
+    check_bytes(messages[2].borrowed.data, messages[2].borrowed.bytes, "3", 1);
+    check_int(messages[3].number, ==, 4);
+    warp_get_return(&messages[2].borrowed);
+    check_int(store_fixture_fini(&fixture), ==, 0);
+}
+
+WARP_TEST(put, a_get_of_a_cold_record_by_mail_is_handed_back)
+{
+    struct store_fixture fixture;
+    struct warp_message message;
+    struct warp_coldread *cold = &message.cold;
+
+    store_fixture_init(&fixture, NULL);
+    prepare_cold(&fixture, "value", 0);
+    memset(&message, 0, sizeof(message));
+    message.opcode = WARP_OP_GET;
+    message.key = store_slice("k");
+    check_int(store_execute_once(&fixture, &message), ==, WARP_MESSAGE_COLD);
+    check(message.cold.open);
+    warp_coldread_run(fixture.store, &cold, 1);
+    check_bytes(cold->read.value, cold->read.value_bytes, "value", 5);
+    warp_coldread_end(fixture.store, cold);
+    check_int(store_fixture_fini(&fixture), ==, 0);
+}
+
+WARP_TEST(put, a_value_that_cannot_be_read_refuses_the_write)
+{
+    struct store_fixture fixture;
+    struct warp_message message;
+    uint64_t count = 0, tail;
+    uint8_t *bytes, *at;
+
+    store_fixture_init(&fixture, NULL);
+    prepare_cold(&fixture, "4141414141", 0);
+    bytes = memory_disk_bytes(fixture.disk.now, "log-0000000000000000.warp", &count);
+    at = bytes == NULL ? NULL : memmem(bytes, count, "4141414141", 10);
+    if (check(at != NULL)) {
+        *at ^= 1;
+    }
+    tail = warp_sequence_tail(&fixture.wal->writer.sequence);
+    memset(&message, 0, sizeof(message));
+    message.opcode = WARP_OP_ADD;
+    message.level = WARP_MEMORY;
+    message.key = store_slice("k");
+    message.delta = 1;
+    check_int(store_execute(&fixture, &message), ==, WARP_EDAMAGED);
+    check_u64(warp_sequence_tail(&fixture.wal->writer.sequence), ==, tail);
+    check(store_is_cold(&fixture, "k"));
+    /* What does not depend on it goes on. */
+    check_int(store_put(&fixture, "k", "new", 0), ==, 0);
+    check_str(store_get(&fixture, "k"), "new");
+    check_int(store_fixture_fini(&fixture), ==, 0);
+}

@@ -94,3 +94,95 @@ WARP_TEST(record, takes_255_pins_and_no_more)
     }
     check(!warp_record_pinned(record));
 }
+
+/* Resident or cold, in the log or in an archive. */
+WARP_TEST(record, all_four_shapes_come_back)
+{
+    static const uint32_t values[] = {0, 1, 100, 70000};
+    const struct warp_place where = {5, 77, 3, 9};
+    uint32_t shape, expires, batch, v;
+
+    for (shape = 0; shape < 4; shape++) {
+        for (expires = 0; expires < 2; expires++) {
+            for (batch = 0; batch < 2; batch++) {
+                for (v = 0; v < sizeof(values) / sizeof(values[0]); v++) {
+                    bool cold = (shape & 1) != 0, archived = (shape & 2) != 0;
+                    uint8_t *value = calloc(1, values[v] + 1);
+                    struct warp_record_content content, again;
+                    struct warp_record *record;
+                    size_t bytes;
+
+                    memset(value, 'v', values[v]);
+                    memset(&content, 0, sizeof(content));
+                    content.sequence = UINT64_C(0x123456789abc);
+                    content.place = archived ? warp_place_encode(&where) : content.sequence;
+                    content.key.data = "a key";
+                    content.key.bytes = 5;
+                    content.value.data = cold ? NULL : value;
+                    content.value.bytes = values[v];
+                    content.expires_at_ms = expires != 0 ? 123456789 : 0;
+                    content.cold = cold;
+                    content.in_batch = batch != 0;
+                    bytes =
+                        warp_record_bytes_with(5, values[v], warp_record_flags(&content));
+                    check_u64(bytes, ==,
+                              16 + 5 + (expires != 0 ? 8u : 0u) +
+                                  (cold ? 0u : values[v] + (archived ? 8u : 0u)));
+                    record = calloc(1, bytes + 1);
+                    ((uint8_t *)record)[bytes] = 0xa5;
+                    warp_record_write(record, &content);
+                    check_u64(((uint8_t *)record)[bytes], ==, 0xa5);
+                    check_u64(warp_record_bytes_of(record), ==, bytes);
+                    check_int(warp_record_is_cold(record), ==, cold);
+                    check_int(warp_record_is_archived(record), ==, archived);
+                    check_int(warp_record_in_batch(record), ==, batch != 0);
+                    check_u64(warp_record_place(record), ==, content.place);
+                    check_u64(warp_record_sequence(record), ==,
+                              cold && archived ? 0 : content.sequence);
+                    check_u64(warp_record_wait_for(record), ==,
+                              archived ? 0 : content.sequence + 1);
+                    check_u64(warp_record_value_bytes(record), ==, values[v]);
+                    check_u64(warp_record_expires_at_ms(record), ==, content.expires_at_ms);
+                    check(warp_record_has_key(record, "a key", 5));
+                    if (!cold) {
+                        check_bytes(warp_record_value(record), values[v], value, values[v]);
+                    }
+                    again = warp_record_content(record);
+                    check_u64(again.place, ==, content.place);
+                    check_u64(again.expires_at_ms, ==, content.expires_at_ms);
+                    check_u64(again.value.bytes, ==, values[v]);
+                    check_int(again.cold, ==, cold);
+                    check_int(again.in_batch, ==, batch != 0);
+                    check_u64(warp_record_flags(&again), ==, warp_record_flags(&content));
+                    free(record);
+                    free(value);
+                }
+            }
+        }
+    }
+}
+
+WARP_TEST(record, heat_counts_to_three_beside_its_queue)
+{
+    uint64_t memory[8];
+    struct warp_record *record = (struct warp_record *)memory;
+    struct warp_slice key = {"k", 1}, value = {"v", 1};
+    uint8_t queue;
+    uint32_t i;
+
+    warp_record_fill(record, 1, key, value, 0, false);
+    check_int(warp_record_queue(record), ==, 0);
+    check_int(warp_record_hits(record), ==, 0);
+    for (queue = 0; queue < 4; queue++) {
+        warp_record_set_heat(record, 0, queue);
+        for (i = 0; i < 10; i++) {
+            check_int(warp_record_hits(record), ==, i < 3 ? i : 3);
+            check_int(warp_record_queue(record), ==, queue);
+            warp_record_warm(record);
+        }
+        warp_record_set_heat(record, 1, queue);
+        check_int(warp_record_hits(record), ==, 1);
+    }
+    check(!warp_record_pinned(record));
+    check_u64(warp_record_value_bytes(record), ==, 1);
+}

@@ -141,3 +141,73 @@ WARP_TEST(replay, no_memory_is_said_and_a_bad_body_is_damage)
     check_str(store_get(&fixture, "key"), "value");
     check_int(store_fixture_fini(&fixture), ==, 0);
 }
+
+/* Read all of `count` keys of `again` from the disk of `fixture`, whose log it has replayed. */
+static void check_replayed(struct store_fixture *fixture, struct store_fixture *again,
+                           uint32_t count)
+{
+    struct warp_reader *own = again->store->reader;
+    char key[32], value[64];
+    uint32_t i, cold = 0;
+
+    again->store->reader = fixture->reader;
+    for (i = 0; i < count; i++) {
+        snprintf(key, sizeof(key), "key-%u", i);
+        snprintf(value, sizeof(value), "value-%u", i);
+        check_str(store_get(again, key), value);
+        cold += store_is_cold(again, key);
+    }
+    again->store->reader = own;
+    check_u64(cold, >, count / 2);
+    warp_store_check(again->store);
+}
+
+WARP_TEST(replay, values_beyond_memory_stay_on_disk)
+{
+    struct store_fixture_config tiny = {.shard_count = 3, .values_bytes_max = 1024};
+    struct store_fixture fixture, again;
+    char key[32], value[64];
+    uint32_t i;
+
+    store_fixture_init(&fixture, NULL);
+    for (i = 0; i < 2000; i++) {
+        snprintf(key, sizeof(key), "key-%u", i);
+        snprintf(value, sizeof(value), "value-%u", i);
+        check_int(store_put(&fixture, key, value, 0), ==, 0);
+    }
+    check_int(warp_writer_flush(&fixture.wal->writer), ==, 0);
+    store_fixture_init(&again, &tiny);
+    again.store->wal = NULL; /* as during an open */
+    store_fixture_replay(&fixture, &again, true, 0);
+    check_replayed(&fixture, &again, 2000);
+    again.store->wal = again.wal;
+    check_int(store_fixture_fini(&again), ==, 0);
+    check_int(store_fixture_fini(&fixture), ==, 0);
+}
+
+/* Making room takes memory out of use just as the replacing does: at every fill of the bags. */
+WARP_TEST(replay, replacing_and_evicting_share_what_is_reserved)
+{
+    struct store_fixture_config tiny = {.shard_count = 1, .values_bytes_max = 64};
+    uint32_t offset, i;
+
+    for (offset = 0; offset < 70; offset++) {
+        struct store_fixture fixture, again;
+        char key[32];
+
+        store_fixture_init(&fixture, NULL);
+        for (i = 0; i < 200 + offset; i++) {
+            snprintf(key, sizeof(key), "key-%u", i < offset ? i : offset + i % 5);
+            check_int(store_put(&fixture, key, i % 2 == 0 ? "a" : "some longer value", 0),
+                      ==, 0);
+        }
+        check_int(warp_writer_flush(&fixture.wal->writer), ==, 0);
+        store_fixture_init(&again, &tiny);
+        again.store->wal = NULL;
+        store_fixture_replay(&fixture, &again, true, 0);
+        warp_store_check(again.store);
+        again.store->wal = again.wal;
+        check_int(store_fixture_fini(&again), ==, 0);
+        check_int(store_fixture_fini(&fixture), ==, 0);
+    }
+}

@@ -5,11 +5,13 @@
  * the metrics, on a few hot keys and on many, with records that expire and tables that grow
  * and shrink. Every value says which key and which writing of it it is and is checked by
  * every reader; a reader never sees an owned key go back in time; at the end each writer's
- * keys hold what it wrote last, before and after the database is opened again.
+ * keys hold what it wrote last, before and after the database is opened again. In most rounds
+ * there is hardly any room for values in memory, so that they come from disk.
  *
  *     torture [--seed N] [--rounds N] [--milliseconds N] [--threads N] [--limit-s N]
  */
 #include "tests/engine/support.h"
+#include "tests/engine/tiny.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -27,6 +29,7 @@ struct torture {
     uint32_t thread_count;
     _Atomic bool stop; /* relaxed: nothing depends on when it is seen */
     _Atomic uint64_t operations;
+    struct tiny_totals tiny;
     char failure[256];
     _Atomic bool failed;
 };
@@ -560,7 +563,7 @@ static int open_database(struct torture *torture, const char *directory,
     options.segment_bytes = 1 << 20;
     options.message = message;
     options.message_bytes = sizeof(message);
-    rc = warp_open(directory, &options, &torture->db);
+    rc = tiny_open(directory, &options, tiny_draw(random, 3), &torture->db);
     if (rc != 0) {
         fail(torture, "open: %d (%s): %s", rc, warp_error_text(rc), message);
     }
@@ -606,9 +609,11 @@ static bool round_run(struct torture *torture, struct support_random *random,
         torture->operations += workers[i].operations;
     }
     check_owned(torture, workers, "at the end");
+    tiny_count(&torture->tiny, torture->db);
     answered(torture, "close", warp_close(&torture->db), 0);
     if (open_database(torture, directory, random) == 0) {
         check_owned(torture, workers, "opened again");
+        tiny_count(&torture->tiny, torture->db);
         answered(torture, "close", warp_close(&torture->db), 0);
     }
     if (!atomic_load(&torture->failed)) {
@@ -647,6 +652,9 @@ int main(int count, char **words)
     }
     printf("torture: seed %" PRIu64 ": %" PRIu64 " operations\n", seed,
            atomic_load(&torture.operations));
+    if (failed == 0 && !tiny_report(&torture.tiny, "torture") && rounds >= 3) {
+        failed++; /* that was no test of cold values */
+    }
     printf("%" PRIu64 " passed, %" PRIu64 " failed\n", passed, failed);
     return failed == 0 ? 0 : 1;
 }
