@@ -1111,6 +1111,7 @@ int bench_subject_open(const struct bench_engine *engine, const struct bench_con
     setup.durability = config->durability;
     setup.memory_bytes = config->memory_bytes;
     setup.shards = config->shards;
+    setup.cache_policy = config->cache_policy;
     setup.key_bytes = config->key_bytes;
     setup.value_bytes = config->value_bytes;
     setup.records = config->records;
@@ -1407,6 +1408,8 @@ int bench_subject_run(struct bench_subject *subject, const struct bench_cell *ce
     uint64_t total = config->operations != 0 ? config->operations : UINT64_MAX;
     struct worker **workers = calloc(count, sizeof(struct worker *));
     bool writes = cell_writes(cell);
+    struct bench_tiers before = {0}, after = {0};
+    bool counts = subject->engine->tiers != NULL;
     int rc = 0;
 
     if (workers == NULL) {
@@ -1456,7 +1459,15 @@ int bench_subject_run(struct bench_subject *subject, const struct bench_cell *ce
     atomic_store_explicit(&subject->sharing, cell->threads, memory_order_relaxed);
     bench_environment_reset_peak_rss();
     result->depth = depth;
+    counts = counts && subject->engine->tiers(subject->db, &before);
     rc = subject_workers(subject, workers, count, result);
+    if (rc == 0 && counts && subject->engine->tiers(subject->db, &after)) {
+        result->tiers_known = 1;
+        result->tiers.gets = after.gets - before.gets;
+        result->tiers.cold_gets = after.cold_gets - before.cold_gets;
+        result->tiers.disk_reads = after.disk_reads - before.disk_reads;
+        result->tiers.evictions = after.evictions - before.evictions;
+    }
     if (rc == 0 && writes) {
         rc = subject->engine->end(subject->db);
         if (rc != 0) {

@@ -73,6 +73,7 @@ struct bench_config {
     bool verify_full;
     uint64_t memory_bytes;
     uint32_t shards;
+    uint32_t cache_policy; /* enum warp_cache_policy */
     enum bench_corruption corruption;
 };
 
@@ -98,10 +99,12 @@ struct bench_result {
     uint32_t depth; /* what was used: engines without sessions run with 1 */
     uint64_t cpu_user_ns;
     uint64_t cpu_system_ns;
-    uint64_t settle_ns;     /* waiting for background work afterwards ... */
-    uint64_t settle_cpu_ns; /* ... and its cost */
-    uint64_t unissued;      /* open loop: due before the end, never started */
-    uint64_t again;         /* back-pressure answers */
+    uint64_t settle_ns;       /* waiting for background work afterwards ... */
+    uint64_t settle_cpu_ns;   /* ... and its cost */
+    uint64_t unissued;        /* open loop: due before the end, never started */
+    uint64_t again;           /* back-pressure answers */
+    uint32_t tiers_known;     /* 1: the engine tells what it read from disk ... */
+    struct bench_tiers tiers; /* ... during the run */
     struct bench_histogram latency[BENCH_KIND_COUNT];
     struct bench_histogram service; /* open loop: from the real start */
 

@@ -85,6 +85,8 @@ static void usage(FILE *file)
         "  --repeat N              medians of N runs (1)\n"
         "  --memory-bytes N        cap on memory (K, M, G allowed; the engine's default)\n"
         "  --shards N              the engine's default\n"
+        "  --cache-policy P        s3fifo | fifo | clock | lru | sieve: which values warp\n"
+        "                          keeps in memory (s3fifo)\n"
         "  --warmup-s S            read for at most so long before the first run (2)\n"
         "  --fresh                 load a new database for every run\n"
         "  --path DIR              where to make the databases (./warp-bench)\n"
@@ -273,6 +275,7 @@ enum flag {
     FLAG_REPEAT,
     FLAG_MEMORY_BYTES,
     FLAG_SHARDS,
+    FLAG_CACHE_POLICY,
     FLAG_WARMUP,
     FLAG_FRESH,
     FLAG_PATH,
@@ -306,6 +309,7 @@ static const struct option flags[] = {
     {"repeat", required_argument, NULL, FLAG_REPEAT},
     {"memory-bytes", required_argument, NULL, FLAG_MEMORY_BYTES},
     {"shards", required_argument, NULL, FLAG_SHARDS},
+    {"cache-policy", required_argument, NULL, FLAG_CACHE_POLICY},
     {"warmup-s", required_argument, NULL, FLAG_WARMUP},
     {"fresh", no_argument, NULL, FLAG_FRESH},
     {"path", required_argument, NULL, FLAG_PATH},
@@ -352,6 +356,7 @@ static int parse_flag(struct options *options, int flag, const char *text)
     static const char *const distributions[] = {"uniform", "zipfian", "latest", "hotspot",
                                                 NULL};
     static const char *const forms[] = {"scattered", "decimal", NULL};
+    static const char *const policies[] = {"s3fifo", "fifo", "clock", "lru", "sieve", NULL};
     static const char *const corruptions[] = {"nothing", "owner",   "edge",  "middle",
                                               "length",  "missing", "stale", NULL};
     struct bench_config *config = &options->config;
@@ -457,6 +462,13 @@ static int parse_flag(struct options *options, int flag, const char *text)
             return complain(name, text, "a number from 0 to 64");
         }
         config->shards = (uint32_t)number;
+        return 0;
+    case FLAG_CACHE_POLICY:
+        word = parse_word(text, policies);
+        if (word < 0) {
+            return complain(name, text, "s3fifo, fifo, clock, lru or sieve");
+        }
+        config->cache_policy = (uint32_t)word;
         return 0;
     case FLAG_VERIFY:
         if (text == NULL || strcmp(text, "full") == 0) {

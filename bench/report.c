@@ -164,6 +164,11 @@ void bench_row_add_run(struct bench_row *row, const struct bench_result *result)
     row->duration_ns += result->duration_ns;
     row->unissued += result->unissued;
     row->again += result->again;
+    row->tiers_known = row->tiers_known || result->tiers_known != 0;
+    row->tiers.gets += result->tiers.gets;
+    row->tiers.cold_gets += result->tiers.cold_gets;
+    row->tiers.disk_reads += result->tiers.disk_reads;
+    row->tiers.evictions += result->tiers.evictions;
     row->live_bytes = result->live_bytes;
     free(all);
 }
@@ -320,6 +325,56 @@ static void text_kinds(const struct bench_row *rows, uint32_t count, FILE *file)
     }
 }
 
+/*
+ * Cold reads per operation, and which part of the reads found its value in memory; < 0: there were
+ * none. Requests of sessions are not among the gets, so they are counted by their reads from disk.
+ */
+static double row_cold(const struct bench_row *row)
+{
+    uint64_t cold = row->depth > 1 ? row->tiers.disk_reads : row->tiers.cold_gets;
+
+    return row->operations > 0 ? (double)cold / (double)row->operations : -1.0;
+}
+
+static double row_hit_ratio(const struct bench_row *row)
+{
+    uint64_t gets = row->depth > 1 ? row->latency[BENCH_GET].count : row->tiers.gets;
+    uint64_t cold = row->depth > 1 ? row->tiers.disk_reads : row->tiers.cold_gets;
+
+    return gets == 0 ? -1.0 : cold > gets ? 0.0 : 1.0 - (double)cold / (double)gets;
+}
+
+/* Of engines that tell; only when memory was bounded, or values were read from disk all the same. */
+static void text_tiers(const struct bench_config *config, const struct bench_row *rows,
+                       uint32_t count, FILE *file)
+{
+    static const char *const labels[] = {"cold gets per op", "hit ratio", "evictions"};
+    bool shown = false;
+
+    for (uint32_t i = 0; i < count; i++) {
+        shown = shown || (rows[i].tiers_known &&
+                          (config->memory_bytes != 0 || rows[i].tiers.evictions > 0 ||
+                           rows[i].tiers.disk_reads > 0));
+    }
+    for (uint32_t line = 0; shown && line < 3; line++) {
+        fprintf(file, "%-*s", COLUMN_LABEL, labels[line]);
+        for (uint32_t i = 0; i < count; i++) {
+            double figure = line == 0 ? row_cold(&rows[i]) : row_hit_ratio(&rows[i]);
+            char text[32];
+
+            if (!rows[i].tiers_known || (line < 2 && figure < 0.0)) {
+                snprintf(text, sizeof(text), "-");
+            } else if (line < 2) {
+                snprintf(text, sizeof(text), "%.4f", figure);
+            } else {
+                grouped(rows[i].tiers.evictions, text);
+            }
+            fprintf(file, "%*s", COLUMN_BYTES, text);
+        }
+        fputc('\n', file);
+    }
+}
+
 static void text_cell(const struct bench_report *report, uint32_t cell_index, FILE *file)
 {
     const struct bench_config *config = report->config;
@@ -394,6 +449,7 @@ static void text_cell(const struct bench_report *report, uint32_t cell_index, FI
             fputc('\n', file);
         }
     }
+    text_tiers(config, rows, count, file);
     text_kinds(rows, count, file);
     for (uint32_t i = 0; i < count; i++) {
         const struct bench_row *row = &rows[i];
@@ -531,6 +587,7 @@ static void json_environment(const struct bench_environment *environment, FILE *
 
 static void json_configuration(const struct bench_report *report, FILE *file)
 {
+    static const char *const policies[] = {"s3fifo", "fifo", "clock", "lru", "sieve"};
     const struct bench_config *config = report->config;
 
     fprintf(file,
@@ -539,14 +596,15 @@ static void json_configuration(const struct bench_report *report, FILE *file)
             "    \"value_bytes\": %zu,\n    \"durability\": \"%s\",\n    \"theta\": %.4f,\n"
             "    \"rate\": %.3f,\n    \"arrivals\": \"%s\",\n    \"seed\": %llu,\n"
             "    \"verify\": \"%s\",\n    \"memory_bytes\": %llu,\n    \"shards\": %u,\n"
-            "    \"repeats\": %u\n  },\n",
+            "    \"cache_policy\": \"%s\",\n    \"repeats\": %u\n  },\n",
             (unsigned long long)config->records, (unsigned long long)config->operations,
             (double)config->duration_ns / 1e9, (double)config->warmup_ns / 1e9,
             config->key_bytes, config->value_bytes,
             bench_durability_name(config->durability), config->theta, config->rate,
             config->rate > 0.0 ? (config->poisson ? "poisson" : "fixed") : "closed",
             (unsigned long long)config->seed, config->verify_full ? "full" : "quick",
-            (unsigned long long)config->memory_bytes, config->shards, report->repeats);
+            (unsigned long long)config->memory_bytes, config->shards,
+            policies[config->cache_policy], report->repeats);
 }
 
 static void json_row(const struct bench_row *row, FILE *file)
@@ -610,6 +668,19 @@ static void json_row(const struct bench_row *row, FILE *file)
         (unsigned long long)row->load_records, (double)row->load_ns / 1e9,
         (double)row->load_cpu_ns / 1e9, (unsigned long long)row->unissued,
         (unsigned long long)row->again);
+    if (row->tiers_known) {
+        fprintf(file,
+                "      \"tiers\": {\"cold_gets_per_operation\": %.6f, \"hit_ratio\": ",
+                row_cold(row) > 0.0 ? row_cold(row) : 0.0);
+        if (row_hit_ratio(row) < 0.0) {
+            fputs("null", file);
+        } else {
+            fprintf(file, "%.6f", row_hit_ratio(row));
+        }
+        fprintf(file, ", \"disk_reads\": %llu, \"evictions\": %llu},\n",
+                (unsigned long long)row->tiers.disk_reads,
+                (unsigned long long)row->tiers.evictions);
+    }
     fprintf(
         file,
         "      \"verified\": {\"right\": %llu, \"mismatched\": %llu, \"missing\": %llu, "

@@ -58,6 +58,8 @@ struct bench_row {
     uint64_t duration_ns;
     uint64_t unissued;
     uint64_t again;
+    bool tiers_known;
+    struct bench_tiers tiers;
     uint64_t checked;
     uint64_t mismatched;
     uint64_t missing;

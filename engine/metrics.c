@@ -29,6 +29,46 @@ __attribute__((format(printf, 2, 3))) static void metrics_print(struct metrics_t
     }
 }
 
+/*
+ * The background's thread alone writes its checkpointer, but the numbers about the last checkpoint
+ * are atomics for us. Without it, read-only, what recovery found does not change any more.
+ */
+static void metrics_checkpoint(struct warp *db, struct warp_engine_totals *totals)
+{
+    totals->log_held = warp_segments_retained(&db->segments);
+    if (db->background != NULL && db->wal != NULL) {
+        const struct warp_background *background = db->background;
+        const struct warp_checkpointer *checkpointer = &background->checkpointer;
+        uint64_t first = warp_segments_begin(&db->segments);
+        uint64_t begin, tail;
+
+        totals->checkpoints = warp_counter_read(&checkpointer->made);
+        totals->checkpoint_failures = warp_counter_read(&checkpointer->failed);
+        totals->checkpoint_number = warp_counter_read(&checkpointer->last_number);
+        totals->checkpoint_begin = warp_counter_read(&checkpointer->last_begin);
+        totals->checkpoint_records = warp_counter_read(&checkpointer->last_records);
+        totals->checkpoint_bytes = warp_counter_read(&checkpointer->last_bytes);
+        totals->checkpoint_made_ms = warp_counter_read(&checkpointer->last_made_ms);
+        totals->checkpoint_ns = warp_counter_read(&checkpointer->last_duration_ns);
+        totals->background_pressure = warp_counter_read(&background->pressure);
+        totals->background_steps = warp_counter_read(&background->steps);
+        totals->background_ns = warp_counter_read(&background->busy_ns);
+        /* The tail is read last, so that it is not below the begin. */
+        begin = totals->checkpoint_begin > first ? totals->checkpoint_begin : first;
+        tail = warp_sequence_tail(&db->wal->writer.sequence);
+        totals->checkpoint_log = tail > begin ? tail - begin : 0;
+    } else {
+        const struct warp_checkpoint_summary *newest = &db->checkpoints[0];
+
+        totals->checkpoint_number = newest->number;
+        totals->checkpoint_begin = newest->begin;
+        totals->checkpoint_records = newest->records;
+        totals->checkpoint_bytes = newest->bytes;
+        totals->checkpoint_made_ms = newest->made_ms;
+        totals->checkpoint_log = db->recovery.bytes_read - newest->bytes;
+    }
+}
+
 void warp_metrics_collect(struct warp *db, struct warp_engine_totals *totals)
 {
     const struct warp_reader_counters *reads = warp_reader_counters(db->reader);
@@ -101,10 +141,18 @@ void warp_metrics_collect(struct warp *db, struct warp_engine_totals *totals)
         totals->log_enospc = warp_counter_read(&counters->enospc);
         totals->log_failed = warp_writer_failed(writer);
     }
+    metrics_checkpoint(db, totals);
     totals->recovery_records = db->recovery.records;
     totals->recovery_operations = db->recovery.operations;
     totals->recovery_cut_bytes = db->recovery.bytes_cut;
     totals->fencing_epoch = db->recovery.fencing_epoch;
+}
+
+static void metrics_seconds(struct metrics_text *text, const char *name, const char *kind,
+                            const char *help, double seconds)
+{
+    metrics_print(text, "# HELP %s %s\n# TYPE %s %s\n%s %.9f\n", name, help, name, kind,
+                  name, seconds);
 }
 
 static void metrics_summary(struct metrics_text *text, const char *name, const char *help,
@@ -136,10 +184,25 @@ int warp_metrics_write(struct warp *db, char *buffer, size_t capacity, size_t *b
                   (unsigned long long)totals.field);
     WARP_ENGINE_METRICS(METRICS_PRINT)
 #undef METRICS_PRINT
-    metrics_print(&text,
-                  "# HELP warp_recovery_seconds How long the replay at open took.\n"
-                  "# TYPE warp_recovery_seconds gauge\nwarp_recovery_seconds %.9f\n",
-                  (double)db->recovery.duration_ns / 1e9);
+    metrics_seconds(&text, "warp_recovery_seconds", "gauge",
+                    "How long the replay at open took.",
+                    (double)db->recovery.duration_ns / 1e9);
+    metrics_seconds(&text, "warp_checkpoint_seconds", "gauge",
+                    "How long the last checkpoint took, 0: none since the open.",
+                    (double)totals.checkpoint_ns / 1e9);
+    if (totals.checkpoint_number != 0) {
+        uint64_t now_ms = warp_clock_wall_ms(db->env.clock);
+
+        /* The wall clock may have been set back. */
+        metrics_seconds(&text, "warp_checkpoint_age_seconds", "gauge",
+                        "Since the newest checkpoint was made.",
+                        now_ms > totals.checkpoint_made_ms
+                            ? (double)(now_ms - totals.checkpoint_made_ms) / 1e3
+                            : 0.0);
+    }
+    metrics_seconds(&text, "warp_background_seconds_total", "counter",
+                    "Time spent on work that nobody waits for.",
+                    (double)totals.background_ns / 1e9);
     metrics_print(&text,
                   "# HELP warp_uptime_seconds Since the database was opened.\n"
                   "# TYPE warp_uptime_seconds gauge\nwarp_uptime_seconds %.3f\n",

@@ -72,6 +72,8 @@
     X(log_tail, "warp_log_tail_bytes", counter, "Bytes of log ever reserved.")             \
     X(log_durable, "warp_log_durable_bytes", counter, "Bytes of log known to be durable.") \
     X(log_allocated, "warp_log_allocated_bytes", gauge, "Bytes of log files on disk.")     \
+    X(log_held, "warp_log_held_segments", gauge,                                           \
+      "Log files that are no longer replayed and kept for the values in them.")            \
     X(log_flushes, "warp_log_flushes_total", counter, "Writes of the log to disk.")        \
     X(log_flushes_led, "warp_log_flushes_led_total", counter,                              \
       "Of these, made by a thread that waited for them.")                                  \
@@ -88,6 +90,22 @@
     X(log_enospc, "warp_log_enospc_total", counter, "Tries for disk space that failed.")   \
     X(log_failed, "warp_log_failed", gauge,                                                \
       "1: the log has failed, the database reads only.")                                   \
+    X(checkpoints, "warp_checkpoints_total", counter, "Checkpoints made.")                 \
+    X(checkpoint_failures, "warp_checkpoint_failures_total", counter,                      \
+      "Checkpoints that had to be given up.")                                              \
+    X(checkpoint_number, "warp_checkpoint_number", gauge,                                  \
+      "Number of the newest checkpoint, 0: there is none.")                                \
+    X(checkpoint_begin, "warp_checkpoint_begin_bytes", gauge,                              \
+      "Position of the log from which it would be replayed.")                              \
+    X(checkpoint_records, "warp_checkpoint_records", gauge,                                \
+      "Records in the newest checkpoint.")                                                 \
+    X(checkpoint_bytes, "warp_checkpoint_bytes", gauge, "Bytes of the newest checkpoint.") \
+    X(checkpoint_log, "warp_checkpoint_log_bytes", gauge,                                  \
+      "Log that an open would replay: all behind the begin of the newest checkpoint.")     \
+    X(background_pressure, "warp_background_pressure", gauge,                              \
+      "How hard a checkpoint is needed, 0 to 3.")                                          \
+    X(background_steps, "warp_background_steps_total", counter,                            \
+      "Steps of work that nobody waits for.")                                              \
     X(recovery_records, "warp_recovery_records", gauge,                                    \
       "Records after the replay at open.")                                                 \
     X(recovery_operations, "warp_recovery_operations", gauge,                              \
@@ -96,13 +114,17 @@
       "Unfinished tail cut at open.")                                                      \
     X(fencing_epoch, "warp_fencing_epoch", gauge, "How often it was opened for writing.")
 
-/* And, from histograms: warp_log_flush_seconds, warp_log_sync_seconds (summaries),
- * warp_recovery_seconds, warp_uptime_seconds, warp_build_info. */
+/* And, from histograms: warp_log_flush_seconds, warp_log_sync_seconds, warp_disk_read_seconds
+ * (summaries); in seconds: warp_recovery_seconds, warp_uptime_seconds, warp_checkpoint_seconds,
+ * warp_checkpoint_age_seconds (only when there is a checkpoint), warp_background_seconds_total; and
+ * warp_build_info. */
 
 struct warp_engine_totals {
 #define WARP_ENGINE_METRIC_FIELD(field, name, kind, help) uint64_t field;
     WARP_ENGINE_METRICS(WARP_ENGINE_METRIC_FIELD)
 #undef WARP_ENGINE_METRIC_FIELD
+    /* Not integers in the text. */
+    uint64_t checkpoint_ns, checkpoint_made_ms, background_ns;
 };
 
 void warp_metrics_collect(struct warp *db, struct warp_engine_totals *totals);

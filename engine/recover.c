@@ -441,6 +441,8 @@ int warp_recover(struct warp *db, uint64_t *end, char *message, size_t message_b
         return recover_too_short(warp_segments_end(&db->segments), least, message,
                                  message_bytes);
     }
+    options.label = warp_replay_label;
+    options.label_context = db->store;
     rc = warp_scan_create(&scan, &db->disk, &db->memory, &db->segments, &db->manifest,
                           &options);
     if (rc < 0) {

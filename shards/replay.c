@@ -8,6 +8,11 @@
 /* Slots up to so many records get a table of their size at once; it is one array. */
 #define REPLAY_PRESIZE_MAX 4000u
 
+/* Labels beside the numbers of shards. */
+#define REPLAY_LABEL_ALL  255u /* a batch, or what cannot be decoded: let each shard see */
+#define REPLAY_LABEL_NONE 254u
+_Static_assert(WARP_SHARD_COUNT_MAX <= REPLAY_LABEL_NONE, "shards have labels");
+
 struct replay_item {
     struct warp_entry entry;
     uint64_t sequence;
@@ -100,7 +105,7 @@ static int replay_group(struct warp_shard *shard, struct replay_item *items, uin
         items[i].word = warp_table_prefetch(&store->words[items[i].slot], items[i].hash);
     }
     for (i = 0; i < count; i++) {
-        warp_table_prefetch_record(items[i].word, items[i].hash);
+        warp_table_prefetch_key(items[i].word, items[i].hash);
     }
     for (i = 0; i < count; i++) {
         rc = replay_apply(shard, &items[i], now_ms, counts);
@@ -162,6 +167,32 @@ int warp_replay_entry(struct warp_shard *shard, uint32_t slot, uint32_t slot_lef
     return 0;
 }
 
+uint8_t warp_replay_label(void *store, const struct warp_frame *frame, const void *body)
+{
+    const struct warp_store *owners = store;
+    struct warp_frame_cursor cursor;
+    struct warp_entry entry;
+    uint64_t sequence;
+
+    switch ((enum warp_frame_kind)frame->kind) {
+    case WARP_FRAME_RECORD:
+        if (warp_frame_cursor_init(&cursor, frame, body) != 0 ||
+            warp_frame_cursor_next(&cursor, &entry, &sequence) != 1) {
+            return REPLAY_LABEL_ALL;
+        }
+        return (uint8_t)warp_slotmap_owner(&owners->slotmap,
+                                           warp_hash_slot(entry.key, entry.key_bytes));
+    case WARP_FRAME_BATCH:
+        return REPLAY_LABEL_ALL;
+    case WARP_FRAME_OPEN:
+    case WARP_FRAME_MARK:
+    case WARP_FRAME_PAD:
+    case WARP_FRAME_CLOSE:
+        return REPLAY_LABEL_NONE;
+    }
+    return REPLAY_LABEL_ALL;
+}
+
 int warp_replay_chunk(struct warp_shard *shard, const struct warp_scan_chunk *chunk,
                       uint64_t now_ms, struct warp_replay_counts *counts)
 {
@@ -175,6 +206,10 @@ int warp_replay_chunk(struct warp_shard *shard, const struct warp_scan_chunk *ch
     for (i = 0; i < chunk->frame_count; i++) {
         struct warp_frame_cursor cursor;
 
+        if (chunk->labels != NULL && chunk->labels[i] != shard->id &&
+            chunk->labels[i] != REPLAY_LABEL_ALL) {
+            continue;
+        }
         rc = warp_frame_cursor_init(&cursor, &chunk->frames[i], chunk->bodies[i]);
         if (rc < 0) {
             return WARP_EDAMAGED;

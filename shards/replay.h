@@ -33,7 +33,10 @@ int warp_replay_entry(struct warp_shard *shard, uint32_t slot, uint32_t slot_lef
                       const struct warp_checkpoint_entry *entry, uint64_t now_ms,
                       struct warp_replay_counts *counts);
 
-/* Frames of the log. What is in the slots already and is newer, out of a checkpoint, stays. */
+/* Which shard a frame concerns, as a label for wal/scan; the context is the store. */
+uint8_t warp_replay_label(void *store, const struct warp_frame *frame, const void *body);
+
+/* Frames of the log; those with another shard's label are passed over. What is in the slots already and is newer, out of a checkpoint, stays. */
 int warp_replay_chunk(struct warp_shard *shard, const struct warp_scan_chunk *chunk,
                       uint64_t now_ms, struct warp_replay_counts *counts);
 

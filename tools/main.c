@@ -25,6 +25,7 @@ static const struct command commands[] = {
     {"dump", warp_tool_dump, "write all records as NDJSON, TSV or Debian control files"},
     {"stat", warp_tool_stat, "counts, sizes and what the last opening found"},
     {"verify", warp_tool_verify, "check every byte of a closed database"},
+    {"checkpoint", warp_tool_checkpoint, "write the index down, so that opening is quick"},
     {"shell", warp_tool_shell, "commands from a terminal or a pipe"},
     {"bench", warp_bench_main, "measure, alone or beside other engines"},
     {"torture-writer", warp_tool_torture_writer, NULL},
@@ -43,7 +44,7 @@ static void print_help(FILE *file)
           file);
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
         if (commands[i].summary != NULL) {
-            fprintf(file, "  %-8s %s\n", commands[i].name, commands[i].summary);
+            fprintf(file, "  %-10s %s\n", commands[i].name, commands[i].summary);
         }
     }
     fputs("\n"

@@ -25,6 +25,10 @@ cat <<'EOT'
 | `warp_build_info` | gauge | The engine's version and its way to the disk, as labels. |
 | `warp_log_flush_seconds` | summary | Time of one write of the log. |
 | `warp_log_sync_seconds` | summary | Time of one sync of the log. |
+| `warp_disk_read_seconds` | summary | Time of one value read from disk. |
+| `warp_checkpoint_seconds` | gauge | How long the last checkpoint took, 0: none since the open. |
+| `warp_checkpoint_age_seconds` | gauge | Since the newest checkpoint was made; only when there is one. |
+| `warp_background_seconds_total` | counter | Time spent on work that nobody waits for. |
 
 What to look at first:
 
@@ -33,5 +37,9 @@ What to look at first:
 - `warp_log_tail_bytes - warp_log_durable_bytes` stays high: the disk does not keep up.
 - `warp_retained_records` grows for ever: somebody borrows values and does not return them.
 - `warp_mailbox_sends_total` near `warp_lease_runs_total`: writers meet on the same shards.
-- `warp_memory_bytes` near `warp_memory_limit_bytes`: puts will be refused soon.
+- `warp_memory_bytes` near `warp_memory_limit_bytes`: values leave memory; when `warp_cache_bytes` is
+  near 0 too, puts will be refused soon.
+- `warp_checkpoint_failures_total` grows, or `warp_background_pressure` stays at 3: checkpoints do not
+  keep up with the log, and the next open takes longer than `recovery_ms_max`.
+- `warp_checkpoint_log_bytes`: what that open would replay.
 EOT

@@ -84,3 +84,23 @@ bool warp_tool_metrics_is_number(const struct warp_tool_sample *sample)
     }
     return digits > 0;
 }
+
+double warp_tool_metrics_value(const char *text, const char *name)
+{
+    struct warp_tool_sample sample;
+
+    while (warp_tool_metrics_next(&text, &sample)) {
+        if (sample.labels.bytes == 0 && sample.name.bytes == strlen(name) &&
+            memcmp(sample.name.data, name, sample.name.bytes) == 0) {
+            return strtod(sample.value.data, NULL);
+        }
+    }
+    return -1;
+}
+
+uint64_t warp_tool_metrics_count(const char *text, const char *name)
+{
+    double value = warp_tool_metrics_value(text, name);
+
+    return value > 0 ? (uint64_t)value : 0;
+}

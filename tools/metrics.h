@@ -30,4 +30,9 @@ bool warp_tool_metrics_next(const char **at, struct warp_tool_sample *sample);
 /* Is the value a number that JSON knows (no NaN, no Inf)? */
 bool warp_tool_metrics_is_number(const struct warp_tool_sample *sample);
 
+/* The value of the metric called so, without labels; -1: there is none. */
+double warp_tool_metrics_value(const char *text, const char *name);
+/* As a count: 0 if there is none; exact up to 2^53. */
+uint64_t warp_tool_metrics_count(const char *text, const char *name);
+
 #endif

@@ -25,7 +25,7 @@ static const char help[] =
     "Read commands from standard input, one per line, until its end or quit.\n"
     "\n"
     "  put KEY VALUE [TTL_MS]   get KEY   del KEY   incr KEY [DELTA]\n"
-    "  count   stat   flush   help   quit\n"
+    "  count   stat   flush   checkpoint   help   quit\n"
     "\n"
     "Words are quoted as in a shell: 'as it is', \"with \\n \\t \\r \\0 \\xHH \\\\ \\\"\". "
     "A value that is\n"
@@ -41,6 +41,7 @@ static const char shell_help[] =
     "count                    how many records there are\n"
     "stat                     the engine's counters\n"
     "flush                    wait until all is on stable storage\n"
+    "checkpoint               write the index down, so that the next opening is quick\n"
     "help                     this text\n"
     "quit                     end\n";
 
@@ -369,6 +370,9 @@ static void shell_run(struct shell *shell, char *line, size_t bytes)
     } else if (word_is(words.word[0], "flush")) {
         shell_answer(shell, "flush", warp_flush(shell->db),
                      shell->tool.json ? "{\"flushed\":true}" : "ok");
+    } else if (word_is(words.word[0], "checkpoint")) {
+        shell_answer(shell, "checkpoint", warp_checkpoint(shell->db),
+                     shell->tool.json ? "{\"checkpoint\":true}" : "ok");
     } else if (word_is(words.word[0], "help")) {
         fputs(shell_help, stdout);
     } else if (word_is(words.word[0], "quit") || word_is(words.word[0], "exit")) {

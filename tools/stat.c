@@ -21,21 +21,32 @@ static const char help[] =
     "\n"
     "Open the database without changing it and print how many records it has, what its "
     "files\n"
-    "take, what the opening found and the engine's counters.\n"
+    "take, which values are in memory, how old its checkpoint is, what the opening found "
+    "and\n"
+    "what the next one will have to read, and the engine's counters.\n"
     "\n"
     "  --metrics              print the counters as the engine does, in Prometheus text\n";
 
 enum { OPTION_METRICS = 1 };
 
-/* Files by what they are for; the last kind takes what is none of the others. */
+/*
+ * Files by what they are for; the last kind takes what is none of the others. Log files are of two
+ * kinds, those that would be replayed and, below them, those kept for their values.
+ */
 static const struct {
-    const char *name, *pattern;
+    const char *name, *label, *pattern;
 } kinds[] = {
-    {"log", "log-*.warp"}, {"spare", "spare*"}, {"manifest", "MANIFEST*"},
-    {"lock", "LOCK*"},     {"other", "*"},
+    {"log", "log from the head", "log-*.warp"},
+    {"log_held", "log kept for values", NULL},
+    {"archive", "archives", "archive-*.warp"},
+    {"checkpoint", "checkpoints", "checkpoint-*.warp"},
+    {"spare", "spare log files", "spare*"},
+    {"manifest", "manifest", "MANIFEST*"},
+    {"lock", "lock", "LOCK*"},
+    {"other", "other", "*"},
 };
 
-enum { KIND_COUNT = sizeof(kinds) / sizeof(kinds[0]) };
+enum { KIND_LOG, KIND_LOG_HELD, KIND_COUNT = sizeof(kinds) / sizeof(kinds[0]) };
 
 struct usage {
     uint64_t files;
@@ -43,16 +54,80 @@ struct usage {
     uint64_t bytes_allocated; /* as the file system says */
 };
 
-static int read_usage(const struct warp_tool *tool, struct usage usage[KIND_COUNT])
+/* What the engine says; all from its metrics. */
+struct figures {
+    uint64_t records, cold_records, value_bytes, memory_bytes, memory_limit_bytes;
+    uint64_t gets, cold_gets;
+    uint64_t checkpoint_number, checkpoint_records, checkpoint_bytes, checkpoint_log_bytes;
+    double checkpoint_age; /* seconds; < 0: there is none */
+    uint64_t log_bytes;    /* of files from the head on */
+    uint64_t next_ns;      /* how long the next opening may take; 0: not known */
+};
+
+static void read_figures(const char *metrics, const struct warp_recovery *recovery,
+                         struct figures *figures)
+{
+    figures->records = warp_tool_metrics_count(metrics, "warp_records");
+    figures->cold_records = warp_tool_metrics_count(metrics, "warp_cold_records");
+    figures->value_bytes = warp_tool_metrics_count(metrics, "warp_cache_bytes");
+    figures->memory_bytes = warp_tool_metrics_count(metrics, "warp_memory_bytes");
+    figures->memory_limit_bytes =
+        warp_tool_metrics_count(metrics, "warp_memory_limit_bytes");
+    figures->gets = warp_tool_metrics_count(metrics, "warp_gets_total");
+    figures->cold_gets = warp_tool_metrics_count(metrics, "warp_cold_gets_total");
+    figures->checkpoint_number = warp_tool_metrics_count(metrics, "warp_checkpoint_number");
+    figures->checkpoint_records =
+        warp_tool_metrics_count(metrics, "warp_checkpoint_records");
+    figures->checkpoint_bytes = warp_tool_metrics_count(metrics, "warp_checkpoint_bytes");
+    figures->checkpoint_log_bytes =
+        warp_tool_metrics_count(metrics, "warp_checkpoint_log_bytes");
+    figures->checkpoint_age =
+        warp_tool_metrics_value(metrics, "warp_checkpoint_age_seconds");
+    figures->log_bytes = warp_tool_metrics_count(metrics, "warp_log_allocated_bytes");
+    figures->next_ns = 0;
+    if (recovery->bytes_read > 0) {
+        double bytes = (double)(figures->checkpoint_bytes + figures->checkpoint_log_bytes);
+
+        figures->next_ns = (uint64_t)((double)recovery->duration_ns * bytes /
+                                      (double)recovery->bytes_read);
+    }
+}
+
+/* The name of the first log file that would be replayed, by the name of the last one. */
+static void first_log_name(const char *last, uint64_t file_bytes, uint64_t log_bytes,
+                           char first[64])
+{
+    uint64_t number = strtoull(last + 4, NULL, 16);
+    uint64_t count = file_bytes > 4096 ? log_bytes / (file_bytes - 4096) : 1;
+
+    snprintf(first, 64, "log-%016" PRIx64 ".warp", number + 1 - (count < 1 ? 1 : count));
+}
+
+static int read_usage(const struct warp_tool *tool, uint64_t log_bytes,
+                      struct usage usage[KIND_COUNT])
 {
     DIR *directory = opendir(tool->path);
     const struct dirent *entry;
+    char last[64] = "", first[64] = "";
+    uint64_t last_bytes = 0;
     struct stat about;
 
     memset(usage, 0, KIND_COUNT * sizeof(usage[0]));
     if (directory == NULL) {
         return warp_tool_error(tool, "%s: %s", tool->path, strerror(errno));
     }
+    while ((entry = readdir(directory)) != NULL) {
+        if (fnmatch(kinds[KIND_LOG].pattern, entry->d_name, 0) == 0 &&
+            strlen(entry->d_name) < sizeof(last) && strcmp(entry->d_name, last) > 0 &&
+            fstatat(dirfd(directory), entry->d_name, &about, AT_SYMLINK_NOFOLLOW) == 0) {
+            strcpy(last, entry->d_name);
+            last_bytes = (uint64_t)about.st_size;
+        }
+    }
+    if (last[0] != '\0') {
+        first_log_name(last, last_bytes, log_bytes, first);
+    }
+    rewinddir(directory);
     while ((entry = readdir(directory)) != NULL) {
         size_t kind = 0;
 
@@ -61,8 +136,12 @@ static int read_usage(const struct warp_tool *tool, struct usage usage[KIND_COUN
             continue;
         }
         while (kind < KIND_COUNT - 1 &&
-               fnmatch(kinds[kind].pattern, entry->d_name, 0) != 0) {
+               (kinds[kind].pattern == NULL ||
+                fnmatch(kinds[kind].pattern, entry->d_name, 0) != 0)) {
             kind++;
+        }
+        if (kind == KIND_LOG && strcmp(entry->d_name, first) < 0) {
+            kind = KIND_LOG_HELD;
         }
         usage[kind].files++;
         usage[kind].bytes += (uint64_t)about.st_size;
@@ -72,8 +151,32 @@ static int read_usage(const struct warp_tool *tool, struct usage usage[KIND_COUN
     return 0;
 }
 
+static void print_json_figures(const struct figures *figures)
+{
+    printf(",\"tiers\":{\"memory_records\":%" PRIu64 ",\"disk_records\":%" PRIu64
+           ",\"value_bytes\":%" PRIu64 ",\"memory_bytes\":%" PRIu64
+           ",\"memory_limit_bytes\":%" PRIu64 ",\"hit_ratio\":",
+           figures->records - figures->cold_records, figures->cold_records,
+           figures->value_bytes, figures->memory_bytes, figures->memory_limit_bytes);
+    if (figures->gets == 0) {
+        fputs("null", stdout);
+    } else {
+        printf("%.6f", 1.0 - (double)figures->cold_gets / (double)figures->gets);
+    }
+    fputs("},\"checkpoint\":", stdout);
+    if (figures->checkpoint_number == 0) {
+        fputs("null", stdout);
+    } else {
+        printf("{\"number\":%" PRIu64 ",\"age_s\":%.3f,\"records\":%" PRIu64
+               ",\"bytes\":%" PRIu64 ",\"log_bytes\":%" PRIu64 "}",
+               figures->checkpoint_number, figures->checkpoint_age,
+               figures->checkpoint_records, figures->checkpoint_bytes,
+               figures->checkpoint_log_bytes);
+    }
+}
+
 static void print_json(const struct warp_tool *tool, uint64_t records,
-                       const struct usage usage[KIND_COUNT],
+                       const struct usage usage[KIND_COUNT], const struct figures *figures,
                        const struct warp_recovery *recovery, const char *metrics)
 {
     struct warp_tool_sample sample;
@@ -93,13 +196,16 @@ static void print_json(const struct warp_tool *tool, uint64_t records,
                i > 0 ? "," : "", kinds[i].name, usage[i].files, usage[i].bytes,
                usage[i].bytes_allocated);
     }
-    printf("},\"recovery\":{\"clean\":%s,\"duration_ns\":%" PRIu64 ",\"records\":%" PRIu64
+    putchar('}');
+    print_json_figures(figures);
+    printf(",\"recovery\":{\"clean\":%s,\"duration_ns\":%" PRIu64 ",\"records\":%" PRIu64
            ",\"frames\":%" PRIu64 ",\"operations\":%" PRIu64 ",\"bytes_read\":%" PRIu64
            ",\"bytes_cut\":%" PRIu64 ",\"expired\":%" PRIu64 ",\"fencing_epoch\":%" PRIu32
-           "},\"metrics\":{",
+           ",\"next_bytes\":%" PRIu64 ",\"next_duration_ns\":%" PRIu64 "},\"metrics\":{",
            recovery->clean != 0 ? "true" : "false", recovery->duration_ns,
            recovery->records, recovery->frames, recovery->operations, recovery->bytes_read,
-           recovery->bytes_cut, recovery->expired, recovery->fencing_epoch);
+           recovery->bytes_cut, recovery->expired, recovery->fencing_epoch,
+           figures->checkpoint_bytes + figures->checkpoint_log_bytes, figures->next_ns);
     while (warp_tool_metrics_next(&metrics, &sample)) {
         char name[512];
         int bytes;
@@ -157,8 +263,64 @@ static void print_metrics(const char *metrics)
     }
 }
 
+/* "3 min": how long ago, roughly. */
+static const char *age_text(char out[WARP_TEXT_SHORT_BYTES], double seconds)
+{
+    static const struct {
+        double seconds;
+        const char *unit;
+    } units[] = {{86400, "days"}, {3600, "h"}, {60, "min"}, {1, "s"}};
+    size_t i = 0;
+
+    while (i < 3 && seconds < 2 * units[i].seconds) {
+        i++;
+    }
+    snprintf(out, WARP_TEXT_SHORT_BYTES, "%.0f %s", seconds / units[i].seconds,
+             units[i].unit);
+    return out;
+}
+
+static void print_tiers(const struct figures *figures)
+{
+    char a[WARP_TEXT_SHORT_BYTES];
+    char b[WARP_TEXT_SHORT_BYTES];
+
+    puts("\nTiers");
+    printf("  value in memory     %s records, %s\n",
+           warp_text_count(a, figures->records - figures->cold_records),
+           warp_text_size(b, figures->value_bytes));
+    printf("  value on disk only  %s records\n", warp_text_count(a, figures->cold_records));
+    printf("  memory used         %s of %s\n", warp_text_size(a, figures->memory_bytes),
+           warp_text_size(b, figures->memory_limit_bytes));
+    if (figures->gets > 0) {
+        printf("  hit ratio           %.2f %% of %s gets\n",
+               100.0 - 100.0 * (double)figures->cold_gets / (double)figures->gets,
+               warp_text_count(a, figures->gets));
+    } else {
+        puts("  hit ratio           nothing was read since the opening");
+    }
+}
+
+static void print_checkpoint(const struct figures *figures)
+{
+    char a[WARP_TEXT_SHORT_BYTES];
+    char b[WARP_TEXT_SHORT_BYTES];
+
+    puts("\nCheckpoint");
+    if (figures->checkpoint_number == 0) {
+        puts("  newest              none yet: all log is replayed");
+    } else {
+        printf("  newest              number %" PRIu64 ", made %s ago\n",
+               figures->checkpoint_number, age_text(a, figures->checkpoint_age));
+        printf("  index               %s records in %s\n",
+               warp_text_count(a, figures->checkpoint_records),
+               warp_text_size(b, figures->checkpoint_bytes));
+    }
+    printf("  log behind it       %s\n", warp_text_size(a, figures->checkpoint_log_bytes));
+}
+
 static void print_text(const struct warp_tool *tool, uint64_t records,
-                       const struct usage usage[KIND_COUNT],
+                       const struct usage usage[KIND_COUNT], const struct figures *figures,
                        const struct warp_recovery *recovery, const char *metrics)
 {
     char a[WARP_TEXT_SHORT_BYTES];
@@ -167,24 +329,36 @@ static void print_text(const struct warp_tool *tool, uint64_t records,
 
     printf("Database %s (WarpEngine %s)\n", tool->path, warp_version());
     printf("  records             %s\n", warp_text_count(a, records));
-    puts("\nOn disk               files         bytes     allocated");
+    puts("\nOn disk                files         bytes     allocated");
     for (size_t i = 0; i < KIND_COUNT; i++) {
         if (usage[i].files > 0) {
-            printf("  %-18s %6" PRIu64 " %13s %13s\n", kinds[i].name, usage[i].files,
+            printf("  %-19s %6" PRIu64 " %13s %13s\n", kinds[i].label, usage[i].files,
                    warp_text_size(a, usage[i].bytes),
                    warp_text_size(b, usage[i].bytes_allocated));
         }
     }
+    print_tiers(figures);
+    print_checkpoint(figures);
     puts("\nOpening");
     printf("  closed before       %s\n",
            recovery->clean != 0 ? "properly" : "not: the log's end was looked for");
     printf("  took                %s\n", warp_text_duration(a, recovery->duration_ns));
-    printf("  read                %s of log, %s frames, %s operations\n",
-           warp_text_size(a, recovery->bytes_read), warp_text_count(b, recovery->frames),
+    printf("  read                %s of %s, %s frames\n",
+           warp_text_size(a, recovery->bytes_read),
+           figures->checkpoint_number != 0 ? "index and log" : "log",
+           warp_text_count(b, recovery->frames));
+    printf("  applied             %s records and operations\n",
            warp_text_count(c, recovery->operations));
     printf("  unfinished tail     %s\n", warp_text_size(a, recovery->bytes_cut));
     printf("  found expired       %s\n", warp_text_count(a, recovery->expired));
     printf("  opened for writing  %s times\n", warp_text_count(a, recovery->fencing_epoch));
+    printf("  the next one        %s of index, %s of log",
+           warp_text_size(a, figures->checkpoint_bytes),
+           warp_text_size(b, figures->checkpoint_log_bytes));
+    if (figures->next_ns > 0) {
+        printf(": about %s", warp_text_duration(c, figures->next_ns));
+    }
+    putchar('\n');
     print_metrics(metrics);
 }
 
@@ -197,6 +371,7 @@ int warp_tool_stat(int argc, char **argv)
     struct warp_tool tool;
     struct warp_recovery recovery = WARP_RECOVERY_INIT;
     struct usage usage[KIND_COUNT];
+    struct figures figures;
     struct warp *db = NULL;
     char *metrics = NULL;
     uint64_t records = 0;
@@ -231,11 +406,12 @@ int warp_tool_stat(int argc, char **argv)
     } else if (raw) {
         fputs(metrics, stdout);
     } else {
-        exit_code = read_usage(&tool, usage);
+        read_figures(metrics, &recovery, &figures);
+        exit_code = read_usage(&tool, figures.log_bytes, usage);
         if (exit_code == 0 && tool.json) {
-            print_json(&tool, records, usage, &recovery, metrics);
+            print_json(&tool, records, usage, &figures, &recovery, metrics);
         } else if (exit_code == 0) {
-            print_text(&tool, records, usage, &recovery, metrics);
+            print_text(&tool, records, usage, &figures, &recovery, metrics);
         }
     }
     free(metrics);

@@ -12,7 +12,8 @@
  * What can go wrong: somewhere a frame is not good. Frames before it are delivered first;
  * the next call then decides, by looking for witnesses behind it, whether the log ends
  * there or was damaged. A read error counts only when its bytes are needed: it may lie
- * behind the end.
+ * behind the end. Behind a CLOSE of the manifest's own epoch nobody looks: whoever had written
+ * there would have raised that epoch first.
  */
 #include "wal/scan.h"
 
@@ -62,6 +63,9 @@ enum scan_state {
 struct scan_check {
     const struct warp_frame *frames;
     const uint8_t *const *bodies;
+    uint8_t *labels;
+    uint8_t (*label)(void *context, const struct warp_frame *frame, const void *body);
+    void *label_context;
     uint32_t first[SCAN_JOBS_MAX + 1]; /* job i has frames first[i] ... first[i + 1] - 1 */
     uint32_t bad[SCAN_JOBS_MAX];       /* the first bad one of job i, or UINT32_MAX */
 };
@@ -83,6 +87,7 @@ struct warp_scan {
 
     struct warp_frame *frames;
     const uint8_t **bodies;
+    uint8_t *labels; /* NULL without options.label */
     uint32_t frame_max;
     uint8_t *big; /* the frame that was greater than a chunk */
     size_t big_bytes;
@@ -430,6 +435,10 @@ static void scan_check_job(void *context, uint32_t index)
             check->bad[index] = i;
             return;
         }
+        if (check->labels != NULL) {
+            check->labels[i] =
+                check->label(check->label_context, &check->frames[i], check->bodies[i]);
+        }
     }
 }
 
@@ -443,6 +452,9 @@ static uint32_t scan_check_bodies(struct warp_scan *scan, uint32_t count)
 
     check->frames = scan->frames;
     check->bodies = scan->bodies;
+    check->labels = scan->labels;
+    check->label = scan->options.label;
+    check->label_context = scan->options.label_context;
     check->first[0] = 0;
     for (i = 0; i < count; i++) {
         if (bytes >= SCAN_JOB_BYTES && jobs < SCAN_JOBS_MAX) {
@@ -693,6 +705,10 @@ static int scan_decide(struct warp_scan *scan)
         }
         return scan_over(scan, scan->bad_verdict);
     }
+    if (result->clean && result->epoch_last == scan->epoch_max) {
+        /* Closed properly, and by the last who opened it to write: nobody has written behind. */
+        return scan_over(scan, 0);
+    }
     rc = scan_search(scan, &search);
     if (rc < 0) {
         return scan_over(scan, rc);
@@ -766,7 +782,11 @@ int warp_scan_create(struct warp_scan **scan, const struct warp_disk *disk,
         warp_memory_map(memory, made->frame_max * sizeof(*made->frames), 64, false);
     made->bodies =
         warp_memory_map(memory, made->frame_max * sizeof(*made->bodies), 64, false);
-    if (made->frames == NULL || made->bodies == NULL) {
+    if (made->options.label != NULL) {
+        made->labels = warp_memory_map(memory, made->frame_max, 64, false);
+    }
+    if (made->frames == NULL || made->bodies == NULL ||
+        (made->options.label != NULL && made->labels == NULL)) {
         goto fail;
     }
     for (i = 0; i < 2; i++) {
@@ -821,6 +841,9 @@ void warp_scan_destroy(struct warp_scan **scan)
         warp_memory_unmap(gone->memory, gone->bodies,
                           gone->frame_max * sizeof(*gone->bodies));
     }
+    if (gone->labels != NULL) {
+        warp_memory_unmap(gone->memory, gone->labels, gone->frame_max);
+    }
     warp_memory_release(gone->memory, gone, sizeof(*gone));
 }
 
@@ -858,6 +881,7 @@ int warp_scan_next(struct warp_scan *scan, struct warp_scan_chunk *out)
         if (count > 0) {
             out->frames = scan->frames;
             out->bodies = scan->bodies;
+            out->labels = scan->labels;
             out->frame_count = count;
             return 1;
         }

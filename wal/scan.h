@@ -46,6 +46,12 @@ struct warp_scan_options {
     void (*parallel)(void *context, void (*job)(void *job_context, uint32_t index),
                      void *job_context, uint32_t count);
     void *parallel_context;
+    /*
+     * Called for each frame whose body is good, while that is in the cache, by several threads if
+     * there are: what it answers is the frame's label. NULL: there are none.
+     */
+    uint8_t (*label)(void *context, const struct warp_frame *frame, const void *body);
+    void *label_context;
 };
 
 /*
@@ -56,6 +62,7 @@ struct warp_scan_options {
 struct warp_scan_chunk {
     const struct warp_frame *frames;
     const uint8_t *const *bodies;
+    const uint8_t *labels; /* NULL without options.label */
     uint32_t frame_count;
 };
 

@@ -53,6 +53,7 @@ struct bench_setup {
     enum bench_durability durability;
     uint64_t memory_bytes; /* 0: the engine's default, else what it may use for caching */
     uint32_t shards;       /* 0: the engine's default */
+    uint32_t cache_policy; /* enum warp_cache_policy, for the engine that has it */
     uint32_t threads;      /* at most so many thread handles at once */
     uint32_t depth;        /* at most so many requests in flight per handle */
     uint32_t group;        /* at most so many keys per multi_get or batch */
@@ -76,6 +77,14 @@ struct bench_completion {
     struct bench_value value; /* a get that is BENCH_DONE: to be released */
 };
 
+/* What an engine with memory and disk counted since it was opened. */
+struct bench_tiers {
+    uint64_t gets;       /* by blocking calls ... */
+    uint64_t cold_gets;  /* ... that found the value on disk only */
+    uint64_t disk_reads; /* by any call */
+    uint64_t evictions;
+};
+
 /* Makes the new value from the old one; *bytes is its size. NULL: leave it alone. */
 typedef const void *(*bench_modifier)(void *context, const void *data, size_t bytes,
                                       size_t *new_bytes);
@@ -96,6 +105,8 @@ struct bench_engine {
     /* Push out what is pending and wait for background work, so that others have quiet. */
     int (*settle)(void *db);
     void (*explain)(void *db, int rc, char *out, size_t bytes);
+    /* False: not to be had. NULL where the engine does not tell. */
+    bool (*tiers)(void *db, struct bench_tiers *out);
 
     int (*thread_create)(void *db, void **thread);
     void (*thread_destroy)(void **thread);

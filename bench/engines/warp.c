@@ -13,13 +13,15 @@
 /* Requests handed over in one warp_submit(), completions taken in one warp_poll(). */
 #define ADAPTER_GROUP_MAX 256u
 /* WARP_AGAIN has waited 10 s already each time. */
-#define ADAPTER_ATTEMPTS 3
+#define ADAPTER_ATTEMPTS      3
+#define ADAPTER_METRICS_BYTES 262144u
 
 struct adapter {
     struct warp *db;
     uint32_t durability;
     uint32_t shards;
     uint64_t memory_bytes;
+    uint32_t cache_policy;
     uint32_t depth;
     uint32_t group;
     size_t value_bytes;
@@ -80,6 +82,7 @@ static int adapter_open(const struct bench_setup *setup, void **handle, char *me
     options.sync_interval_ms = BENCH_SYNC_INTERVAL_MS;
     options.shard_count = setup->shards;
     options.memory_bytes_max = setup->memory_bytes;
+    options.cache_policy = setup->cache_policy;
     options.message = text;
     options.message_bytes = sizeof(text);
     rc = warp_open(setup->path, &options, &db->db);
@@ -92,6 +95,7 @@ static int adapter_open(const struct bench_setup *setup, void **handle, char *me
     db->durability = options.durability;
     db->shards = setup->shards;
     db->memory_bytes = setup->memory_bytes;
+    db->cache_policy = setup->cache_policy;
     db->depth = setup->depth;
     db->group = setup->group;
     db->value_bytes = setup->value_bytes;
@@ -114,6 +118,8 @@ static void adapter_describe(void *handle, char *out, size_t bytes)
     struct adapter *db = handle;
     static const char *const levels[] = {"default", "WARP_MEMORY", "WARP_INTERVAL, 100 ms",
                                          "WARP_COMMIT, durable reads"};
+    static const char *const policies[] = {"", ", cache fifo", ", cache clock",
+                                           ", cache lru", ", cache sieve"};
     char shards[32] = "default";
     char memory[32] = "default";
 
@@ -124,8 +130,42 @@ static void adapter_describe(void *handle, char *out, size_t bytes)
         snprintf(memory, sizeof(memory), "%llu MiB",
                  (unsigned long long)(db->memory_bytes >> 20));
     }
-    snprintf(out, bytes, "%s, shards %s, memory %s, all else default",
-             levels[db->durability], shards, memory);
+    snprintf(out, bytes, "%s, shards %s, memory %s%s, all else default",
+             levels[db->durability], shards, memory, policies[db->cache_policy]);
+}
+
+/* The whole number behind "NAME " at the beginning of a line; 0 if there is none. */
+static uint64_t adapter_metric(const char *text, const char *name)
+{
+    size_t bytes = strlen(name);
+
+    while (text != NULL) {
+        if (strncmp(text, name, bytes) == 0 && text[bytes] == ' ') {
+            return strtoull(text + bytes, NULL, 10);
+        }
+        text = strchr(text, '\n');
+        text = text != NULL ? text + 1 : NULL;
+    }
+    return 0;
+}
+
+static bool adapter_tiers(void *handle, struct bench_tiers *out)
+{
+    struct adapter *db = handle;
+    char *text = malloc(ADAPTER_METRICS_BYTES);
+    size_t bytes;
+    bool told;
+
+    told = text != NULL &&
+           warp_metrics_render(db->db, text, ADAPTER_METRICS_BYTES, &bytes) == 0;
+    if (told) {
+        out->gets = adapter_metric(text, "warp_gets_total");
+        out->cold_gets = adapter_metric(text, "warp_cold_gets_total");
+        out->disk_reads = adapter_metric(text, "warp_disk_reads_total");
+        out->evictions = adapter_metric(text, "warp_cache_evictions_total");
+    }
+    free(text);
+    return told;
 }
 
 /* The engine syncs by itself. */
@@ -391,6 +431,7 @@ const struct bench_engine bench_engine_warp = {
     .end = adapter_begin,
     .settle = adapter_settle,
     .explain = adapter_explain,
+    .tiers = adapter_tiers,
     .thread_create = adapter_thread_create,
     .thread_destroy = adapter_thread_destroy,
     .put = adapter_put,

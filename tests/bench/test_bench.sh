@@ -233,6 +233,24 @@ expect 2 "keys too short for the records" --key-bytes 1 --records 1000
 expect 2 "keys too short for what is inserted" --workload ycsb-d --key-bytes 2 --duration-s 1
 expect 2 "one file to compare" --compare a.json
 expect 2 "an unknown check" --verify=perhaps
+expect 2 "an unknown policy" --cache-policy mru
+for policy in fifo clock sieve; do
+    expect 0 "policy $policy" --cache-policy $policy --records 100 --operations 100 --durability memory &&
+        holds "$policy is told" grep -q "cache $policy" out.txt
+done
+
+# Values that do not fit the memory: what was read from disk is told, in the table and in the JSON.
+# Values leave memory once they are durable, so all of them are.
+for policy in s3fifo lru; do
+    expect 0 "reads beyond memory with $policy" --workload get --records 30000 --value-bytes 2000 \
+        --memory-bytes 48M --operations 5000 --durability commit --cache-policy $policy \
+        --warmup-s 0 --json tiers.json &&
+        holds "$policy: the table tells of cold gets" grep -q '^cold gets per op  *0\.[0-9]*[1-9]' out.txt &&
+        holds "$policy: and the JSON" python3 -c 'import json, sys
+d = json.load(open("tiers.json")); t = d["results"][0]["tiers"]
+sys.exit(not (d["configuration"]["cache_policy"] == "'$policy'" and 0 < t["hit_ratio"] < 1 and
+              t["cold_gets_per_operation"] > 0 and t["disk_reads"] > 0))'
+done
 
 echo "$passed passed, $failed failed"
 test "$failed" -eq 0

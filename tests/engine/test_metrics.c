@@ -535,6 +535,68 @@ static bool measure_failed(const char *name, double pair[2])
     return true;
 }
 
+/* ---- checkpoints --------------------------------------------------------------------- */
+
+static void act_checkpoint(struct warp *db)
+{
+    act_put(db);
+    check_int(warp_checkpoint(db), ==, 0);
+    support_sleep_ns(5000000);
+}
+
+/* The head follows to the checkpoint before the last, and log below it is held. */
+static void act_checkpoints(struct warp *db)
+{
+    uint32_t i;
+
+    for (i = 0; i < 3; i++) {
+        act_put_much(db);
+        check_int(warp_checkpoint(db), ==, 0);
+    }
+}
+
+/* No file can be made for it: it fails, and is wanted all the more. */
+static bool measure_no_checkpoint(const char *name, double pair[2])
+{
+    struct warp_options options = fixture_options();
+    const char *directory = test_directory();
+    uint64_t until_ns = support_now_ns() + 5000000000u;
+    struct warp_fault_disk fault;
+    struct warp_memory memory;
+    struct warp_disk disk;
+    struct warp_env env;
+    struct warp *db = NULL;
+    int rc;
+
+    check_int(warp_memory_init(&memory, NULL), ==, 0);
+    rc = warp_disk_open_directory(directory, &memory, 1, true, &disk, NULL, 0);
+    if (!check_int(rc, ==, 0)) {
+        return true;
+    }
+    warp_fault_init(&fault, &disk, &memory);
+    memset(&env, 0, sizeof(env));
+    env.disk = &fault.disk;
+    env.threads = true;
+    env.checkpoint_log_bytes = 65536;
+    options.segment_bytes = 16 << 20; /* so that the log needs no new file meanwhile */
+    rc = warp_engine_open(directory, &options, &env, &db);
+    if (check_int(rc, ==, 0)) {
+        pair[0] = fixture_metric(db, name);
+        warp_fault_plan(&fault, 1u << WARP_FAULT_OPEN, 0, -ENOSPC, true);
+        act_put_much(db);
+        do {
+            support_sleep_ns(2000000);
+            pair[1] = fixture_metric(db, name);
+        } while (pair[1] <= pair[0] && support_now_ns() < until_ns);
+        warp_fault_plan_none(&fault);
+        check_int(warp_close(&db), ==, 0);
+    }
+    warp_fault_fini(&fault);
+    warp_disk_close(&disk);
+    warp_memory_fini(&memory);
+    return true;
+}
+
 /* ---- the table ----------------------------------------------------------------------- */
 
 static const struct row rows[] = {
@@ -601,6 +663,23 @@ static const struct row rows[] = {
     {"warp_build_info", POSITIVE, act_nothing, NULL},
 };
 enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
+
+static const struct row checkpoint_rows[] = {
+    {"warp_checkpoints_total", RISES, act_checkpoint, NULL},
+    {"warp_checkpoint_failures_total", RISES, NULL, measure_no_checkpoint},
+    {"warp_checkpoint_number", RISES, act_checkpoint, NULL},
+    {"warp_checkpoint_begin_bytes", RISES, act_checkpoint, NULL},
+    {"warp_checkpoint_records", RISES, act_checkpoint, NULL},
+    {"warp_checkpoint_bytes", RISES, act_checkpoint, NULL},
+    {"warp_checkpoint_seconds", RISES, act_checkpoint, NULL},
+    {"warp_checkpoint_age_seconds", POSITIVE, act_checkpoint, NULL},
+    {"warp_checkpoint_log_bytes", RISES, act_put, NULL},
+    {"warp_background_pressure", RISES, NULL, measure_no_checkpoint},
+    {"warp_background_steps_total", RISES, act_checkpoint, NULL},
+    {"warp_background_seconds_total", RISES, act_checkpoint, NULL},
+    {"warp_log_held_segments", RISES, act_checkpoints, NULL},
+};
+enum { CHECKPOINT_ROWS = sizeof(checkpoint_rows) / sizeof(checkpoint_rows[0]) };
 
 static void check_row(const struct row *row)
 {
@@ -681,6 +760,38 @@ WARP_TEST(metrics, of_time_move)
     check_u64(ROWS, <=, 64);
 }
 
+WARP_TEST(metrics, of_checkpoints_move)
+{
+    size_t i;
+
+    for (i = 0; i < CHECKPOINT_ROWS; i++) {
+        check_row(&checkpoint_rows[i]);
+    }
+}
+
+/* Read-only there is no background, but what the open found is told. */
+WARP_TEST(metrics, of_checkpoints_are_told_read_only)
+{
+    struct warp_options options = fixture_options();
+    const char *directory = test_directory();
+    struct warp *db = fixture_open(directory, &options);
+
+    act_put(db);
+    check(fixture_metric(db, "warp_checkpoint_age_seconds") < 0); /* there is none */
+    check_int(warp_checkpoint(db), ==, 0);
+    act_put(db);
+    check_int(warp_close(&db), ==, 0);
+    options.open_flags = WARP_READ_ONLY;
+    db = fixture_open(directory, &options);
+    check(fixture_metric(db, "warp_checkpoint_number") == 1);
+    check(fixture_metric(db, "warp_checkpoint_records") >= 100);
+    check(fixture_metric(db, "warp_checkpoint_bytes") >= 8192);
+    check(fixture_metric(db, "warp_checkpoint_age_seconds") >= 0);
+    check(fixture_metric(db, "warp_checkpoint_log_bytes") > 100 * 32);
+    check(fixture_metric(db, "warp_checkpoint_log_bytes") < 65536);
+    check_int(warp_close(&db), ==, 0);
+}
+
 WARP_TEST(metrics, each_has_an_action_and_the_text_has_its_form)
 {
     struct warp_options options = fixture_options();
@@ -715,6 +826,10 @@ WARP_TEST(metrics, each_has_an_action_and_the_text_has_its_form)
         for (i = 0; i < ROWS && !found; i++) {
             found =
                 strlen(rows[i].name) == length && strncmp(rows[i].name, line, length) == 0;
+        }
+        for (i = 0; i < CHECKPOINT_ROWS && !found; i++) {
+            found = strlen(checkpoint_rows[i].name) == length &&
+                    strncmp(checkpoint_rows[i].name, line, length) == 0;
         }
         if (!found && strstr(line, "{quantile=") == NULL) {
             test_fail(__FILE__, __LINE__,

@@ -8,12 +8,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/io.h"
 #include "tests/lib/log_fixture.h"
 #include "tests/lib/test.h"
 #include "tools/commands.h"
+#include "wal/archive.h"
+#include "wal/checkpoint.h"
+#include "warp/warp.h"
 
 #define S 65536u
 
@@ -40,13 +44,12 @@ static void read_all(const char *path, char *to, size_t capacity)
 static void run_verify(struct verify_run *run, const char *path, const char *a,
                        const char *b)
 {
-    const char *scratch = test_directory();
     char out[512], err[512];
     int status = -1;
     pid_t child;
 
-    snprintf(out, sizeof(out), "%s/out", scratch);
-    snprintf(err, sizeof(err), "%s/err", scratch);
+    snprintf(out, sizeof(out), "%s.out", path); /* beside it, not among its files */
+    snprintf(err, sizeof(err), "%s.err", path);
     fflush(NULL);
     child = fork();
     if (child == 0) {
@@ -65,6 +68,8 @@ static void run_verify(struct verify_run *run, const char *path, const char *a,
     run->exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
     read_all(out, run->out, sizeof(run->out));
     read_all(err, run->err, sizeof(run->err));
+    unlink(out);
+    unlink(err);
 }
 
 /* Write the fixture's files, and its manifest, into a real directory. */
@@ -301,5 +306,293 @@ WARP_TEST(verify, what_is_no_database_is_an_error_and_stays_untouched)
     run_verify(&run, path, "--nonsense", NULL);
     check_int(run.exit_code, ==, 2);
     run_verify(&run, path, "stray", NULL);
+    check_int(run.exit_code, ==, 2);
+}
+
+/* ---- databases with checkpoints ---------------------------------------------------------- */
+
+/* 400 records of 8,000 bytes over and over, a checkpoint after each round but the last. */
+static void make_database(const char *path, uint32_t rounds, bool compact)
+{
+    struct warp_options options = WARP_OPTIONS_INIT;
+    static uint8_t value[8000];
+    struct warp *db = NULL;
+    uint32_t round, i;
+    char key[32];
+
+    options.durability = WARP_INTERVAL;
+    options.segment_bytes = 1 << 20;
+    options.shard_count = 2;
+    options.compaction = 2; /* only when asked */
+    if (!check_int(warp_open(path, &options, &db), ==, 0)) {
+        return;
+    }
+    for (round = 0; round < rounds; round++) {
+        for (i = 0; i < 400; i++) {
+            int bytes = snprintf(key, sizeof(key), "key%u", round * 200 + i);
+
+            memset(value, (int)(round + i), sizeof(value));
+            check_int(warp_put(db, (struct warp_slice){key, (size_t)bytes},
+                               (struct warp_slice){value, sizeof(value)}, NULL, NULL),
+                      ==, 0);
+        }
+        if (round + 1 < rounds) {
+            check_int(warp_checkpoint(db), ==, 0);
+        }
+    }
+    if (compact) {
+        check_int(warp_compact(db), ==, 0);
+    }
+    check_int(warp_close(&db), ==, 0);
+}
+
+/* One archive file of 200 entries, as compaction would have made it. */
+static void make_archive(const char *path, uint32_t number)
+{
+    struct warp_archive_writer *writer = NULL;
+    struct warp_archive_config config = {
+        .number = number, .block_bytes = 4096, .level = 1, .buffer_bytes = 65536};
+    struct warp_manifest manifest;
+    struct warp_disk disk = {0};
+    struct warp_memory memory;
+    uint32_t i;
+
+    check_int(warp_memory_init(&memory, NULL), ==, 0);
+    check_int(warp_disk_open_directory(path, &memory, WARP_IO_BACKEND_PLAIN, false, &disk,
+                                       NULL, 0),
+              ==, 0);
+    check_int(warp_manifest_read(&disk, &manifest, NULL, 0), ==, 0);
+    config.disk = &disk;
+    config.memory = &memory;
+    config.manifest = &manifest;
+    check_int(warp_archive_writer_create(&writer, &config, NULL, NULL), ==, 0);
+    for (i = 0; i < 200; i++) {
+        struct warp_archive_item item = {.slot = i, .hash = i, .sequence = 40 + i};
+        uint8_t value[300];
+
+        memset(value, (int)i, sizeof(value));
+        item.entry.kind = WARP_ENTRY_PUT;
+        item.entry.key = &i;
+        item.entry.key_bytes = sizeof(i);
+        item.entry.value = value;
+        item.entry.value_bytes = sizeof(value);
+        check_int(warp_archive_writer_add(writer, &item), ==, 0);
+    }
+    check_int(warp_archive_writer_seal(writer, NULL), ==, 0);
+    warp_archive_writer_destroy(&writer);
+    warp_disk_close(&disk);
+    warp_memory_fini(&memory);
+}
+
+/* Change one byte of a file; the second time it is as it was. */
+static void flip(const char *path, const char *name, int64_t offset)
+{
+    char full[512], byte;
+    int file;
+
+    snprintf(full, sizeof(full), "%s/%s", path, name);
+    file = open(full, O_RDWR);
+    if (!check(file >= 0)) {
+        return;
+    }
+    if (offset < 0) {
+        offset += lseek(file, 0, SEEK_END);
+    }
+    check_int(pread(file, &byte, 1, offset), ==, 1);
+    byte ^= 0x10;
+    check_int(pwrite(file, &byte, 1, offset), ==, 1);
+    close(file);
+}
+
+/* The damage is found, named, and the only one. */
+static void check_flip(const char *path, const char *name, int64_t offset)
+{
+    struct verify_run run;
+    char line[128];
+
+    flip(path, name, offset);
+    run_verify(&run, path, NULL, NULL);
+    flip(path, name, offset);
+    snprintf(line, sizeof(line), "damaged: %s, offset ", name);
+    if (run.exit_code != 1 || strstr(run.out, line) == NULL) {
+        test_fail(__FILE__, __LINE__, "%s at %lld: status %d, %s%s", name,
+                  (long long)offset, run.exit_code, run.out, run.err);
+    }
+}
+
+WARP_TEST(verify, a_database_with_checkpoints_is_in_order)
+{
+    const char *path = test_directory();
+    struct verify_run run;
+
+    make_database(path, 4, false);
+    make_archive(path, 5);
+    run_verify(&run, path, NULL, NULL);
+    check_int(run.exit_code, ==, 0);
+    check(strstr(run.out, "OK: no damage") != NULL);
+    check(strstr(run.out, "checkpoint 3: 800 records in ") != NULL);
+    check(strstr(run.out, "checkpoint 2: 600 records in ") != NULL);
+    check(strstr(run.out, "checkpoint 1:") == NULL); /* two are kept */
+    check(strstr(run.out, "log kept for its values: ") != NULL);
+    check(strstr(run.out, "archives: 1 files, 200 entries") != NULL);
+    check_str(run.err, "");
+    run_verify(&run, path, "--json", NULL);
+    check_int(run.exit_code, ==, 0);
+    check(strstr(run.out, "\"ok\":true") != NULL);
+    check(strstr(run.out, "\"checkpoints\":[{\"number\":3,\"ok\":true,") != NULL);
+    check(strstr(run.out, "\"archives\":{\"files\":1,\"entries\":200}") != NULL);
+}
+
+/* The first archive file there is; its number, or UINT32_MAX. */
+static uint32_t first_archive(const char *path, char name[64])
+{
+    char full[512];
+    uint32_t i;
+
+    for (i = 0; i < 64; i++) {
+        warp_archive_name(i, name);
+        snprintf(full, sizeof(full), "%s/%s", path, name);
+        if (access(full, F_OK) == 0) {
+            return i;
+        }
+    }
+    return UINT32_MAX;
+}
+
+WARP_TEST(verify, a_compacted_database_is_in_order_until_its_archive_is_not)
+{
+    const char *path = test_directory();
+    struct verify_run run;
+    char name[64], full[512], line[128];
+
+    make_database(path, 4, true);
+    run_verify(&run, path, NULL, NULL);
+    check_int(run.exit_code, ==, 0);
+    check(strstr(run.out, "OK: no damage") != NULL);
+    check(strstr(run.out, "archives: ") != NULL);
+    if (!check(first_archive(path, name) != UINT32_MAX)) {
+        return;
+    }
+    check_flip(path, name, 4200);
+    check_flip(path, name, -4090);
+    snprintf(full, sizeof(full), "%s/%s", path, name);
+    check_int(unlink(full), ==, 0);
+    run_verify(&run, path, NULL, NULL);
+    check_int(run.exit_code, ==, 1);
+    snprintf(line, sizeof(line),
+             "damaged: %s, offset 0: the file is missing, and the values of ", name);
+    check(strstr(run.out, line) != NULL);
+}
+
+WARP_TEST(verify, a_flipped_byte_is_found_in_each_kind_of_file)
+{
+    static const int64_t places[] = {3, 100, 4095, 60000, 524288, 1000000};
+    static const char *const logs[] = {"log-0000000000000000.warp",
+                                       "log-0000000000000001.warp",
+                                       "log-0000000000000007.warp"};
+    const char *path = test_directory();
+    uint32_t i, j;
+
+    make_database(path, 4, false);
+    make_archive(path, 5);
+    for (i = 0; i < 3; i++) {
+        /* Two that are only held, and one that would be replayed. */
+        for (j = 0; j < sizeof(places) / sizeof(places[0]); j++) {
+            check_flip(path, logs[i], places[j]);
+        }
+    }
+    check_flip(path, logs[0], 4096);
+    check_flip(path, logs[0], 4200);
+    for (i = 2; i <= 3; i++) {
+        char name[WARP_CHECKPOINT_NAME_BYTES];
+
+        warp_checkpoint_name(i, name);
+        check_flip(path, name, 3);     /* header */
+        check_flip(path, name, 4000);  /* the rest of its page */
+        check_flip(path, name, 4100);  /* a section */
+        check_flip(path, name, 12000); /* maybe zeros behind it */
+        check_flip(path, name, -4097); /* tables */
+        check_flip(path, name, -4096); /* trailer */
+        check_flip(path, name, -1);
+    }
+    check_flip(path, "archive-0000000000000005.warp", 3);
+    check_flip(path, "archive-0000000000000005.warp", 4100);
+    check_flip(path, "archive-0000000000000005.warp", -4000);
+    check_flip(path, "MANIFEST", 70);
+}
+
+WARP_TEST(verify, a_missing_held_file_is_named_and_the_rest_is_checked)
+{
+    const char *path = test_directory();
+    struct verify_run run;
+    char name[512];
+
+    make_database(path, 4, false);
+    snprintf(name, sizeof(name), "%s/log-0000000000000001.warp", path);
+    check_int(unlink(name), ==, 0);
+    flip(path, "log-0000000000000003.warp", 500000);
+    run_verify(&run, path, NULL, NULL);
+    check_int(run.exit_code, ==, 1);
+    check(strstr(run.out,
+                 "damaged: log-0000000000000001.warp, offset 0: the file is missing, "
+                 "and the values of ") != NULL);
+    check(strstr(run.out, "damaged: log-0000000000000003.warp, offset ") != NULL);
+    check(strstr(run.out, "belong to frames") !=
+          NULL); /* before the first header of file 2 */
+    check(strstr(run.out, "DAMAGED: 2 places") != NULL);
+}
+
+WARP_TEST(verify, files_behind_a_lost_log_file_are_checked_too)
+{
+    const char *path = test_directory();
+    struct verify_run run;
+    char name[512];
+
+    make_database(path, 2, false);
+    snprintf(name, sizeof(name), "%s/log-0000000000000002.warp", path);
+    check_int(unlink(name), ==, 0);
+    flip(path, "log-0000000000000004.warp", 500000);
+    run_verify(&run, path, NULL, NULL);
+    check_int(run.exit_code, ==, 1);
+    check(strstr(run.out, "log-0000000000000002.warp, offset 0: the file is missing") !=
+          NULL);
+    check(strstr(run.out, "log-0000000000000004.warp, offset ") != NULL);
+    check(strstr(run.out, "checkpoint 1: 400 records") != NULL);
+}
+
+WARP_TEST(verify, what_an_open_would_read_is_told_without_reading_it)
+{
+    const char *path = test_directory();
+    struct verify_run run;
+
+    make_database(path, 3, false);
+    flip(path, "checkpoint-0000000000000002.warp", 4100); /* a section: nobody looks */
+    run_verify(&run, path, "--recovery-estimate", NULL);
+    check_int(run.exit_code, ==, 0);
+    check(strstr(run.out, "checkpoint          number 2, ") != NULL);
+    check(strstr(run.out, ", 600 records, of 20") != NULL);
+    check(strstr(run.out, "log                 at most ") != NULL);
+    run_verify(&run, path, "--recovery-estimate", "--json");
+    check_int(run.exit_code, ==, 0);
+    check(strstr(run.out, "\"checkpoint\":{\"number\":2,\"records\":600,") != NULL);
+    check(strstr(run.out, "\"log_bytes_max\":") != NULL);
+}
+
+WARP_TEST(verify, the_speed_of_reading_can_be_bounded)
+{
+    const char *path = test_directory();
+    struct timespec before, after;
+    struct verify_run run;
+
+    make_database(path, 1, false); /* 3.2 MB of log */
+    clock_gettime(CLOCK_MONOTONIC, &before);
+    run_verify(&run, path, "--rate=8M", NULL);
+    clock_gettime(CLOCK_MONOTONIC, &after);
+    check_int(run.exit_code, ==, 0);
+    check(strstr(run.out, "OK: no damage") != NULL);
+    check((double)(after.tv_sec - before.tv_sec) +
+              (double)(after.tv_nsec - before.tv_nsec) / 1e9 >
+          0.3);
+    run_verify(&run, path, "--rate=fast", NULL);
     check_int(run.exit_code, ==, 2);
 }

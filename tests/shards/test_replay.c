@@ -211,3 +211,48 @@ WARP_TEST(replay, replacing_and_evicting_share_what_is_reserved)
         check_int(store_fixture_fini(&fixture), ==, 0);
     }
 }
+
+/* A record concerns one shard, a batch maybe all, what carries no entry none. */
+WARP_TEST(replay, labels_name_the_shard_that_a_frame_concerns)
+{
+    struct store_fixture fixture;
+    struct warp_replay_counts counts = {0, 0};
+    uint8_t body[64] = {0}, label;
+    const uint8_t *bodies[1] = {body};
+    struct warp_scan_chunk chunk = {.bodies = bodies, .labels = &label, .frame_count = 1};
+    struct warp_frame frame = {.kind = WARP_FRAME_RECORD, .position = 4096};
+    struct warp_entry entry = {.kind = WARP_ENTRY_PUT,
+                               .key = "key",
+                               .key_bytes = 3,
+                               .value = "value",
+                               .value_bytes = 5};
+    struct warp_shard *shard;
+
+    store_fixture_init(&fixture, NULL);
+    shard = warp_store_owner(fixture.store, warp_hash_slot("key", 3));
+    frame.body_bytes = (uint32_t)warp_entry_encode_header(body, &entry);
+    memcpy(body + frame.body_bytes, "keyvalue", 8);
+    frame.body_bytes += 8;
+    chunk.frames = &frame;
+    label = warp_replay_label(fixture.store, &frame, body);
+    check_u64(label, ==, shard->id);
+    warp_shard_enter_surely(shard);
+    label = (uint8_t)(shard->id + 1); /* another's: passed over */
+    check_int(warp_replay_chunk(shard, &chunk, 0, &counts), ==, 0);
+    check_u64(counts.operations, ==, 0);
+    label = (uint8_t)shard->id;
+    check_int(warp_replay_chunk(shard, &chunk, 0, &counts), ==, 0);
+    check_u64(counts.operations, ==, 1);
+    /* A body that makes no sense is not passed over by anybody, so that it is found. */
+    body[0] = 9;
+    label = warp_replay_label(fixture.store, &frame, body);
+    check_u64(label, >=, WARP_SHARD_COUNT_MAX);
+    check_int(warp_replay_chunk(shard, &chunk, 0, &counts), ==, WARP_EDAMAGED);
+    frame.kind = WARP_FRAME_BATCH;
+    check_u64(warp_replay_label(fixture.store, &frame, body), ==, label);
+    frame.kind = WARP_FRAME_CLOSE;
+    check_u64(warp_replay_label(fixture.store, &frame, body), !=, label);
+    warp_shard_leave(shard);
+    check_str(store_get(&fixture, "key"), "value");
+    check_int(store_fixture_fini(&fixture), ==, 0);
+}

@@ -41,7 +41,7 @@ json() { if python3 -m json.tool <<<"$1" >/dev/null 2>&1; then good; else bad "n
 
 # ---- the program ----
 status 0 "$WARP" --help
-for command in put get del incr load dump stat verify shell bench; do
+for command in put get del incr load dump stat verify checkpoint shell bench; do
     has "$out" "  $command "
 done
 same "" "$(grep -c torture stdout | grep -v '^0$')"
@@ -54,7 +54,7 @@ status 2 "$WARP" delete
 has "$err" "did you mean 'del'"
 status 2 "$WARP" xyzzyxyzzy
 has "$err" "no command"
-for command in put get del incr load dump stat shell verify bench; do
+for command in put get del incr load dump stat checkpoint shell verify bench; do
     status 0 "$WARP" "$command" --help
     has "${out,,}" "usage: warp $command"
 done
@@ -87,6 +87,7 @@ status 2 "$WARP" dump extra
 status 2 "$WARP" dump --format auto
 status 2 "$WARP" stat extra
 status 2 "$WARP" shell extra
+status 2 "$WARP" checkpoint extra
 if [[ -e warp-data ]]; then bad "a usage error made a database"; else good; fi
 
 # ---- put, get, del, incr ----
@@ -335,6 +336,46 @@ same True "$(python3 -c 'import json; d = json.load(open("stdout")); print(d["re
 status 0 "$WARP" stat --path a --metrics
 has "$out" "# TYPE warp_"
 status 3 "$WARP" stat --path none
+# what a page of 80 columns must hold
+"$WARP" stat --path a | sed '/^Counters/,$d' | awk 'length > 80' >wide
+same "" "$(cat wide)"
+has "$("$WARP" stat --path a)" "newest              none yet"
+
+# ---- checkpoint ----
+status 0 "$WARP" load --path checkpoint --format tsv <(seq 1 500 | sed 's/.*/key&\tvalue&/')
+status 0 "$WARP" checkpoint --path checkpoint
+has "$out" "checkpoint 1: 500 records, "
+has "$out" "the next opening replays the log from position "
+status 0 "$WARP" checkpoint --path checkpoint --json
+json "$out"
+has "$out" '{"number":2,"begin":'
+has "$out" '"records":500,"bytes":'
+status 3 "$WARP" checkpoint --path none
+if [[ -e none ]]; then bad "checkpoint made a database"; else good; fi
+status 3 "$WARP" checkpoint --path checkpoint --read-only
+has "$err" "read"
+status 0 "$WARP" stat --path checkpoint
+has "$out" "newest              number 2, made "
+has "$out" "index               500 records in "
+has "$out" "value on disk only  500 records"
+has "$out" "the next one        "
+status 0 "$WARP" stat --path checkpoint --json
+json "$out"
+same "500 2 500 True" "$(python3 -c 'import json; d = json.load(open("stdout")); print(d["tiers"]["disk_records"], d["checkpoint"]["number"], d["checkpoint"]["records"], d["recovery"]["next_bytes"] > 4096 and d["disk"]["checkpoint"]["files"] == 2)')"
+same "value7" "$("$WARP" get --path checkpoint key7)"
+same "ok" "$(echo checkpoint | "$WARP" shell --path checkpoint)"
+same '{"checkpoint":true}' "$(echo checkpoint | "$WARP" shell --path checkpoint --json)"
+status 0 "$WARP" verify --path checkpoint
+has "$out" "checkpoint 4: 500 records"
+status 0 "$WARP" verify --path checkpoint --recovery-estimate
+has "$out" "number 4, "
+status 0 "$WARP" verify --path checkpoint --recovery-estimate --json
+json "$out"
+printf 'x' | dd of=checkpoint/checkpoint-0000000000000004.warp bs=1 seek=4100 conv=notrunc 2>/dev/null
+status 1 "$WARP" verify --path checkpoint --json
+json "$out"
+has "$out" '"file":"checkpoint-0000000000000004.warp"'
+same "value7" "$("$WARP" get --path checkpoint key7)"
 
 # ---- shell ----
 cat >script <<'SCRIPT'

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -909,6 +910,98 @@ WARP_TEST(scan, bodies_are_checked_in_parallel_and_the_first_bad_one_counts)
     check_u64(calls, >, 0);
     warp_scan_destroy(&scan);
     warp_segments_fini(&segments);
+    log_fini(&log);
+}
+
+static uint8_t label_kind(void *context, const struct warp_frame *frame, const void *body)
+{
+    atomic_fetch_add((_Atomic uint32_t *)context, 1);
+    return frame->body_bytes > 0 ? (uint8_t)(frame->kind + ((const uint8_t *)body)[0]) : 99;
+}
+
+WARP_TEST(scan, each_good_frame_gets_its_label)
+{
+    struct warp_scan_options options = {0};
+    struct warp_segments segments;
+    struct warp_scan_chunk chunk;
+    struct warp_scan *scan = NULL;
+    struct log_fixture log;
+    _Atomic uint32_t labels = 0;
+    uint32_t calls = 0, frames = 0, i;
+
+    log_init(&log, 1u << 20);
+    log_open_frame(&log, 1);
+    for (i = 0; i < 600; i++) {
+        log_record(&log, i, 3000);
+    }
+    log_record(&log, 600, 300000); /* greater than a chunk */
+    log_batch(&log, 1, 5);
+    check_int(warp_segments_init(&segments, &log.disk->disk, &log.memory, &log.manifest,
+                                 true, true),
+              ==, 0);
+    options.chunk_bytes = 262144;
+    options.parallel = parallel_three;
+    options.parallel_context = &calls;
+    options.label = label_kind;
+    options.label_context = &labels;
+    check_int(warp_scan_create(&scan, &log.disk->disk, &log.memory, &segments,
+                               &log.manifest, &options),
+              ==, 0);
+    while (warp_scan_next(scan, &chunk) == 1) {
+        if (!check(chunk.labels != NULL)) {
+            break;
+        }
+        for (i = 0; i < chunk.frame_count; i++) {
+            check_u64(chunk.labels[i], ==,
+                      (uint8_t)(chunk.frames[i].kind + chunk.bodies[i][0]));
+        }
+        frames += chunk.frame_count;
+    }
+    check_u64(frames, ==, 603);
+    check_u64(labels, ==, 603);
+    warp_scan_destroy(&scan);
+    warp_segments_fini(&segments);
+    log_fini(&log);
+}
+
+/* Behind a CLOSE of the last opening nothing can be, so what lies there is not even read ... */
+WARP_TEST(scan, behind_the_close_of_the_last_opening_nobody_looks)
+{
+    struct log_fixture log;
+    uint64_t end, operations;
+
+    log_init(&log, 1u << 16);
+    log_open_frame(&log, 1);
+    log_record(&log, 1, 100);
+    end = log_close_frame(&log) + 40;
+    log_grow(&log, 10u << 16);
+    log.chunk_bytes = 4096;
+    operations = log.disk->operations;
+    check_int(log_scan(&log), ==, 0);
+    operations = log.disk->operations - operations;
+    check_u64(log.result.end, ==, end);
+    check(log.result.clean);
+    check_u64(log.result.bytes_cut, ==, 0);
+
+    /* ... but when somebody has opened it after that, it is. */
+    log.manifest.epoch = 2;
+    {
+        uint64_t before = log.disk->operations;
+
+        check_int(log_scan(&log), ==, 0);
+        check_u64(log.disk->operations - before, >, operations + 100);
+    }
+    log_open_frame(&log, 2);
+    log_record(&log, 2, 100);
+    log.mark = log.position;
+    log_record(&log, 3, 100);
+    {
+        uint8_t byte = 0x55;
+
+        log_poke(&log, end + 4, &byte, 1); /* the OPEN's header */
+    }
+    check_int(log_scan(&log), ==, WARP_EDAMAGED);
+    check_u64(log.result.damaged_position, ==, end);
     log_fini(&log);
 }
 

@@ -1,12 +1,14 @@
 /*
  * `warp verify`: checks every file of a closed database without opening it as one.
  *
- * It takes the directory's lock shared, so nobody can write meanwhile, reads the manifest
- * and the header of every log file, and then every frame: header, place, epoch, checksum,
- * and the entries inside. Where the scan finds damage it notes the range, and begins again
- * at the next good frame header behind it, so one run finds all of it. Nothing is changed.
+ * It takes the directory's lock shared, so nobody can write meanwhile, and reads the manifest, all
+ * checkpoints that count, the log that would be replayed, the log that is only kept for its values,
+ * and the archive files. Here is the log: the header of every file and then every frame: header,
+ * place, epoch, checksum, and the entries inside. Where the scan finds damage it notes the range, and
+ * begins again at the next good frame header behind it, so one run finds all of it. Damage in one
+ * file does not stop the check of the others. Nothing is changed.
  */
-#include "tools/commands.h"
+#include "tools/inspect/verify.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -19,62 +21,37 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/memory.h"
-#include "tools/options.h"
+#include "tools/commands.h"
 #include "tools/text.h"
 #include "wal/frame.h"
-#include "wal/manifest.h"
 #include "wal/scan.h"
-#include "wal/segment.h"
 
 static const char help[] =
     "Usage: warp verify [OPTION]...\n"
     "\n"
-    "Check every byte of a closed database: the manifest, the header of every log file, "
-    "and\n"
-    "every frame of the log. Changes nothing. Exit status 1 if anything is damaged; each\n"
-    "damaged range is printed with its file and offset.\n"
+    "Check every byte of a closed database: the manifest, the checkpoints, every frame of "
+    "the\n"
+    "log, also of log that is only kept for the values in it, and the archive files. "
+    "Changes\n"
+    "nothing. Exit status 1 if anything is damaged; each damaged range is printed with "
+    "its\n"
+    "file and offset.\n"
     "\n"
-    "  --log                  print a line for every frame\n";
+    "  --log                  print a line for every frame that would be replayed\n"
+    "  --rate BYTES           read at most so many bytes a second, with K, M or G\n"
+    "  --recovery-estimate    only print what an open would have to read\n";
 
-enum { OPTION_LOG = 1 };
+enum { OPTION_LOG = 1, OPTION_RATE, OPTION_ESTIMATE };
 
 #define VERIFY_CHUNK_BYTES 4194304u
-#define VERIFY_DAMAGES_MAX 1000u /* listed; more are counted */
 #define VERIFY_BAR_NS      100000000u
 #define VERIFY_KEY_SHOWN   40u
-
-struct verify_damage {
-    char file[WARP_SEGMENT_NAME_BYTES];
-    uint64_t offset;   /* in the file */
-    uint64_t position; /* in the log */
-    uint64_t end;      /* of the range in the log; UINT64_MAX: unknown */
-    const char *what;
-};
-
-struct verify {
-    struct warp_tool tool;
-    struct warp_memory memory;
-    struct warp_disk disk;
-    struct warp_manifest manifest;
-    struct warp_segments segments;
-    bool log;  /* print frames */
-    bool read; /* the log could be read at all */
-
-    uint64_t files, frames, batches, puts, deletes, bytes, bytes_cut, end;
-    uint32_t epoch;
-    bool clean;
-    struct verify_damage *damages;
-    uint32_t damage_count; /* may be greater than the number listed */
-    char message[512];     /* damage that is in no place of the log; empty: none */
-    uint64_t began_ns, bar_ns;
-    bool bar_shown;
-};
 
 /*
  * ---- the progress bar ------------------------------------------------------------------
  */
 
-static void verify_bar_clear(struct verify *v)
+void warp_verify_bar_clear(struct verify *v)
 {
     if (v->bar_shown) {
         fputs("\r\033[K", stderr);
@@ -82,11 +59,9 @@ static void verify_bar_clear(struct verify *v)
     }
 }
 
-static void verify_bar(struct verify *v, uint64_t position)
+static void verify_bar(struct verify *v, uint64_t now_ns)
 {
-    uint64_t now_ns = warp_clock_ns(warp_clock_system());
-    uint64_t begin = v->manifest.head_position;
-    uint64_t total = warp_segments_end(&v->segments) - begin;
+    uint64_t total = v->bytes_total, done = v->bytes_done < total ? v->bytes_done : total;
     uint32_t filled, i;
 
     if (v->log || total == 0 || now_ns - v->bar_ns < VERIFY_BAR_NS ||
@@ -95,14 +70,34 @@ static void verify_bar(struct verify *v, uint64_t position)
     }
     v->bar_ns = now_ns;
     v->bar_shown = true;
-    filled = (uint32_t)((double)(position - begin) / (double)total * 40.0);
+    filled = (uint32_t)((double)done / (double)total * 40.0);
     fputs("\r[", stderr);
     for (i = 0; i < 40; i++) {
         fputc(i < filled ? '#' : '.', stderr);
     }
-    fprintf(stderr, "] %3u %%",
-            (unsigned)((double)(position - begin) * 100.0 / (double)total));
+    fprintf(stderr, "] %3u %%", (unsigned)((double)done * 100.0 / (double)total));
     fflush(stderr);
+}
+
+void warp_verify_progress(struct verify *v, uint64_t bytes)
+{
+    uint64_t now_ns = warp_clock_ns(warp_clock_system());
+
+    v->bytes_done += bytes;
+    verify_bar(v, now_ns);
+    if (v->rate > 0) {
+        /* So long it should have taken until here. */
+        double due_ns = (double)v->bytes_done * 1e9 / (double)v->rate;
+        double passed_ns = (double)(now_ns - v->began_ns);
+
+        if (due_ns > passed_ns) {
+            uint64_t wait_ns = (uint64_t)(due_ns - passed_ns);
+            struct timespec wait = {(time_t)(wait_ns / 1000000000u),
+                                    (long)(wait_ns % 1000000000u)};
+
+            nanosleep(&wait, NULL);
+        }
+    }
 }
 
 /*
@@ -117,30 +112,52 @@ static const char *verify_kind_name(uint8_t kind)
     return kind < sizeof(names) / sizeof(names[0]) ? names[kind] : names[0];
 }
 
-static void verify_damaged(struct verify *v, uint64_t position, uint64_t end,
-                           const char *what)
+static void verify_note(struct verify *v, const struct verify_damage *damage)
 {
-    struct verify_damage *damage;
-
-    if (v->damage_count++ >= VERIFY_DAMAGES_MAX) {
+    if (v->damage_count++ < VERIFY_DAMAGES_MAX) {
+        v->damages[v->damage_count - 1] = *damage;
+    }
+    if (v->tool.json || v->damage_count > VERIFY_DAMAGES_MAX) {
         return;
     }
-    damage = &v->damages[v->damage_count - 1];
-    warp_segment_name(position / v->manifest.segment_bytes, damage->file);
-    damage->offset = WARP_SEGMENT_HEADER_BYTES + position % v->manifest.segment_bytes;
-    damage->position = position;
-    damage->end = end;
-    damage->what = what;
-    if (!v->tool.json) {
-        verify_bar_clear(v);
-        printf("damaged: %s, offset %" PRIu64 ": %s; log positions %" PRIu64 " to ",
-               damage->file, damage->offset, what, position);
-        if (end == UINT64_MAX) {
-            puts("the end");
+    warp_verify_bar_clear(v);
+    printf("damaged: %s, offset %" PRIu64 ": %s", damage->file, damage->offset,
+           damage->what);
+    if (damage->position != UINT64_MAX) {
+        printf("; log positions %" PRIu64 " to ", damage->position);
+        if (damage->bytes == UINT64_MAX) {
+            fputs("the end", stdout);
         } else {
-            printf("%" PRIu64 " (%" PRIu64 " bytes)\n", end, end - position);
+            printf("%" PRIu64, damage->position + damage->bytes);
         }
     }
+    if (damage->bytes != UINT64_MAX) {
+        printf(" (%" PRIu64 " bytes)", damage->bytes);
+    }
+    putchar('\n');
+}
+
+void warp_verify_damaged_log(struct verify *v, uint64_t position, uint64_t end,
+                             const char *what)
+{
+    struct verify_damage damage = {.position = position};
+
+    warp_segment_name(position / v->manifest.segment_bytes, damage.file);
+    damage.offset = WARP_SEGMENT_HEADER_BYTES + position % v->manifest.segment_bytes;
+    damage.bytes = end == UINT64_MAX ? UINT64_MAX : end - position;
+    snprintf(damage.what, sizeof(damage.what), "%s", what);
+    verify_note(v, &damage);
+}
+
+void warp_verify_damaged(struct verify *v, const char *file, uint64_t offset,
+                         uint64_t bytes, const char *what)
+{
+    struct verify_damage damage = {
+        .offset = offset, .bytes = bytes, .position = UINT64_MAX};
+
+    snprintf(damage.file, sizeof(damage.file), "%s", file);
+    snprintf(damage.what, sizeof(damage.what), "%s", what);
+    verify_note(v, &damage);
 }
 
 /* A key as far as it fits a line; what is not printable ASCII becomes a dot. */
@@ -242,9 +259,9 @@ static void verify_frame(struct verify *v, const struct warp_frame *frame,
     v->batches += frame->kind == WARP_FRAME_BATCH;
     v->bytes += warp_frame_bytes(frame->body_bytes);
     if (rc < 0) {
-        verify_damaged(v, frame->position,
-                       frame->position + warp_frame_bytes(frame->body_bytes),
-                       "the checksum is right, but the entries make no sense");
+        warp_verify_damaged_log(v, frame->position,
+                                frame->position + warp_frame_bytes(frame->body_bytes),
+                                "the checksum is right, but the entries make no sense");
     }
     if (v->log && v->tool.json) {
         verify_print_json(frame, entries, &first);
@@ -257,12 +274,14 @@ static void verify_frame(struct verify *v, const struct warp_frame *frame,
  * Read from `begin` to the end of the log or to damage. 0: the end was reached; 1: *begin
  * is where to go on behind the damage; < 0: a WARP_E... that ends the run.
  */
-static int verify_stretch(struct verify *v, uint64_t *begin)
+static int verify_stretch(struct verify *v, uint64_t *begin, uint32_t epoch)
 {
-    struct warp_scan_options options = {.begin = *begin, .chunk_bytes = VERIFY_CHUNK_BYTES};
+    struct warp_scan_options options = {
+        .begin = *begin, .epoch = epoch, .chunk_bytes = VERIFY_CHUNK_BYTES};
     const struct warp_scan_result *result;
     struct warp_scan *scan = NULL;
     struct warp_scan_chunk chunk;
+    uint64_t bytes = 0;
     uint32_t i;
     int rc;
 
@@ -276,7 +295,8 @@ static int verify_stretch(struct verify *v, uint64_t *begin)
         for (i = 0; i < chunk.frame_count; i++) {
             verify_frame(v, &chunk.frames[i], chunk.bodies[i]);
         }
-        verify_bar(v, result->end);
+        warp_verify_progress(v, result->bytes - bytes);
+        bytes = result->bytes;
     }
     if (result->frames > 0) {
         v->epoch = result->epoch_last;
@@ -286,7 +306,7 @@ static int verify_stretch(struct verify *v, uint64_t *begin)
         v->clean = result->clean;
         v->bytes_cut = result->bytes_cut;
     } else if (rc == WARP_EDAMAGED && result->what != NULL) {
-        verify_damaged(v, result->damaged_position, result->resume, result->what);
+        warp_verify_damaged_log(v, result->damaged_position, result->resume, result->what);
         v->clean = false;
         if (result->resume != UINT64_MAX && result->resume > result->damaged_position) {
             *begin = result->resume;
@@ -324,6 +344,20 @@ static void verify_report_json(const struct verify *v, uint64_t duration_ns)
            damaged ? "false" : "true", v->files, v->frames, v->batches, v->puts, v->deletes,
            v->bytes, v->manifest.head_position, v->end, v->bytes_cut,
            v->clean ? "true" : "false", v->epoch, duration_ns);
+    printf(",\"held\":{\"files\":%" PRIu64 ",\"frames\":%" PRIu64 ",\"bytes\":%" PRIu64
+           ",\"bytes_unknown\":%" PRIu64 "},\"archives\":{\"files\":%" PRIu64
+           ",\"entries\":%" PRIu64 "},\"checkpoints\":[",
+           v->held_files, v->held_frames, v->held_bytes, v->held_unknown, v->archive_files,
+           v->archive_entries);
+    for (i = 0; i < v->checkpoint_count; i++) {
+        const struct verify_checkpoint *one = &v->checkpoints[i];
+
+        printf("%s{\"number\":%" PRIu64 ",\"ok\":%s,\"sections\":%" PRIu32
+               ",\"records\":%" PRIu64 ",\"bytes\":%" PRIu64 ",\"begin\":%" PRIu64 "}",
+               i > 0 ? "," : "", one->summary.number, one->good ? "true" : "false",
+               one->sections, one->entries, one->summary.bytes, one->summary.begin);
+    }
+    putchar(']');
     if (v->message[0] != 0) {
         fputs(",\"message\":", stdout);
         warp_text_write_json_string(stdout, v->message, strlen(v->message));
@@ -332,12 +366,17 @@ static void verify_report_json(const struct verify *v, uint64_t duration_ns)
     for (i = 0; i < v->damage_count && i < VERIFY_DAMAGES_MAX; i++) {
         const struct verify_damage *damage = &v->damages[i];
 
-        printf("%s{\"file\":\"%s\",\"offset\":%" PRIu64 ",\"position\":%" PRIu64,
-               i > 0 ? "," : "", damage->file, damage->offset, damage->position);
-        if (damage->end != UINT64_MAX) {
-            printf(",\"bytes\":%" PRIu64, damage->end - damage->position);
+        printf("%s{\"file\":\"%s\",\"offset\":%" PRIu64, i > 0 ? "," : "", damage->file,
+               damage->offset);
+        if (damage->position != UINT64_MAX) {
+            printf(",\"position\":%" PRIu64, damage->position);
         }
-        printf(",\"what\":\"%s\"}", damage->what);
+        if (damage->bytes != UINT64_MAX) {
+            printf(",\"bytes\":%" PRIu64, damage->bytes);
+        }
+        fputs(",\"what\":", stdout);
+        warp_text_write_json_string(stdout, damage->what, strlen(damage->what));
+        putchar('}');
     }
     puts("]}");
 }
@@ -352,8 +391,33 @@ static void verify_report_text(const struct verify *v, uint64_t duration_ns)
     if (v->damage_count > VERIFY_DAMAGES_MAX) {
         printf("... and %" PRIu32 " more\n", v->damage_count - VERIFY_DAMAGES_MAX);
     }
+    if (v->manifest.segment_bytes == 0) {
+        puts("DAMAGED: without the MANIFEST nothing can be read");
+        return;
+    }
+    for (uint32_t i = 0; i < v->checkpoint_count; i++) {
+        const struct verify_checkpoint *one = &v->checkpoints[i];
+
+        printf("checkpoint %" PRIu64 ": %s records in %" PRIu32 " sections, %s%s\n",
+               one->summary.number, warp_text_count(a, one->entries), one->sections,
+               warp_text_size(b, one->summary.bytes), one->good ? "" : ", DAMAGED");
+    }
+    if (v->held_files > 0) {
+        printf("%s: %s files, %s frames, %s", v->read ? "log kept for its values" : "log",
+               warp_text_count(a, v->held_files), warp_text_count(b, v->held_frames),
+               warp_text_size(c, v->held_bytes));
+        if (v->held_unknown > 0) {
+            printf("; %s belong to frames\n  that begin in files that are gone",
+                   warp_text_size(a, v->held_unknown));
+        }
+        putchar('\n');
+    }
+    if (v->archive_files > 0) {
+        printf("archives: %s files, %s entries\n", warp_text_count(a, v->archive_files),
+               warp_text_count(b, v->archive_entries));
+    }
     if (!v->read) {
-        puts("DAMAGED: the log was not read");
+        puts("DAMAGED: the log was not read as one, but each of its files alone");
         return;
     }
     printf("%s: %s log files, %s frames, %s of log", v->tool.path,
@@ -382,7 +446,7 @@ static void verify_report_text(const struct verify *v, uint64_t duration_ns)
 /* An answer of the lower rooms as an exit status, with the sentence printed. */
 static int verify_failed(struct verify *v, int rc, const char *message)
 {
-    verify_bar_clear(v);
+    warp_verify_bar_clear(v);
     if (rc == WARP_EDAMAGED) {
         snprintf(v->message, sizeof(v->message), "%s", message);
         return WARP_TOOL_DONE; /* the report says it */
@@ -393,31 +457,88 @@ static int verify_failed(struct verify *v, int rc, const char *message)
     return warp_tool_error(&v->tool, "%s: %s", v->tool.path, warp_error_text(rc));
 }
 
+/* The log from the head on; then, if that ended too early, from the newest good checkpoint on. */
+static int verify_log(struct verify *v)
+{
+    const struct verify_checkpoint *newest = NULL;
+    uint64_t begin = v->manifest.head_position;
+    uint32_t epoch = 0, i;
+    int rc;
+
+    for (i = v->checkpoint_count; i > 0; i--) {
+        const struct verify_checkpoint *one = &v->checkpoints[i - 1];
+
+        if (one->good && one->summary.begin == begin) {
+            epoch = one->summary.epoch;
+        }
+        newest = one->good ? one : newest;
+    }
+    do {
+        rc = verify_stretch(v, &begin, epoch);
+        epoch = 0;
+    } while (rc == 1);
+    if (rc == 0 && newest != NULL && v->end < newest->summary.begin &&
+        newest->summary.begin < warp_segments_end(&v->segments)) {
+        warp_verify_damaged_log(v, v->end, newest->summary.begin,
+                                "the log ends here, and a checkpoint begins behind it");
+        begin = newest->summary.begin;
+        epoch = newest->summary.epoch;
+        do {
+            rc = verify_stretch(v, &begin, epoch);
+            epoch = 0;
+        } while (rc == 1);
+    }
+    if (rc == 0 && newest != NULL && v->end < newest->summary.end) {
+        warp_verify_damaged_log(v, v->end, newest->summary.end,
+                                "the log ends here, and a checkpoint says it was durable "
+                                "further on");
+    }
+    return rc;
+}
+
 /*
  * Everything behind the lock. 0 (the counts and damages are filled in) or an exit status.
  */
 static int verify_files(struct verify *v)
 {
     char message[512] = "";
-    uint64_t begin;
     int rc;
 
     rc = warp_manifest_read(&v->disk, &v->manifest, message, sizeof(message));
     if (rc != 0) {
+        v->manifest.segment_bytes = 0;
         return verify_failed(v, rc, message);
     }
+    if (v->estimate) {
+        return warp_verify_estimate(v);
+    }
     v->epoch = v->manifest.epoch;
+    rc = warp_verify_list(v);
+    if (rc == 0) {
+        rc = warp_verify_checkpoints(v);
+    }
+    if (rc == 0 && v->manifest.checkpoint_number != 0) {
+        rc = warp_verify_held(v);
+    }
+    if (rc == 0) {
+        rc = warp_verify_archives(v);
+    }
+    if (rc < 0) {
+        return verify_failed(v, rc, "");
+    }
     rc = warp_segments_init(&v->segments, &v->disk, &v->memory, &v->manifest, true, true);
+    if (rc == WARP_EDAMAGED) {
+        snprintf(v->message, sizeof(v->message), "%s", v->segments.message);
+        rc = warp_verify_loose(v);
+        return rc < 0 ? verify_failed(v, rc, "") : 0;
+    }
     if (rc < 0) {
         return verify_failed(v, rc, v->segments.message);
     }
     v->read = true;
     v->files = (warp_segments_end(&v->segments) - warp_segments_begin(&v->segments)) /
                v->manifest.segment_bytes;
-    begin = v->manifest.head_position;
-    do {
-        rc = verify_stretch(v, &begin);
-    } while (rc == 1);
+    rc = verify_log(v);
     warp_segments_fini(&v->segments);
     if (rc < 0) {
         snprintf(message, sizeof(message), "%s", v->message);
@@ -474,6 +595,8 @@ int warp_tool_verify(int argc, char **argv)
 {
     static const struct option own[] = {
         {"log", no_argument, NULL, OPTION_LOG},
+        {"rate", required_argument, NULL, OPTION_RATE},
+        {"recovery-estimate", no_argument, NULL, OPTION_ESTIMATE},
         {NULL, 0, NULL, 0},
     };
     struct verify *v;
@@ -488,6 +611,14 @@ int warp_tool_verify(int argc, char **argv)
     warp_tool_init(&v->tool, "verify", help);
     while ((code = warp_tool_next(&v->tool, argc, argv, own)) > 0) {
         v->log = v->log || code == OPTION_LOG;
+        v->estimate = v->estimate || code == OPTION_ESTIMATE;
+        if (code == OPTION_RATE &&
+            (!warp_text_read_size(optarg, &v->rate) || v->rate == 0)) {
+            exit_code =
+                warp_tool_usage(&v->tool, "--rate is a number of bytes, not '%s'", optarg);
+            free(v);
+            return exit_code;
+        }
     }
     if (code < 0) {
         exit_code = v->tool.exit_code;
@@ -509,8 +640,8 @@ int warp_tool_verify(int argc, char **argv)
     }
     v->began_ns = v->bar_ns = warp_clock_ns(warp_clock_system());
     exit_code = verify_run(v);
-    verify_bar_clear(v);
-    if (exit_code == WARP_TOOL_DONE) {
+    warp_verify_bar_clear(v);
+    if (exit_code == WARP_TOOL_DONE && (!v->estimate || v->message[0] != 0)) {
         duration_ns = warp_clock_ns(warp_clock_system()) - v->began_ns;
         if (v->tool.json) {
             verify_report_json(v, duration_ns);
@@ -524,6 +655,10 @@ int warp_tool_verify(int argc, char **argv)
             exit_code = warp_tool_error(&v->tool, "standard output: %s", strerror(errno));
         }
     }
+    if (v->chunk != NULL) {
+        warp_memory_unmap(&v->memory, v->chunk, v->manifest.segment_bytes);
+    }
+    warp_verify_forget(v);
     warp_memory_fini(&v->memory);
     free(v->damages);
     free(v);
