@@ -254,13 +254,43 @@ static int recover_hold(struct warp *db, uint64_t number, bool chosen, char *mes
     rc = warp_checkpoint_open(&checkpoint, &db->disk, &db->memory, &db->manifest, number,
                               message, message_bytes);
     if (rc < 0) {
-        return chosen ? rc : 0;
+        return rc;
     }
     rc = chosen ? warp_holdings_load(&db->holdings, checkpoint)
                 : warp_holdings_load_older(&db->holdings, checkpoint,
                                            db->checkpoints[0].number);
     warp_checkpoint_close(&checkpoint);
     return rc;
+}
+
+/*
+ * A checkpoint that is not kept goes before the files go that only it names: one that could not
+ * be read this time may be readable the next time, and would miss them.
+ */
+static int recover_discard(struct warp *db, const struct warp_checkpoint_summary *found,
+                           uint32_t found_count, uint32_t kept, char *message,
+                           size_t message_bytes)
+{
+    uint32_t i, k;
+    int rc;
+
+    for (i = 0; i < found_count; i++) {
+        for (k = 0; k < kept && db->checkpoints[k].number != found[i].number; k++) {
+        }
+        if (k < kept) {
+            continue;
+        }
+        rc = warp_checkpoint_remove(&db->disk, found[i].number);
+        if (rc < 0) {
+            char name[WARP_CHECKPOINT_NAME_BYTES];
+
+            warp_checkpoint_name(found[i].number, name);
+            (void)snprintf(message, message_bytes, "removing %s, which is of no use: %s",
+                           name, warp_error_text(rc));
+            return rc;
+        }
+    }
+    return 0;
 }
 
 /* All other segments below the head are given up. */
@@ -378,8 +408,11 @@ static int recover_checkpoints(struct warp *db, struct recover_crew *crew,
             *least = found[i].end;
         }
         rc = recover_hold(db, found[i].number, kept == 0, message, message_bytes);
-        if (rc < 0) {
+        if (rc < 0 && (kept == 0 || rc == WARP_ENOMEM)) {
             return rc;
+        }
+        if (rc < 0) {
+            continue; /* the newer one is enough */
         }
         db->checkpoints[kept++] = found[i];
     }
@@ -392,6 +425,12 @@ static int recover_checkpoints(struct warp *db, struct recover_crew *crew,
         return WARP_EDAMAGED;
     }
     message[0] = '\0';
+    if (!db->read_only) {
+        rc = recover_discard(db, found, count, kept, message, message_bytes);
+        if (rc < 0) {
+            return rc;
+        }
+    }
     rc = recover_retain(db, message, message_bytes);
     return rc < 0 ? rc : recover_archives(db, message, message_bytes);
 }

@@ -146,7 +146,8 @@ int warp_replay_entry(struct warp_shard *shard, uint32_t slot, uint32_t slot_lef
         return 0;
     }
     old = warp_table_find(&store->words[slot], hash, key.data, key.bytes);
-    if (old != NULL && warp_record_sequence(old) >= content.sequence) {
+    if (old != NULL && (warp_record_sequence(old) > content.sequence ||
+                        warp_record_place(old) == content.place)) {
         return 0;
     }
     /* So that the table grows once, to its size, instead of step by step. */

@@ -14,6 +14,7 @@
 enum {
     KEYS = 6500,
     HOT_KEYS = 300,
+    FILL_KEYS = 1500,
     DEPTH = 16,
     GROUP = 8,
     LIMIT_BYTES = 16 << 20,
@@ -603,6 +604,15 @@ static void *crowd_read(void *context)
         bool right = false;
         int rc;
 
+        if (support_random_chance(&random, 4)) { /* one of those that fill the memory */
+            i = (uint32_t)support_random_below(&random, FILL_KEYS);
+            rc = warp_borrow(crowd->db, cold_key(i, text), &value);
+            if (!check_int(rc, ==, 0) || !check(cold_is(i, 0, value.data, value.bytes))) {
+                break;
+            }
+            warp_return(&value);
+            continue;
+        }
         version = atomic_load(&crowd->versions[i]);
         rc = warp_borrow(crowd->db, cold_key(crowd_key(i), text), &value);
         after = atomic_load(&crowd->versions[i]);
@@ -646,7 +656,7 @@ WARP_TEST(cold, values_change_and_go_under_their_readers)
         free(buffer);
         return;
     }
-    for (i = 0; i < 1500; i++) { /* so that there is no room */
+    for (i = 0; i < FILL_KEYS; i++) { /* so that there is no room */
         check_int(cold_put(crowd.db, i, 0, buffer), ==, 0);
     }
     sampler_start(&sampler, crowd.db, 3);
