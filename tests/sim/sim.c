@@ -355,19 +355,23 @@ static bool world_chance(void *context, enum warp_chance point)
 }
 
 /*
- * After two intervals and plenty of turns of the log with a disk that had nothing left to
- * do, what was acknowledged at WARP_INTERVAL before must be on the medium.
+ * After two intervals, and then plenty of turns of the log with a disk that had nothing left
+ * to do, what was acknowledged at WARP_INTERVAL before must be on the medium. Turns before
+ * that do not count: time may pass at a jump, and the first turn behind it begins the sync.
  */
 static void interval_watch(struct sim *sim)
 {
+    uint64_t now_ns = sim_disk_now_ns(sim->disk);
+
     if (sim->interval_turns == 0) {
         sim->interval_rank = oracle_interval_floor(sim->oracle);
-        sim->interval_ns = sim_disk_now_ns(sim->disk);
+        sim->interval_ns = now_ns;
+        sim->interval_turns = 1;
     }
-    sim->interval_turns += sim_disk_in_flight(sim->disk) == 0;
-    if (sim->interval_turns > INTERVAL_TURNS &&
-        sim_disk_now_ns(sim->disk) >
-            sim->interval_ns + (2ull * sim->options.sync_interval_ms + 5) * 1000000) {
+    if (now_ns > sim->interval_ns + (2ull * sim->options.sync_interval_ms + 5) * 1000000) {
+        sim->interval_turns += sim_disk_in_flight(sim->disk) == 0;
+    }
+    if (sim->interval_turns > INTERVAL_TURNS) {
         if (!sim_disk_ended(sim->disk) && !sim->fault_allowed) {
             oracle_flush_end(sim->oracle, sim->interval_rank);
             sim->totals->intervals++;

@@ -493,8 +493,12 @@ wait "$reader"
 same "$before" "$(cat unclean/log-* unclean/MANIFEST | sha256sum)"
 status 0 "$WARP" torture-check --path unclean --ack-file ack
 
-# what does not fit into memory is refused, and what was written before stays
+# values leave memory, but keys that do not fit are refused, and what was written before stays
 seq 200000 | sed 's/.*/key&\t0123456789012345678901234567890123456789/' >many.tsv
+status 0 "$WARP" load --path roomy --memory-bytes 16M many.tsv
+same 200000 "$(echo count | "$WARP" shell --path roomy)"
+long=$(printf '%0120d' 0)
+sed -i "s/^key/key$long/" many.tsv
 status 3 "$WARP" load --path small --memory-bytes 16M many.tsv
 has "$err" "memory"
 stopped=$(sed -n 's/^stopped after \([0-9,]*\) records.*/\1/p' <<<"$out" | tr -d ,)
