@@ -256,3 +256,37 @@ WARP_TEST(replay, labels_name_the_shard_that_a_frame_concerns)
     check_str(store_get(&fixture, "key"), "value");
     check_int(store_fixture_fini(&fixture), ==, 0);
 }
+
+/* The newer checkpoint proved to be damaged when it was half loaded: the older one's word counts. */
+WARP_TEST(replay, the_checkpoint_loaded_last_says_which_archive)
+{
+    struct warp_place first = {.file = 3, .unit = 1, .units = 2};
+    struct warp_place second = {.file = 9, .unit = 7, .units = 2};
+    struct warp_checkpoint_entry entry = {.key = "key", .key_bytes = 3, .value_bytes = 5};
+    struct warp_replay_counts counts = {0, 0};
+    uint32_t slot = warp_hash_slot("key", 3);
+    struct store_fixture fixture;
+    struct warp_shard *shard;
+    const struct warp_record *record;
+    uint64_t hash;
+
+    store_fixture_init(&fixture, NULL);
+    hash = warp_hash_key("key", 3, fixture.store->hash_seed);
+    shard = warp_store_owner(fixture.store, slot);
+    warp_shard_enter_surely(shard);
+    entry.place = warp_place_encode(&second);
+    check_int(warp_replay_entry(shard, slot, 1, &entry, 0, &counts), ==, 0);
+    entry.place = warp_place_encode(&first);
+    check_int(warp_replay_entry(shard, slot, 1, &entry, 0, &counts), ==, 0);
+    record = warp_table_find(&fixture.store->words[slot], hash, "key", 3);
+    check_u64(warp_record_place(record), ==, entry.place);
+    /* What was written later, and moved into no archive, is newer than both. */
+    entry.place = 70000;
+    check_int(warp_replay_entry(shard, slot, 1, &entry, 0, &counts), ==, 0);
+    entry.place = warp_place_encode(&second);
+    check_int(warp_replay_entry(shard, slot, 1, &entry, 0, &counts), ==, 0);
+    record = warp_table_find(&fixture.store->words[slot], hash, "key", 3);
+    check_u64(warp_record_place(record), ==, 70000);
+    warp_shard_leave(shard);
+    check_int(store_fixture_fini(&fixture), ==, 0);
+}
