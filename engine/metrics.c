@@ -30,8 +30,8 @@ __attribute__((format(printf, 2, 3))) static void metrics_print(struct metrics_t
 }
 
 /*
- * The background's thread alone writes its checkpointer, but the numbers about the last checkpoint
- * are atomics for us. Without it, read-only, what recovery found does not change any more.
+ * The background's thread alone writes its checkpointer and its compaction, but their numbers are
+ * atomics for us. Without it, read-only, what recovery found does not change any more.
  */
 static void metrics_checkpoint(struct warp *db, struct warp_engine_totals *totals)
 {
@@ -39,6 +39,8 @@ static void metrics_checkpoint(struct warp *db, struct warp_engine_totals *total
     if (db->background != NULL && db->wal != NULL) {
         const struct warp_background *background = db->background;
         const struct warp_checkpointer *checkpointer = &background->checkpointer;
+        const struct warp_compact_counters *compact =
+            warp_compact_counters(background->compact);
         uint64_t first = warp_segments_begin(&db->segments);
         uint64_t begin, tail;
 
@@ -53,6 +55,14 @@ static void metrics_checkpoint(struct warp *db, struct warp_engine_totals *total
         totals->background_pressure = warp_counter_read(&background->pressure);
         totals->background_steps = warp_counter_read(&background->steps);
         totals->background_ns = warp_counter_read(&background->busy_ns);
+        totals->compact_runs = warp_counter_read(&compact->runs);
+        totals->compact_failures = warp_counter_read(&compact->runs_given_up);
+        totals->compact_records = warp_counter_read(&compact->records_moved);
+        totals->compact_raw_bytes = warp_counter_read(&compact->raw_bytes);
+        totals->compact_stored_bytes = warp_counter_read(&compact->stored_bytes);
+        totals->compact_removed = warp_counter_read(&compact->files_removed);
+        totals->disk_bytes = warp_counter_read(&compact->disk_bytes);
+        totals->disk_live_bytes = warp_counter_read(&compact->live_bytes);
         /* The tail is read last, so that it is not below the begin. */
         begin = totals->checkpoint_begin > first ? totals->checkpoint_begin : first;
         tail = warp_sequence_tail(&db->wal->writer.sequence);

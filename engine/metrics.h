@@ -103,9 +103,24 @@
     X(checkpoint_log, "warp_checkpoint_log_bytes", gauge,                                  \
       "Log that an open would replay: all behind the begin of the newest checkpoint.")     \
     X(background_pressure, "warp_background_pressure", gauge,                              \
-      "How hard a checkpoint is needed, 0 to 3.")                                          \
+      "How hard a checkpoint or a compaction is needed, 0 to 3.")                          \
     X(background_steps, "warp_background_steps_total", counter,                            \
       "Steps of work that nobody waits for.")                                              \
+    X(compact_runs, "warp_compaction_runs_total", counter,                                 \
+      "Compactions that came to their end.")                                               \
+    X(compact_failures, "warp_compaction_failures_total", counter,                         \
+      "Compactions given up: no space, no memory, I/O errors.")                            \
+    X(compact_records, "warp_compaction_records_total", counter,                           \
+      "Records moved into archives.")                                                      \
+    X(compact_raw_bytes, "warp_compaction_raw_bytes_total", counter,                       \
+      "Bytes put into archives, before compression.")                                      \
+    X(compact_stored_bytes, "warp_compaction_stored_bytes_total", counter,                 \
+      "Bytes of archives written.")                                                        \
+    X(compact_removed, "warp_compaction_files_removed_total", counter,                     \
+      "Old log files and archives given back.")                                            \
+    X(disk_bytes, "warp_disk_bytes", gauge,                                                \
+      "Log and archives, as of the last look for something to compact.")                   \
+    X(disk_live_bytes, "warp_disk_live_bytes", gauge, "What of it was alive.")             \
     X(recovery_records, "warp_recovery_records", gauge,                                    \
       "Records after the replay at open.")                                                 \
     X(recovery_operations, "warp_recovery_operations", gauge,                              \

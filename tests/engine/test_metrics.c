@@ -4,6 +4,8 @@
  */
 #include "tests/engine/fixture.h"
 
+#include <sys/stat.h>
+
 #include <pthread.h>
 #include <sys/mount.h>
 #include <sys/wait.h>
@@ -555,6 +557,44 @@ static void act_checkpoints(struct warp *db)
     }
 }
 
+/* Most of the old log is overwritten; what is not goes into an archive. */
+static void act_compact(struct warp *db)
+{
+    act_put(db);
+    act_checkpoints(db);
+    check_int(warp_compact(db), ==, 0);
+}
+
+/* No archive can be made. */
+static bool measure_no_archive(const char *name, double pair[2])
+{
+    struct warp_options options = fixture_options();
+    const char *directory = test_directory();
+    char path[SUPPORT_PATH_BYTES];
+    struct warp *db = fixture_open(directory, &options);
+    uint32_t number;
+
+    if (db == NULL) {
+        return false;
+    }
+    act_put(db);
+    act_checkpoints(db);
+    pair[0] = fixture_metric(db, name);
+    for (number = 0; number < 64; number++) { /* directories in the way of the files */
+        snprintf(path, sizeof(path), "%.250s/archive-%016x.new", directory, number);
+        check_int(mkdir(path, 0700), ==, 0);
+    }
+    check_int(warp_compact(db), <, 0);
+    pair[1] = fixture_metric(db, name);
+    for (number = 0; number < 64; number++) {
+        snprintf(path, sizeof(path), "%.250s/archive-%016x.new", directory, number);
+        rmdir(path);
+    }
+    check_int(warp_compact(db), ==, 0);
+    check_int(warp_close(&db), ==, 0);
+    return true;
+}
+
 /* No file can be made for it: it fails, and is wanted all the more. */
 static bool measure_no_checkpoint(const char *name, double pair[2])
 {
@@ -679,6 +719,18 @@ static const struct row checkpoint_rows[] = {
     {"warp_background_seconds_total", RISES, act_checkpoint, NULL},
     {"warp_log_held_segments", RISES, act_checkpoints, NULL},
 };
+
+static const struct row compaction_rows[] = {
+    {"warp_compaction_runs_total", RISES, act_compact, NULL},
+    {"warp_compaction_failures_total", RISES, NULL, measure_no_archive},
+    {"warp_compaction_records_total", RISES, act_compact, NULL},
+    {"warp_compaction_raw_bytes_total", RISES, act_compact, NULL},
+    {"warp_compaction_stored_bytes_total", RISES, act_compact, NULL},
+    {"warp_compaction_files_removed_total", RISES, act_compact, NULL},
+    {"warp_disk_bytes", RISES, act_compact, NULL},
+    {"warp_disk_live_bytes", RISES, act_compact, NULL},
+};
+enum { COMPACTION_ROWS = sizeof(compaction_rows) / sizeof(compaction_rows[0]) };
 enum { CHECKPOINT_ROWS = sizeof(checkpoint_rows) / sizeof(checkpoint_rows[0]) };
 
 static void check_row(const struct row *row)
@@ -769,6 +821,15 @@ WARP_TEST(metrics, of_checkpoints_move)
     }
 }
 
+WARP_TEST(metrics, of_compactions_move)
+{
+    size_t i;
+
+    for (i = 0; i < COMPACTION_ROWS; i++) {
+        check_row(&compaction_rows[i]);
+    }
+}
+
 /* Read-only there is no background, but what the open found is told. */
 WARP_TEST(metrics, of_checkpoints_are_told_read_only)
 {
@@ -830,6 +891,10 @@ WARP_TEST(metrics, each_has_an_action_and_the_text_has_its_form)
         for (i = 0; i < CHECKPOINT_ROWS && !found; i++) {
             found = strlen(checkpoint_rows[i].name) == length &&
                     strncmp(checkpoint_rows[i].name, line, length) == 0;
+        }
+        for (i = 0; i < COMPACTION_ROWS && !found; i++) {
+            found = strlen(compaction_rows[i].name) == length &&
+                    strncmp(compaction_rows[i].name, line, length) == 0;
         }
         if (!found && strstr(line, "{quantile=") == NULL) {
             test_fail(__FILE__, __LINE__,
