@@ -420,7 +420,8 @@ WARP_API int warp_poll(struct warp_session *session, struct warp_completion *out
 
 /*
  * A descriptor that is readable while completions wait: for epoll, libuv and their like. It stays
- * the session's: do not read or close it; warp_poll() until it returns 0 resets it.
+ * the session's: do not read or close it; warp_poll() until it returns 0 resets it. Now and then it
+ * becomes readable although nothing waits: warp_poll() then returns 0.
  */
 WARP_API int warp_session_fd(struct warp_session *session);
 
