@@ -25,7 +25,7 @@ static const char help[] =
     "Read commands from standard input, one per line, until its end or quit.\n"
     "\n"
     "  put KEY VALUE [TTL_MS]   get KEY   del KEY   incr KEY [DELTA]\n"
-    "  count   stat   flush   checkpoint   help   quit\n"
+    "  count   stat   flush   checkpoint   compact   help   quit\n"
     "\n"
     "Words are quoted as in a shell: 'as it is', \"with \\n \\t \\r \\0 \\xHH \\\\ \\\"\". "
     "A value that is\n"
@@ -42,6 +42,7 @@ static const char shell_help[] =
     "stat                     the engine's counters\n"
     "flush                    wait until all is on stable storage\n"
     "checkpoint               write the index down, so that the next opening is quick\n"
+    "compact                  give back the space of what is dead\n"
     "help                     this text\n"
     "quit                     end\n";
 
@@ -373,6 +374,9 @@ static void shell_run(struct shell *shell, char *line, size_t bytes)
     } else if (word_is(words.word[0], "checkpoint")) {
         shell_answer(shell, "checkpoint", warp_checkpoint(shell->db),
                      shell->tool.json ? "{\"checkpoint\":true}" : "ok");
+    } else if (word_is(words.word[0], "compact")) {
+        shell_answer(shell, "compact", warp_compact(shell->db),
+                     shell->tool.json ? "{\"compact\":true}" : "ok");
     } else if (word_is(words.word[0], "help")) {
         fputs(shell_help, stdout);
     } else if (word_is(words.word[0], "quit") || word_is(words.word[0], "exit")) {

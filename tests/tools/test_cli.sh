@@ -41,7 +41,7 @@ json() { if python3 -m json.tool <<<"$1" >/dev/null 2>&1; then good; else bad "n
 
 # ---- the program ----
 status 0 "$WARP" --help
-for command in put get del incr load dump stat verify checkpoint shell bench; do
+for command in put get del incr load dump stat verify checkpoint compact shell bench; do
     has "$out" "  $command "
 done
 same "" "$(grep -c torture stdout | grep -v '^0$')"
@@ -54,7 +54,7 @@ status 2 "$WARP" delete
 has "$err" "did you mean 'del'"
 status 2 "$WARP" xyzzyxyzzy
 has "$err" "no command"
-for command in put get del incr load dump stat checkpoint shell verify bench; do
+for command in put get del incr load dump stat checkpoint compact shell verify bench; do
     status 0 "$WARP" "$command" --help
     has "${out,,}" "usage: warp $command"
 done
@@ -88,6 +88,7 @@ status 2 "$WARP" dump --format auto
 status 2 "$WARP" stat extra
 status 2 "$WARP" shell extra
 status 2 "$WARP" checkpoint extra
+status 2 "$WARP" compact extra
 if [[ -e warp-data ]]; then bad "a usage error made a database"; else good; fi
 
 # ---- put, get, del, incr ----
@@ -340,6 +341,24 @@ status 3 "$WARP" stat --path none
 "$WARP" stat --path a | sed '/^Counters/,$d' | awk 'length > 80' >wide
 same "" "$(cat wide)"
 has "$("$WARP" stat --path a)" "newest              none yet"
+
+# ---- compact ----
+pad=$(printf 'some words that are always the same %.0s' {1..30})
+for round in 1 2 3 4 5 6 7; do # more than one log file, of 64 MiB; half of round 1 stays alive
+    status 0 "$WARP" load --path compact --format tsv \
+        <(seq $((round == 1 ? 1 : 10001)) 20000 | sed "s/.*/key&\tvalue&-$round $pad/")
+done
+status 0 "$WARP" compact --path compact
+has "$out" "10,000 records moved, "
+has "$out" " files removed, the log and the archives now take "
+same "value7-1 $pad" "$("$WARP" get --path compact key7)"
+if ls compact/archive-*.warp >/dev/null 2>&1; then good; else bad "no archive was made"; fi
+status 0 "$WARP" compact --path compact --json
+same "True" "$(python3 -c 'import json; d = json.load(open("stdout")); print(d["disk_bytes"] > 0 and d["records"] == 0)')"
+status 3 "$WARP" compact --path none
+if [[ -e none ]]; then bad "compact made a database"; else good; fi
+same "ok" "$(echo compact | "$WARP" shell --path compact)"
+status 0 "$WARP" verify --path compact
 
 # ---- checkpoint ----
 status 0 "$WARP" load --path checkpoint --format tsv <(seq 1 500 | sed 's/.*/key&\tvalue&/')
