@@ -464,8 +464,11 @@ int warp_engine_open(const char *path, const struct warp_options *options,
     struct warp *made;
     int rc;
 
-    if (options != NULL && options->size >= sizeof(*options) && options->message != NULL &&
-        options->message_bytes > 0) {
+    /* A program made with an older header has a shorter struct. */
+    if (options != NULL &&
+        options->size >=
+            offsetof(struct warp_options, message_bytes) + sizeof(options->message_bytes) &&
+        options->message != NULL && options->message_bytes > 0) {
         message.text = options->message;
         message.bytes = options->message_bytes;
     }

@@ -36,6 +36,7 @@ class Slice(Structure):
 PROGRESS = CFUNCTYPE(None, c_void_p, c_uint64, c_uint64, c_uint64)
 
 
+# As of the first header: what came later is completed with defaults.
 class Options(Structure):
     _fields_ = [("size", c_size_t), ("shard_count", c_uint32), ("durability", c_uint32),
                 ("sync_interval_ms", c_uint32), ("read_durable", c_uint32),
