@@ -22,7 +22,7 @@ static bool is_there(const char *directory, uint64_t number)
 static void flip(const char *directory, uint64_t number, off_t offset)
 {
     char path[SUPPORT_PATH_BYTES];
-    uint8_t byte;
+    uint8_t byte = 0;
     int file;
 
     name_of(directory, number, path);
