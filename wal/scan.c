@@ -12,8 +12,7 @@
  * What can go wrong: somewhere a frame is not good. Frames before it are delivered first;
  * the next call then decides, by looking for witnesses behind it, whether the log ends
  * there or was damaged. A read error counts only when its bytes are needed: it may lie
- * behind the end. Behind a CLOSE of the manifest's own epoch nobody looks: whoever had written
- * there would have raised that epoch first.
+ * behind the end.
  */
 #include "wal/scan.h"
 
@@ -704,10 +703,6 @@ static int scan_decide(struct warp_scan *scan)
             result->resume = position;
         }
         return scan_over(scan, scan->bad_verdict);
-    }
-    if (result->clean && result->epoch_last == scan->epoch_max) {
-        /* Closed properly, and by the last who opened it to write: nobody has written behind. */
-        return scan_over(scan, 0);
     }
     rc = scan_search(scan, &search);
     if (rc < 0) {

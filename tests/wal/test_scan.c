@@ -964,42 +964,27 @@ WARP_TEST(scan, each_good_frame_gets_its_label)
     log_fini(&log);
 }
 
-/* Behind a CLOSE of the last opening nothing can be, so what lies there is not even read ... */
-WARP_TEST(scan, behind_the_close_of_the_last_opening_nobody_looks)
+/* A MANIFEST from before the last opening, as a careless copy may have it: nothing is cut off. */
+WARP_TEST(scan, an_opening_that_the_manifest_forgot_is_seen_behind_a_close)
 {
     struct log_fixture log;
-    uint64_t end, operations;
+    uint8_t byte = 0x55;
+    uint64_t end;
 
     log_init(&log, 1u << 16);
     log_open_frame(&log, 1);
     log_record(&log, 1, 100);
     end = log_close_frame(&log) + 40;
-    log_grow(&log, 10u << 16);
-    log.chunk_bytes = 4096;
-    operations = log.disk->operations;
+    log_grow(&log, 2u << 16);
     check_int(log_scan(&log), ==, 0);
-    operations = log.disk->operations - operations;
-    check_u64(log.result.end, ==, end);
     check(log.result.clean);
-    check_u64(log.result.bytes_cut, ==, 0);
-
-    /* ... but when somebody has opened it after that, it is. */
     log.manifest.epoch = 2;
-    {
-        uint64_t before = log.disk->operations;
-
-        check_int(log_scan(&log), ==, 0);
-        check_u64(log.disk->operations - before, >, operations + 100);
-    }
     log_open_frame(&log, 2);
     log_record(&log, 2, 100);
-    log.mark = log.position;
-    log_record(&log, 3, 100);
-    {
-        uint8_t byte = 0x55;
-
-        log_poke(&log, end + 4, &byte, 1); /* the OPEN's header */
-    }
+    log.manifest.epoch = 1;
+    check_int(log_scan(&log), ==, WARP_EDAMAGED);
+    check_u64(log.result.damaged_position, ==, end);
+    log_poke(&log, end + 4, &byte, 1); /* nor when the first of its frames is lost */
     check_int(log_scan(&log), ==, WARP_EDAMAGED);
     check_u64(log.result.damaged_position, ==, end);
     log_fini(&log);
