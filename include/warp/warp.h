@@ -406,7 +406,8 @@ WARP_API int warp_session_create(struct warp *db, uint32_t depth, struct warp_se
  * even be looked at (WARP_EINVAL). The request structs may be reused at once; key, value and `how`
  * (with its if_value) stay the caller's and must live until the completion has been polled.
  * Requests of one session on one key are carried out in the order of submission. Does not wait
- * for the disk.
+ * for the disk, but when a write finds no memory: then values must become durable and leave,
+ * which takes this call or warp_poll(), whatever its timeout, up to 20 ms per shard.
  */
 WARP_API int warp_submit(struct warp_session *session, const struct warp_request *requests,
                          size_t count);
