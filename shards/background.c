@@ -180,6 +180,7 @@ static void background_tell(struct warp_background *background, _Atomic uint64_t
     /* Release: pairs with the acquire in background_wait_for. */
     atomic_store_explicit(done, served, memory_order_release);
     if (background->store->env->threads) {
+        /* Release: pairs with the acquire of the word in background_wait_for. */
         atomic_fetch_add_explicit(&background->done_word, 1, memory_order_release);
         warp_wake(&background->done_word, INT32_MAX, UINT32_MAX);
     }
@@ -402,6 +403,7 @@ bool warp_background_turn(struct warp_background *background, uint64_t now_ns,
 
 static void background_wake(struct warp_background *background)
 {
+    /* seq_cst, both, with the store and the park's look in background_main. */
     atomic_fetch_add_explicit(&background->word, 1, memory_order_seq_cst);
     if (atomic_load_explicit(&background->sleeping, memory_order_seq_cst) != 0) {
         warp_wake(&background->word, 1, UINT32_MAX);

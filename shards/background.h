@@ -1,10 +1,12 @@
 /*
  * shards/background.h - the work that nobody waits for, done in small pieces.
  *
- * One thread of its own runs jobs a step at a time: checkpoints, the removal of files that hold
- * nothing any more, and compaction, in this order. It pays for each step out of a budget of time (a token bucket: so many parts in a thousand of one CPU, with a little
- * saved up), so that the threads that somebody waits for keep theirs. How hard a job is needed
- * raises the budget, in levels of pressure; at the highest it works without pause.
+ * One thread of its own runs jobs a step at a time: checkpoints, and compaction with the removal of
+ * files that hold nothing any more. When both have something to do, whichever has had less time
+ * goes on. It pays for each step out of a budget of time (a token bucket: so many parts in a
+ * thousand of one CPU, with a little saved up), so that the threads that somebody waits for keep
+ * theirs. How hard a job is needed raises the budget, in levels of pressure; at the highest it
+ * works without pause.
  *
  *     pressure   log to replay after a     or space on disk, beside     budget
  *                crash, of what is         what is allowed for what
@@ -16,13 +18,16 @@
  *     3          twice                     half as much again           all
  *
  * Threads:   create, start, stop, destroy by the opener; turn by the thread, or from outside when
- *            env->threads is false; checkpoint by any thread that holds no lease.
+ *            env->threads is false; checkpoint and compact, which block, by any thread that holds
+ *            no lease.
  * Lifetime:  created after the log is open, destroyed before it is closed.
  * Units:     ns of the engine's clock; bytes of log; parts in a thousand of one CPU.
- * Ordering:  the wish of checkpoint is stored with release and read with acquire.
+ * Ordering:  a wish is added with release and read with acquire; done likewise, the other way
+ *            round. The sleeping flag and the word are sequentially consistent: a waker sees the
+ *            sleeper, or the sleeper sees the word.
  * Errors:    of the jobs: counted, and tried again after a pause. WARP_EFAILED and what the job
  *            said, from checkpoint.
- * Cost:      parked, and no CPU, while the log does not grow.
+ * Cost:      a look at a few counters five times a second while there is nothing to do.
  */
 #ifndef SHARDS_BACKGROUND_H
 #define SHARDS_BACKGROUND_H
