@@ -2,8 +2,8 @@
  * The happy path is the life in the header, one step after the other. What can go wrong: the disk
  * is full or fails while the file is written: the file is removed and the error told; the log
  * fails before it is durable up to end: the checkpoint is given up, for what it says could never
- * be replayed; naming fails: the file counts all the same, for recovery takes the newest, only the
- * head stays where it is until the next one.
+ * be replayed; the manifest cannot be written: the new one is removed, as if there had been none, for
+ * its kept neighbour and the head go together; an old one cannot be removed: the next open does it.
  */
 #include "shards/checkpointer.h"
 
@@ -199,7 +199,7 @@ static int checkpointer_name(struct warp_checkpointer *checkpointer)
             *config->manifest = manifest;
             warp_segments_advance(config->segments, kept[0].begin);
             if (kept[1].number != 0) {
-                /* One that stays is removed with the next. */
+                /* One that stays is removed by the next open. */
                 (void)warp_checkpoint_remove(disk, kept[1].number);
             }
         }
