@@ -372,10 +372,11 @@ static enum warp_compact_state compact_give_up(struct warp_compact *compact, int
     warp_counter_add(&compact->counters.runs_given_up, 1);
     compact->victim_count = compact->victim_at = 0;
     compact_begin_look(compact);
-    if (rc != WARP_ENOSPC || !compact->short_of_space) {
-        *error = rc;
+    if (rc == WARP_ENOSPC && !compact->short_of_space) {
+        compact->short_of_space = true; /* one file may fit where all of them did not */
+        return WARP_COMPACT_WORKED;
     }
-    compact->short_of_space = compact->short_of_space || rc == WARP_ENOSPC;
+    *error = rc;
     return WARP_COMPACT_BLOCKED;
 }
 

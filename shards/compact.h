@@ -32,9 +32,10 @@
  * Units:     bytes; numbers of checkpoints; thousandths for the amplification.
  * Ordering:  places are published under leases, after the archive is durable. A step holds no lease
  *            across a read or a write.
- * Errors:    in *error beside WARP_COMPACT_BLOCKED: WARP_ENOSPC (once, until a run succeeds again),
- *            WARP_EIO of writing, WARP_ENOMEM, ... The run is given up, nothing has changed. A victim
- *            that cannot be read is marked and left alone; that is counted, and no error.
+ * Errors:    in *error beside WARP_COMPACT_BLOCKED: WARP_ENOSPC (when not even one file's live records
+ *            find room), WARP_EIO of writing, WARP_ENOMEM, ... The run is given up, nothing has
+ *            changed. A victim that cannot be read is marked and left alone; that is counted, and no
+ *            error. BLOCKED without an error only waits for readers or lease holders.
  * Cost:      memory: memory_bytes, or one record if it is larger (at most 33 MiB), and what an
  *            archive's writer takes (about 4 MiB). A step is one read of read_bytes, or 256 entries
  *            looked up, or 64 records written or installed; or a seal, which syncs.
