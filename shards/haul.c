@@ -9,6 +9,7 @@
 #define HAUL_CHUNK_BYTES_MIN 1024u
 #define HAUL_CHUNK_BYTES_MAX 1048576u
 #define HAUL_CAPACITY_MIN    64u
+#define HAUL_WAYS            4u /* entries that share a cache line are compared together */
 
 struct warp_haul_chunk {
     struct warp_haul_chunk *next;
@@ -64,7 +65,7 @@ static int haul_grow_items(struct warp_haul *haul)
 {
     uint32_t capacity =
         haul->capacity < HAUL_CAPACITY_MIN ? HAUL_CAPACITY_MIN : haul->capacity * 2;
-    struct warp_haul_item **grown;
+    struct warp_haul_entry *grown;
 
     if (haul->count < haul->capacity) {
         return 0;
@@ -139,50 +140,59 @@ void warp_haul_undo(struct warp_haul *haul, struct warp_haul_item *item)
     haul->chunks->used = haul->chunks->last;
 }
 
-static bool haul_before(const struct warp_haul_item *a, const struct warp_haul_item *b)
+static uint64_t haul_order(const struct warp_haul_item *item)
 {
-    if (a->slot != b->slot) {
-        return a->slot < b->slot;
+    return (uint64_t)item->slot << 48 | item->hash >> 16;
+}
+
+static bool haul_before(const struct warp_haul_entry *a, const struct warp_haul_entry *b)
+{
+    if (a->order != b->order) {
+        return a->order < b->order;
     }
-    return a->hash != b->hash ? a->hash < b->hash : a->place < b->place;
+    return a->item->hash != b->item->hash ? a->item->hash < b->item->hash
+                                          : a->item->place < b->item->place;
 }
 
 static void haul_sink(struct warp_haul *haul, uint32_t at)
 {
-    struct warp_haul_item **items = haul->items;
-    struct warp_haul_item *item = items[at];
-    uint32_t child;
+    struct warp_haul_entry *items = haul->items;
+    struct warp_haul_entry entry = items[at];
+    uint32_t first, child, end, least;
 
-    for (child = 2 * at + 1; child < haul->heap_count; child = 2 * at + 1) {
-        if (child + 1 < haul->heap_count && haul_before(items[child + 1], items[child])) {
-            child++;
+    for (first = HAUL_WAYS * at + 1; first < haul->heap_count; first = HAUL_WAYS * at + 1) {
+        end = haul->heap_count - first < HAUL_WAYS ? haul->heap_count : first + HAUL_WAYS;
+        least = first;
+        for (child = first + 1; child < end; child++) {
+            least = haul_before(&items[child], &items[least]) ? child : least;
         }
-        if (!haul_before(items[child], item)) {
+        if (!haul_before(&items[least], &entry)) {
             break;
         }
-        items[at] = items[child];
-        at = child;
+        items[at] = items[least];
+        at = least;
     }
-    items[at] = item;
+    items[at] = entry;
 }
 
 static void haul_rise(struct warp_haul *haul, uint32_t at)
 {
-    struct warp_haul_item **items = haul->items;
-    struct warp_haul_item *item = items[at];
+    struct warp_haul_entry *items = haul->items;
+    struct warp_haul_entry entry = items[at];
 
-    while (at > 0 && haul_before(item, items[(at - 1) / 2])) {
-        items[at] = items[(at - 1) / 2];
-        at = (at - 1) / 2;
+    while (at > 0 && haul_before(&entry, &items[(at - 1) / HAUL_WAYS])) {
+        items[at] = items[(at - 1) / HAUL_WAYS];
+        at = (at - 1) / HAUL_WAYS;
     }
-    items[at] = item;
+    items[at] = entry;
 }
 
 void warp_haul_commit(struct warp_haul *haul, struct warp_haul_item *item)
 {
     warp_assert(warp_haul_taken_count(haul) == 0);
     warp_assert(haul->count < haul->capacity);
-    haul->items[haul->count] = item;
+    haul->items[haul->count].order = haul_order(item);
+    haul->items[haul->count].item = item;
     haul->count++;
     haul->heap_count++;
     haul_rise(haul, haul->heap_count - 1);
@@ -190,19 +200,22 @@ void warp_haul_commit(struct warp_haul *haul, struct warp_haul_item *item)
 
 struct warp_haul_item *warp_haul_take(struct warp_haul *haul)
 {
-    struct warp_haul_item *item;
+    struct warp_haul_entry entry;
 
     if (haul->heap_count == 0) {
         return NULL;
     }
-    item = haul->items[0];
+    entry = haul->items[0];
     haul->heap_count--;
     haul->items[0] = haul->items[haul->heap_count];
-    haul->items[haul->heap_count] = item;
+    haul->items[haul->heap_count] = entry;
     if (haul->heap_count > 0) {
         haul_sink(haul, 0);
+        /* The next one that is taken. */
+        __builtin_prefetch(haul->items[0].item);
+        __builtin_prefetch((const uint8_t *)haul->items[0].item + 64);
     }
-    return item;
+    return entry.item;
 }
 
 void warp_haul_untake(struct warp_haul *haul)

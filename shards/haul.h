@@ -39,13 +39,19 @@ struct warp_haul_item {
 
 struct warp_haul_chunk;
 
+/* Compared without a look at the item, which is somewhere in memory. */
+struct warp_haul_entry {
+    uint64_t order; /* slot, and as much of the hash as there is room for */
+    struct warp_haul_item *item;
+};
+
 struct warp_haul {
     struct warp_memory *memory;
     uint64_t bytes_max;
     uint32_t chunk_bytes;
     uint64_t bytes;                 /* reserved */
     struct warp_haul_chunk *chunks; /* the one that is filled first */
-    struct warp_haul_item **items;  /* [0, heap_count): a heap; [heap_count, count): taken,
+    struct warp_haul_entry *items;  /* [0, heap_count): a heap; [heap_count, count): taken,
                                        the last first */
     uint32_t heap_count, count, capacity;
 };
@@ -73,7 +79,7 @@ static inline uint32_t warp_haul_taken_count(const struct warp_haul *haul)
 static inline struct warp_haul_item *warp_haul_taken(const struct warp_haul *haul,
                                                      uint32_t i)
 {
-    return haul->items[haul->count - 1 - i];
+    return haul->items[haul->count - 1 - i].item;
 }
 
 /* Forget those taken; their memory is free when the heap is empty too. */

@@ -4,6 +4,9 @@
 
 #include "base/hash.h"
 
+#define TABLE_WALK_AHEAD 2u  /* buckets whose records are fetched before they are visited */
+#define TABLE_KEY_BYTES  32u /* of a record that most keys end in */
+
 static uint32_t table_code_for(uint32_t buckets)
 {
     uint32_t code = 0;
@@ -471,6 +474,21 @@ void warp_table_remove(warp_table_word *slot_word, struct warp_table_count *coun
                           memory_order_release);
 }
 
+/* The records of a bucket are going to be visited, and maybe pinned. */
+static void table_walk_fetch(const struct warp_table_bucket *bucket)
+{
+    uint32_t i;
+
+    for (i = 0; i < WARP_BUCKET_ENTRIES; i++) {
+        uintptr_t record =
+            (uintptr_t)(atomic_load_explicit(&bucket->entries[i], memory_order_relaxed) &
+                        WARP_POINTER_MASK);
+
+        __builtin_prefetch((const void *)record, 1);
+        __builtin_prefetch((const void *)(record + TABLE_KEY_BYTES), 0);
+    }
+}
+
 static int table_walk_array(uint64_t word,
                             int (*visit)(void *context, struct warp_record *record,
                                          _Atomic uint64_t *place),
@@ -480,7 +498,13 @@ static int table_walk_array(uint64_t word,
     uint32_t n = word == 0 ? 0 : warp_table_buckets(word);
     uint32_t b, i;
 
+    for (b = 0; b < n && b < TABLE_WALK_AHEAD; b++) {
+        table_walk_fetch(&buckets[b]);
+    }
     for (b = 0; b < n; b++) {
+        if (b + TABLE_WALK_AHEAD < n) {
+            table_walk_fetch(&buckets[b + TABLE_WALK_AHEAD]);
+        }
         for (i = 0; i < WARP_BUCKET_ENTRIES; i++) {
             /* Acquire: pairs with the release of who published the record. */
             uint64_t entry =

@@ -366,6 +366,116 @@ static int victim_scan(struct warp_victim *victim)
     return 0;
 }
 
+/* ---- looking ahead ------------------------------------------------------------------------ */
+
+/*
+ * Whether an entry is alive costs two cache misses, one after the other; those of several entries go
+ * side by side. All of this is but a hint: it believes what it reads, within the window, and asks
+ * nobody for more.
+ */
+static void victim_scout_key(struct warp_victim *victim, const void *key,
+                             uint32_t key_bytes)
+{
+    struct warp_victim_scout *scout = &victim->scout;
+
+    scout->slots[scout->count] = warp_hash_slot(key, key_bytes);
+    scout->hashes[scout->count] =
+        warp_hash_key(key, key_bytes, victim->config.store->hash_seed);
+    scout->count++;
+}
+
+/* Note the entry at `position`; its bytes, 0 if they are not to be seen. */
+static uint64_t victim_scout_entry(struct warp_victim *victim, uint64_t position)
+{
+    const uint8_t *header = victim->window + (position - victim->window_begin);
+    uint32_t key_bytes, value_bytes;
+    uint64_t header_bytes;
+
+    if (position + WARP_ENTRY_HEADER_BYTES_MAX > victim->window_end) {
+        return 0;
+    }
+    key_bytes = warp_load_u16le(header + 2) + 1u;
+    value_bytes = warp_load_u32le(header + 4);
+    header_bytes = warp_entry_header_bytes(header[1] & WARP_ENTRY_FLAGS_ALL);
+    if (key_bytes > WARP_KEY_BYTES_MAX || value_bytes > WARP_VALUE_BYTES_MAX ||
+        position + header_bytes + key_bytes > victim->window_end) {
+        return 0;
+    }
+    if (header[0] == WARP_ENTRY_PUT) {
+        victim_scout_key(victim, header + header_bytes, key_bytes);
+    }
+    return header_bytes + key_bytes + value_bytes;
+}
+
+static void victim_scout_fetch(struct warp_victim *victim)
+{
+    struct warp_victim_scout *scout = &victim->scout;
+    struct warp_store *store = victim->config.store;
+    uint64_t words[WARP_VICTIM_SCOUTED];
+    uint32_t i;
+
+    warp_epoch_enter(victim->config.record);
+    for (i = 0; i < scout->count; i++) {
+        words[i] = warp_table_prefetch(&store->words[scout->slots[i]], scout->hashes[i]);
+    }
+    for (i = 0; i < scout->count; i++) {
+        warp_table_prefetch_key(words[i], scout->hashes[i]);
+    }
+    warp_epoch_leave(victim->config.record);
+    scout->count = 0;
+}
+
+static bool victim_sees(const struct warp_victim *victim, uint64_t position)
+{
+    return position >= victim->window_begin && position < victim->window_end;
+}
+
+/* The next RECORD frames, from the one that is at hand on. */
+static void victim_scout_frames(struct warp_victim *victim)
+{
+    uint64_t at = victim->at;
+    uint32_t i;
+
+    if (at < victim->scouted || !victim_sees(victim, at)) {
+        return;
+    }
+    for (i = 0; i < WARP_VICTIM_SCOUTED; i++) {
+        const uint8_t *header = victim->window + (at - victim->window_begin);
+        struct warp_frame frame;
+
+        if (at + WARP_FRAME_HEADER_BYTES > victim->window_end ||
+            warp_frame_decode_header(header, victim->seed, &frame) != 0 ||
+            frame.kind != WARP_FRAME_RECORD ||
+            victim_scout_entry(victim, at + WARP_FRAME_HEADER_BYTES) == 0) {
+            break;
+        }
+        at += warp_frame_bytes(frame.body_bytes);
+    }
+    victim->scouted = at;
+    victim_scout_fetch(victim);
+}
+
+/* The next entries of a BATCH. */
+static void victim_scout_entries(struct warp_victim *victim)
+{
+    uint64_t at = victim->entry_at;
+    uint32_t i;
+
+    if (at < victim->scouted || victim->entries_left < 2) {
+        return;
+    }
+    for (i = 0; i < WARP_VICTIM_SCOUTED && i < victim->entries_left; i++) {
+        uint64_t bytes = victim_sees(victim, at) ? victim_scout_entry(victim, at) : 0;
+
+        if (bytes == 0) {
+            break;
+        }
+        at += bytes;
+    }
+    victim->scouted = at;
+    victim_scout_fetch(victim);
+}
+
 /* ---- entries ------------------------------------------------------------------------------ */
 
 static bool victim_is_alive(struct warp_victim *victim, const void *key, uint32_t key_bytes,
@@ -403,6 +513,7 @@ static int victim_entry(struct warp_victim *victim)
     if (left < WARP_ENTRY_HEADER_BYTES_MIN) {
         return WARP_EDAMAGED;
     }
+    victim_scout_entries(victim);
     rc = victim_read(victim, victim->entry_at, header, WARP_ENTRY_HEADER_BYTES_MIN);
     if (rc != 0) {
         return rc;
@@ -519,6 +630,7 @@ static int victim_frame(struct warp_victim *victim)
     uint64_t body;
     int rc;
 
+    victim_scout_frames(victim);
     rc = victim_header(victim, victim->at, &victim->frame);
     if (rc == WARP_EFORMAT || rc == WARP_EVERSION) {
         return WARP_EDAMAGED;
@@ -635,6 +747,17 @@ static int victim_visit(void *context, const struct warp_entry *entry, uint64_t 
     return 0;
 }
 
+/* Every entry of a block, before the first is visited. */
+static void victim_look_ahead(void *context, const struct warp_entry *entry)
+{
+    struct warp_victim *victim = context;
+
+    victim_scout_key(victim, entry->key, entry->key_bytes);
+    if (victim->scout.count == WARP_VICTIM_SCOUTED) {
+        victim_scout_fetch(victim);
+    }
+}
+
 static void victim_note_damage(void *context, uint64_t offset, uint64_t bytes,
                                const char *what)
 {
@@ -658,6 +781,9 @@ static int victim_archive(struct warp_victim *victim)
                                         victim_note_damage, victim);
         if (rc == WARP_EFORMAT || rc == WARP_EVERSION || rc == WARP_ENOENT) {
             rc = WARP_EDAMAGED;
+        }
+        if (rc == 0) {
+            warp_archive_cursor_look_ahead(victim->cursor, victim_look_ahead);
         }
         return rc < 0 ? rc : WARP_VICTIM_MORE;
     }
@@ -692,6 +818,8 @@ void warp_victim_begin_segment(struct warp_victim *victim, uint64_t index, uint6
     victim->boundary = edge ? begin + segment_bytes : begin;
     victim->from = victim->boundary;
     victim->until = begin + segment_bytes;
+    victim->scouted = 0;
+    victim->scout.count = 0;
     victim->phase = WARP_VICTIM_LOOK_AT_EDGE;
     if (follows && !edge && victim->next_at != VICTIM_NONE && victim->next_at >= begin) {
         victim_enter_frames(victim, victim->next_at);

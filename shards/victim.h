@@ -71,6 +71,15 @@ enum warp_victim_phase {
     WARP_VICTIM_ARCHIVE,
 };
 
+#define WARP_VICTIM_SCOUTED 16u
+
+/* Keys whose records are going to be looked at. */
+struct warp_victim_scout {
+    uint64_t hashes[WARP_VICTIM_SCOUTED];
+    uint32_t slots[WARP_VICTIM_SCOUTED];
+    uint32_t count;
+};
+
 struct warp_victim {
     struct warp_victim_config config;
     uint32_t seed;
@@ -96,6 +105,8 @@ struct warp_victim {
         next_at; /* behind the one that was read completely last, for the next victim */
 
     struct warp_frame frame;
+    uint64_t scouted; /* what lies below is on its way into the cache */
+    struct warp_victim_scout scout;
     uint64_t entry_at, entries_end;
     uint32_t entries_left;
 

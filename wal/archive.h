@@ -214,6 +214,10 @@ int warp_archive_cursor_create(struct warp_archive_cursor **cursor,
                                void (*damaged)(void *context, uint64_t offset,
                                                uint64_t bytes, const char *what),
                                void *context);
+/* Have each entry of a block shown beforehand, so that what is needed for it can be fetched. */
+void warp_archive_cursor_look_ahead(struct warp_archive_cursor *cursor,
+                                    void (*ahead)(void *context,
+                                                  const struct warp_entry *entry));
 int warp_archive_cursor_next(struct warp_archive_cursor *cursor, bool *more);
 void warp_archive_cursor_destroy(struct warp_archive_cursor **cursor);
 

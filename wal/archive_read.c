@@ -545,6 +545,7 @@ struct archive_walk {
     int (*visit)(void *context, const struct warp_entry *entry, uint64_t sequence,
                  uint64_t place);
     void (*damaged)(void *context, uint64_t offset, uint64_t bytes, const char *what);
+    void (*ahead)(void *context, const struct warp_entry *entry);
     void *context;
     uint64_t offset;   /* of the next block */
     uint64_t end;      /* behind the last block */
@@ -574,6 +575,13 @@ static int archive_walk_entries(struct archive_walk *walk, uint64_t offset,
     uint64_t sequence;
     int rc;
 
+    for (place.index = 0; walk->ahead != NULL && place.index < block->entry_count;
+         place.index++) {
+        if (warp_block_entry(block, raw, place.index, &entry, &sequence) < 0) {
+            break; /* told below */
+        }
+        walk->ahead(walk->context, &entry);
+    }
     for (place.index = 0; place.index < block->entry_count; place.index++) {
         if (warp_block_entry(block, raw, place.index, &entry, &sequence) < 0) {
             archive_damaged(walk, offset, (uint64_t)units * WARP_ARCHIVE_UNIT_BYTES,
@@ -803,6 +811,13 @@ int warp_archive_cursor_create(struct warp_archive_cursor **cursor,
     }
     *cursor = made;
     return 0;
+}
+
+void warp_archive_cursor_look_ahead(struct warp_archive_cursor *cursor,
+                                    void (*ahead)(void *context,
+                                                  const struct warp_entry *entry))
+{
+    cursor->walk.ahead = ahead;
 }
 
 int warp_archive_cursor_next(struct warp_archive_cursor *cursor, bool *more)
