@@ -16,6 +16,7 @@
 #define SESSION_NONE        UINT32_MAX
 #define SESSION_LEASE_SPINS 32u
 #define SESSION_ROOM_NS     100000000u
+#define SESSION_PACE_NS_MAX 5000000u /* that one submit is held up while compaction lags */
 
 struct session_request {
     struct warp_message message;
@@ -49,6 +50,7 @@ struct warp_session {
     uint64_t mailed_shards;         /* bit per shard that ever got a message from us */
     uint64_t furthest;              /* place of the mark that any of them waits for */
     uint32_t reading;               /* requests whose value is on its way from the disk */
+    bool paced;                     /* what was written last is not waited for wholly */
 
     alignas(WARP_CACHELINE) _Atomic uint32_t word; /* 1: poll sleeps on it */
     _Atomic int fd;                                /* -1 until asked for */
@@ -585,12 +587,29 @@ static void session_run_group(struct warp_session *session, const uint32_t *inde
     }
 }
 
+/* Compaction lags, and all the waiting one call can do was not enough: a few at a time, with nothing
+ * else in flight. How many may be taken. */
+static size_t session_take_paced(struct warp_session *session, size_t count)
+{
+    if (WARP_LIKELY(!session->paced)) {
+        return count;
+    }
+    if (session->in_flight > 0) {
+        session_collect(session);
+        return 0;
+    }
+    session->paced = warp_call_pace(session->db, 0, SESSION_PACE_NS_MAX) > 0;
+    return !session->paced || count < SESSION_GROUP ? count : SESSION_GROUP;
+}
+
 int warp_async_submit(struct warp_session *session, const struct warp_request *requests,
                       size_t count)
 {
+    uint64_t log_bytes = 0;
     size_t taken = 0;
     int rc = 0;
 
+    count = session_take_paced(session, count);
     while (taken < count && session->free.count > 0 && rc == 0) {
         uint32_t indexes[SESSION_GROUP];
         uint32_t n = 0;
@@ -618,6 +637,11 @@ int warp_async_submit(struct warp_session *session, const struct warp_request *r
                 session->requests[index].message.result = WARP_EREADONLY;
                 session_append(session, &session->ready, index);
             } else {
+                const struct warp_message *message = &session->requests[index].message;
+
+                if (message->opcode != WARP_OP_GET) {
+                    log_bytes += warp_frame_bytes(message->body_bytes);
+                }
                 indexes[n++] = index;
             }
         }
@@ -629,6 +653,9 @@ int warp_async_submit(struct warp_session *session, const struct warp_request *r
         session_ask(session); /* the next poll comes only when the descriptor says so */
     }
     session_arm(session);
+    if (log_bytes > 0) {
+        session->paced = warp_call_pace(session->db, log_bytes, SESSION_PACE_NS_MAX) > 0;
+    }
     return taken > 0 ? (int)taken : rc;
 }
 

@@ -132,7 +132,7 @@ int warp_batch_write(struct warp_batch *batch, const struct warp_write *how,
     struct warp_write write = WARP_WRITE_INIT;
     struct warp *db = batch->db;
     struct warp_caller *caller = warp_caller_get(&db->callers);
-    uint64_t last = 0, end = 0;
+    uint64_t last = 0, end = 0, log_bytes;
     uint32_t level;
     int rc;
 
@@ -154,6 +154,7 @@ int warp_batch_write(struct warp_batch *batch, const struct warp_write *how,
     level = write.durability == WARP_DURABILITY_DEFAULT ? db->durability : write.durability;
     warp_store_u32le(batch->body, batch->count);
     warp_store_u32le(batch->body + 4, 0);
+    log_bytes = warp_frame_bytes((uint32_t)batch->body_bytes);
     rc = warp_batch_run(db->store, batch->operations, batch->count, batch->body,
                         (uint32_t)batch->body_bytes, level, &last, &end);
     if (rc != 0) {
@@ -164,6 +165,7 @@ int warp_batch_write(struct warp_batch *batch, const struct warp_write *how,
     batch->body_bytes = 0;
     batch->payload_bytes = 0;
     rc = level == WARP_COMMIT ? warp_call_wait(db, caller, end) : 0;
+    (void)warp_call_pace(db, log_bytes, WARP_PACE_WAIT_NS_MAX);
     if (rc == 0 && sequence != NULL) {
         *sequence = last;
     }

@@ -86,6 +86,33 @@ int warp_call_wait(struct warp *db, struct warp_caller *caller, uint64_t target)
     return warp_writer_wait(&db->wal->writer, target, UINT64_MAX);
 }
 
+static uint64_t call_wait_paced(struct warp *db, uint64_t ahead_ns, uint64_t max_ns)
+{
+    uint64_t wait_ns = ahead_ns < max_ns ? ahead_ns : max_ns;
+    _Atomic uint32_t nobody;
+
+    atomic_init(&nobody, 0);
+    if (db->env.threads) {
+        (void)warp_park(&nobody, 0, wait_ns, UINT32_MAX);
+    } else {
+        db->env.wait(db->env.context);
+    }
+    warp_pace_waited(&db->store->pace, wait_ns);
+    return ahead_ns - wait_ns;
+}
+
+uint64_t warp_call_pace(struct warp *db, uint64_t log_bytes, uint64_t max_ns)
+{
+    struct warp_pace *pace = &db->store->pace;
+    uint64_t ahead_ns;
+
+    if (WARP_LIKELY(warp_pace_price(pace) == 0)) {
+        return 0;
+    }
+    ahead_ns = warp_pace_bill(pace, log_bytes, warp_clock_ns(db->env.clock));
+    return ahead_ns == 0 ? 0 : call_wait_paced(db, ahead_ns, max_ns);
+}
+
 /* Bring what the write will touch into this core's cache, before the lease is taken. */
 static void call_warm(struct warp *db, struct warp_caller *caller,
                       const struct warp_message *message)
@@ -212,6 +239,10 @@ int warp_call_run(struct warp *db, struct warp_message *message)
     warp_coldread_end(db->store, &message->cold);
     target = warp_call_wait_for(db, message);
     rc = warp_call_wait(db, caller, target);
+    if (message->result == 0) {
+        (void)warp_call_pace(db, warp_frame_bytes(message->body_bytes),
+                             WARP_PACE_WAIT_NS_MAX);
+    }
     return rc == 0 ? message->result : rc;
 }
 

@@ -32,6 +32,12 @@ static inline uint64_t warp_call_wait_for(const struct warp *db,
     return wrote || db->read_durable ? message->wait_for : 0;
 }
 
+/*
+ * Bytes of log were written, maybe none: let the writer wait while compaction and checkpoints lag
+ * behind (shards/pace), at most max_ns. Returns what is left to wait.
+ */
+uint64_t warp_call_pace(struct warp *db, uint64_t log_bytes, uint64_t max_ns);
+
 /* Carry it out and wait as long as its level says. Returns its result. */
 int warp_call_run(struct warp *db, struct warp_message *message);
 

@@ -251,6 +251,8 @@ static int engine_make_background(struct warp *db, struct engine_message *messag
     config.compact.buffer_bytes = ENGINE_ARCHIVE_BUFFER_BYTES;
     config.compact.direct = db->options.direct_io == 0;
     config.checkpoint_log_bytes = db->env.checkpoint_log_bytes;
+    config.told = db->options.pressure;
+    config.told_context = db->options.pressure_context;
     rc = warp_background_create(&db->background, &config);
     if (rc < 0) {
         ENGINE_SAY(message, "no memory");

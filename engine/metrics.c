@@ -53,6 +53,8 @@ static void metrics_checkpoint(struct warp *db, struct warp_engine_totals *total
         totals->checkpoint_made_ms = warp_counter_read(&checkpointer->last_made_ms);
         totals->checkpoint_ns = warp_counter_read(&checkpointer->last_duration_ns);
         totals->background_pressure = warp_counter_read(&background->pressure);
+        totals->write_waits = warp_counter_read(&db->store->pace.waits);
+        totals->write_wait_ns = warp_counter_read(&db->store->pace.wait_ns);
         totals->background_steps = warp_counter_read(&background->steps);
         totals->background_ns = warp_counter_read(&background->busy_ns);
         totals->compact_runs = warp_counter_read(&compact->runs);
@@ -63,6 +65,7 @@ static void metrics_checkpoint(struct warp *db, struct warp_engine_totals *total
         totals->compact_removed = warp_counter_read(&compact->files_removed);
         totals->disk_bytes = warp_counter_read(&compact->disk_bytes);
         totals->disk_live_bytes = warp_counter_read(&compact->live_bytes);
+        totals->disk_live_raw_bytes = warp_counter_read(&compact->live_raw_bytes);
         /* The tail is read last, so that it is not below the begin. */
         begin = totals->checkpoint_begin > first ? totals->checkpoint_begin : first;
         tail = warp_sequence_tail(&db->wal->writer.sequence);
@@ -213,6 +216,9 @@ int warp_metrics_write(struct warp *db, char *buffer, size_t capacity, size_t *b
     metrics_seconds(&text, "warp_background_seconds_total", "counter",
                     "Time spent on work that nobody waits for.",
                     (double)totals.background_ns / 1e9);
+    metrics_seconds(&text, "warp_write_wait_seconds_total", "counter",
+                    "Time for which writes were held up so.",
+                    (double)totals.write_wait_ns / 1e9);
     metrics_print(&text,
                   "# HELP warp_uptime_seconds Since the database was opened.\n"
                   "# TYPE warp_uptime_seconds gauge\nwarp_uptime_seconds %.3f\n",

@@ -104,6 +104,8 @@
       "Log that an open would replay: all behind the begin of the newest checkpoint.")     \
     X(background_pressure, "warp_background_pressure", gauge,                              \
       "How hard a checkpoint or a compaction is needed, 0 to 3.")                          \
+    X(write_waits, "warp_write_waits_total", counter,                                      \
+      "Writes that were held up because checkpoints or compaction lag behind.")            \
     X(background_steps, "warp_background_steps_total", counter,                            \
       "Steps of work that nobody waits for.")                                              \
     X(compact_runs, "warp_compaction_runs_total", counter,                                 \
@@ -121,6 +123,8 @@
     X(disk_bytes, "warp_disk_bytes", gauge,                                                \
       "Log and archives, as of the last look for something to compact.")                   \
     X(disk_live_bytes, "warp_disk_live_bytes", gauge, "What of it was alive.")             \
+    X(disk_live_raw_bytes, "warp_disk_live_raw_bytes", gauge,                              \
+      "The same before it was compressed.")                                                \
     X(recovery_records, "warp_recovery_records", gauge,                                    \
       "Records after the replay at open.")                                                 \
     X(recovery_operations, "warp_recovery_operations", gauge,                              \
@@ -131,7 +135,8 @@
 
 /* And, from histograms: warp_log_flush_seconds, warp_log_sync_seconds, warp_disk_read_seconds
  * (summaries); in seconds: warp_recovery_seconds, warp_uptime_seconds, warp_checkpoint_seconds,
- * warp_checkpoint_age_seconds (only when there is a checkpoint), warp_background_seconds_total; and
+ * warp_checkpoint_age_seconds (only when there is a checkpoint), warp_background_seconds_total,
+ * warp_write_wait_seconds_total; and
  * warp_build_info. */
 
 struct warp_engine_totals {
@@ -139,7 +144,7 @@ struct warp_engine_totals {
     WARP_ENGINE_METRICS(WARP_ENGINE_METRIC_FIELD)
 #undef WARP_ENGINE_METRIC_FIELD
     /* Not integers in the text. */
-    uint64_t checkpoint_ns, checkpoint_made_ms, background_ns;
+    uint64_t checkpoint_ns, checkpoint_made_ms, background_ns, write_wait_ns;
 };
 
 void warp_metrics_collect(struct warp *db, struct warp_engine_totals *totals);

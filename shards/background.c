@@ -3,6 +3,7 @@
 #include "base/counter.h"
 
 #define BACKGROUND_BUDGET_PERMILLE 250u
+#define BACKGROUND_DEBT_HIGH       500u /* thousandths, from which on nothing is spared */
 #define BACKGROUND_SAVED_NS        INT64_C(2000000) /* tokens that are kept for later */
 #define BACKGROUND_STEP_NS         UINT64_C(300000) /* of CPU, that one takes at most, about */
 #define BACKGROUND_BLOCKED_NS      200000u     /* before asking again who is in the way */
@@ -59,6 +60,8 @@ int warp_background_create(struct warp_background **background,
     made->space_permille = config->compact.amplification_permille;
     made->space_least = 8ull * config->checkpointer.manifest->segment_bytes;
     made->checkpoint_log_bytes = config->checkpoint_log_bytes;
+    made->told = config->told;
+    made->told_context = config->told_context;
     made->budget_permille =
         config->budget_permille != 0 ? config->budget_permille : BACKGROUND_BUDGET_PERMILLE;
     made->refilled_ns = warp_clock_ns(made->store->env->clock);
@@ -111,22 +114,61 @@ static uint64_t background_log_bytes(const struct warp_background *background)
     return tail - (begin > first ? begin : first);
 }
 
-/* Space that compaction does not win back as fast as writers use it up. What is alive is as of its
- * last look. */
-static uint32_t background_space_pressure(const struct warp_background *background)
+/*
+ * Space that compaction does not win back as fast as writers use it up. What is alive is as of its
+ * last look; beside what is allowed for it there is the log that no checkpoint knows yet, and as much
+ * that only waits for one. Thousandths: 0 is where haste begins, 1,000 where it is at its greatest.
+ */
+static uint64_t background_space_debt(const struct warp_background *background)
 {
     const struct warp_holdings_counters *held = &background->holdings->counters;
     uint64_t live =
-        warp_counter_read(&warp_compact_counters(background->compact)->live_bytes);
+        warp_counter_read(&warp_compact_counters(background->compact)->live_raw_bytes);
     uint64_t disk = warp_counter_read(&held->segment_bytes) +
                     warp_counter_read(&held->archive_bytes) +
                     background_log_bytes(background);
+    uint64_t waiting = 2 * background->checkpoint_log_bytes;
     uint64_t limit = live / 1000 * background->space_permille;
+    uint64_t range = limit / 16 > waiting ? limit / 16 : waiting;
 
-    if (!background->compacts || live == 0 || disk < background->space_least) {
+    if (!background->compacts || live == 0 || disk < background->space_least ||
+        disk <= limit + waiting) {
         return 0;
     }
-    return disk > limit + limit / 2 ? 3 : disk > limit + limit / 8 ? 2 : 0;
+    return (disk - limit - waiting) / (range / 1000 + 1);
+}
+
+/* The same of the log that would have to be replayed: haste begins where the checkpoint that is due
+ * should have been there. */
+static uint64_t background_log_debt(const struct warp_background *background)
+{
+    uint64_t bytes = background_log_bytes(background);
+    uint64_t due = background->checkpoint_log_bytes;
+
+    return bytes <= 2 * due ? 0 : (bytes - 2 * due) / (2 * due / 1000 + 1);
+}
+
+/* How deep in debt we are, and what writers pay for it. */
+static void background_look(struct warp_background *background)
+{
+    uint64_t space = background_space_debt(background);
+    uint64_t debt = background_log_debt(background);
+    uint32_t level;
+
+    debt = debt > space ? debt : space;
+    background->debt = debt;
+    warp_pace_set(&background->store->pace, debt);
+    if (debt > 0) {
+        level = debt >= BACKGROUND_DEBT_HIGH ? 3 : 2;
+    } else {
+        level = background_log_bytes(background) >= background->checkpoint_log_bytes;
+    }
+    if (level != warp_counter_read(&background->pressure)) {
+        warp_counter_set(&background->pressure, level);
+        if (background->told != NULL) {
+            background->told(background->told_context, level);
+        }
+    }
 }
 
 /* What a step is charged: one that waited for the disk has left the CPU to others meanwhile. */
@@ -137,22 +179,17 @@ static int64_t background_cost(const struct warp_background *background, uint64_
     return (int64_t)(spent_ns < BACKGROUND_STEP_NS ? spent_ns : BACKGROUND_STEP_NS);
 }
 
-static uint32_t background_log_pressure(const struct warp_background *background)
-{
-    uint64_t bytes = background_log_bytes(background);
-    uint64_t due = background->checkpoint_log_bytes;
-
-    return bytes >= due * 4 ? 3 : bytes >= due * 2 ? 2 : bytes >= due ? 1 : 0;
-}
-
 /* Is there a token? Else *due_ns gets when there will be one. */
-static bool background_may(struct warp_background *background, uint32_t pressure,
-                           uint64_t now_ns, uint64_t *due_ns)
+static bool background_may(struct warp_background *background, uint64_t now_ns,
+                           uint64_t *due_ns)
 {
     uint64_t permille = background->budget_permille;
     uint64_t passed_ns = now_ns - background->refilled_ns;
+    uint64_t debt = background->debt;
 
-    permille = pressure >= 3 ? 1000 : pressure == 2 ? permille * 2 : permille;
+    permille = debt >= BACKGROUND_DEBT_HIGH || permille >= 1000
+                   ? 1000
+                   : permille + (1000 - permille) * debt / BACKGROUND_DEBT_HIGH;
     if (permille >= 1000 || !background->store->env->threads) {
         background->tokens_ns = 0;
         background->refilled_ns = now_ns;
@@ -194,6 +231,30 @@ static bool background_wished(const _Atomic uint64_t *wanted, const _Atomic uint
 }
 
 /* ---- checkpoints ------------------------------------------------------------------------- */
+
+/* Compaction lags, and so much is empty that the newest checkpoint does not know of, that writing
+ * another one is worth it. */
+static bool background_owes_soon(struct warp_background *background)
+{
+    const struct warp_checkpointer *checkpointer = &background->checkpointer;
+    uint64_t next = warp_checkpointer_next(checkpointer);
+    uint64_t bytes = warp_counter_read(&checkpointer->last_bytes);
+    uint64_t least = background->checkpoint_log_bytes / 4;
+    const struct warp_holding *holding;
+    uint64_t empty_bytes = 0;
+    uint32_t archive;
+
+    for (archive = 0; archive < 2; archive++) {
+        uint64_t index = 0;
+
+        while ((holding = warp_holdings_from(background->holdings, archive == 1, index)) !=
+               NULL) {
+            empty_bytes += holding->empty_since == next ? holding->stored_bytes : 0;
+            index = holding->index + 1;
+        }
+    }
+    return empty_bytes >= (bytes > least ? bytes : least);
+}
 
 /* Is there something empty that only waits for checkpoints to know it, and nothing better to do? */
 static bool background_owes(struct warp_background *background)
@@ -245,13 +306,12 @@ static int background_checkpoint(struct warp_background *background, uint64_t no
 }
 
 /* Should one begin now? Begins it. */
-static bool background_begin(struct warp_background *background, uint32_t log_pressure,
-                             uint64_t now_ns)
+static bool background_begin(struct warp_background *background, uint64_t now_ns)
 {
+    bool due = background_log_bytes(background) >= background->checkpoint_log_bytes;
     bool wished = background_wished(&background->wanted, &background->done);
 
-    if (!wished &&
-        (now_ns < background->retry_ns || (log_pressure == 0 && !background->owes))) {
+    if (!wished && (now_ns < background->retry_ns || (!due && !background->owes))) {
         return false;
     }
     background->owes = false;
@@ -297,6 +357,13 @@ static enum warp_work background_compact(struct warp_background *background,
             warp_checkpointer_next(checkpointer), background->compact_passes == 1, &error);
     }
     if (state == WARP_COMPACT_WORKED) {
+        uint64_t runs =
+            warp_counter_read(&warp_compact_counters(background->compact)->runs);
+
+        if (background->debt > 0 && runs != background->compact_runs) {
+            background->owes = background_owes_soon(background);
+        }
+        background->compact_runs = runs;
         return WARP_WORK_DONE;
     }
     if (state == WARP_COMPACT_BLOCKED) {
@@ -330,11 +397,10 @@ static enum warp_work background_compact(struct warp_background *background,
 
 /* A step of the checkpoint that is under way or due, or of compaction: when both have something to
  * do, whoever has had less time. */
-static int background_step(struct warp_background *background, uint32_t log_pressure,
-                           uint64_t now_ns)
+static int background_step(struct warp_background *background, uint64_t now_ns)
 {
     bool checkpoints = !warp_checkpointer_is_idle(&background->checkpointer) ||
-                       background_begin(background, log_pressure, now_ns);
+                       background_begin(background, now_ns);
     int work = WARP_WORK_NONE;
 
     if (!checkpoints || background->ahead_ns > 0) {
@@ -360,13 +426,10 @@ static int background_step(struct warp_background *background, uint32_t log_pres
 bool warp_background_turn(struct warp_background *background, uint64_t now_ns,
                           uint64_t *due_ns)
 {
-    uint32_t log_pressure = background_log_pressure(background);
-    uint32_t space_pressure = background_space_pressure(background);
-    uint32_t pressure = log_pressure > space_pressure ? log_pressure : space_pressure;
     uint64_t done_ns;
     int work;
 
-    warp_counter_set(&background->pressure, pressure);
+    background_look(background);
     *due_ns = now_ns + BACKGROUND_LOOK_NS;
     if (warp_writer_failed(&background->store->wal->writer) &&
         warp_checkpointer_is_idle(&background->checkpointer)) {
@@ -383,10 +446,10 @@ bool warp_background_turn(struct warp_background *background, uint64_t now_ns,
         }
         return false;
     }
-    if (!background_may(background, pressure, now_ns, due_ns)) {
+    if (!background_may(background, now_ns, due_ns)) {
         return false;
     }
-    work = background_step(background, log_pressure, now_ns);
+    work = background_step(background, now_ns);
     done_ns = warp_clock_ns(background->store->env->clock);
     if (work == WARP_WORK_NONE) {
         return false;

@@ -10,12 +10,18 @@
  *
  *     pressure   log to replay after a     or space on disk, beside     budget
  *                crash, of what is         what is allowed for what
- *                allowed                   is alive
+ *                allowed                   is alive, and L for the log
  *     0          up to one half                                         a quarter of a CPU
  *     1          above: a checkpoint                                    a quarter
  *                is due
- *     2          all of it                 an eighth more               half
- *     3          twice                     half as much again           all
+ *     2          all of it                 L                            ever more
+ *     3          one and a half times      and half of the range        all
+ *                                          more
+ *
+ * L is what may have to be replayed: log that no checkpoint knows yet, and files that are empty and
+ * wait for checkpoints. The range is the greater of L and a sixteenth of what is allowed. From level
+ * 2 on writers are delayed, evenly and so much that the debt ends before twice the log that is
+ * allowed, or L and the range (shards/pace).
  *
  * Threads:   create, start, stop, destroy by the opener; turn by the thread, or from outside when
  *            env->threads is false; checkpoint and compact, which block, by any thread that holds
@@ -44,6 +50,9 @@ struct warp_background_config {
     bool compacts;                                /* false: only when asked */
     uint64_t checkpoint_log_bytes; /* so much log behind the last begin makes one due */
     uint32_t budget_permille;      /* 0: 250; 1,000: no pause */
+    /* Called with each new level of pressure, by the thread; NULL: by nobody. */
+    void (*told)(void *context, uint32_t pressure);
+    void *told_context;
 };
 
 struct warp_background {
@@ -55,6 +64,8 @@ struct warp_background {
     uint64_t space_least; /* less than that on disk is no reason to hurry */
     uint64_t checkpoint_log_bytes;
     uint32_t budget_permille;
+    void (*told)(void *context, uint32_t pressure);
+    void *told_context;
 
     /* Owned by the thread. */
     struct warp_checkpointer checkpointer;
@@ -67,7 +78,9 @@ struct warp_background {
     uint64_t compact_goal; /* of pass 2: what is empty since then or longer */
     uint64_t compact_retry_ns;
     uint64_t compact_look_ns; /* nothing to compact was seen: not again before */
+    uint64_t debt;            /* thousandths of the most there may be */
     int64_t ahead_ns;         /* time of checkpoints, less that of compaction, lately */
+    uint64_t compact_runs;    /* as of the last step */
     bool owes;                /* a checkpoint, to those that are empty */
     uint64_t served;          /* the wish that the checkpoint under way fulfils */
     int64_t tokens_ns;        /* below 0: not yet */

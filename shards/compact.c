@@ -350,6 +350,7 @@ static enum warp_compact_state compact_end_look(struct warp_compact *compact, bo
 
     warp_counter_set(&compact->counters.disk_bytes, compact->all.stored_bytes);
     warp_counter_set(&compact->counters.live_bytes, compact->all.live_bytes);
+    warp_counter_set(&compact->counters.live_raw_bytes, compact->all.live_raw_bytes);
     if (worth_it || force) {
         compact_choose(compact);
     }
@@ -707,6 +708,26 @@ static int compact_install_one(struct warp_shard *shard, const struct warp_haul_
     return 1;
 }
 
+/* Bring the records of a group into this core's cache, before a lease is taken. */
+static void compact_fetch(struct warp_compact *compact, uint32_t from, uint32_t to)
+{
+    struct warp_store *store = compact->config.store;
+    uint64_t words[COMPACT_INSTALLS_PER_STEP];
+    uint32_t i;
+
+    warp_epoch_enter(compact->record);
+    for (i = from; i < to; i++) {
+        const struct warp_haul_item *item = warp_haul_taken(&compact->haul, i);
+
+        words[i - from] = warp_table_prefetch(&store->words[item->slot], item->hash);
+    }
+    for (i = from; i < to; i++) {
+        warp_table_prefetch_record(words[i - from],
+                                   warp_haul_taken(&compact->haul, i)->hash);
+    }
+    warp_epoch_leave(compact->record);
+}
+
 /* Those of a group that are one shard's, under its lease. */
 static void compact_install_group(struct warp_compact *compact, struct warp_shard *shard,
                                   uint32_t from, uint32_t to)
@@ -749,6 +770,7 @@ static enum warp_compact_state compact_install(struct warp_compact *compact, int
         warp_assert(warp_place_is_archived(item->new_place));
         shards |= UINT64_C(1) << warp_slotmap_owner(&store->slotmap, item->slot);
     }
+    compact_fetch(compact, from, to);
     for (i = 0; i < store->shard_count; i++) {
         if ((shards >> i & 1) != 0) {
             compact_install_group(compact, store->shards[i], from, to);

@@ -82,8 +82,9 @@ struct warp_compact_counters {
     _Atomic uint64_t raw_bytes;    /* into them, before compression */
     _Atomic uint64_t stored_bytes;
     _Atomic uint64_t files_removed;
-    _Atomic uint64_t disk_bytes; /* as of the last look: all log and archives ... */
-    _Atomic uint64_t live_bytes; /* ... and what of it is alive */
+    _Atomic uint64_t disk_bytes;     /* as of the last look: all log and archives ... */
+    _Atomic uint64_t live_bytes;     /* ... and what of it is alive */
+    _Atomic uint64_t live_raw_bytes; /* the same before compression */
 };
 
 int warp_compact_create(struct warp_compact **compact,

@@ -339,6 +339,7 @@ uint64_t warp_holdings_total(const struct warp_store *store,
                                      : warp_ledger_segment(store, holding->index);
 
     totals->stored_bytes += holding->stored_bytes;
+    totals->live_raw_bytes += live;
     if (holding->archive && live < holding->bytes) {
         /* Both are below 2^40 or so; their product is not below 2^64. */
         totals->live_bytes += (uint64_t)((double)holding->stored_bytes * (double)live /
@@ -354,6 +355,7 @@ void warp_holdings_total_log(const struct warp_store *store, uint32_t segment_by
 {
     totals->stored_bytes += (uint64_t)segment_bytes + WARP_FILE_HEADER_BYTES;
     totals->live_bytes += warp_ledger_segment(store, index);
+    totals->live_raw_bytes += warp_ledger_segment(store, index);
 }
 
 uint64_t warp_holdings_amplification(const struct warp_holdings_totals *totals)

@@ -116,7 +116,8 @@ void warp_holdings_tables_release(const struct warp_holdings *holdings,
  * of the file that it takes. */
 struct warp_holdings_totals {
     uint64_t stored_bytes;
-    uint64_t live_bytes;
+    uint64_t live_bytes;     /* of these */
+    uint64_t live_raw_bytes; /* what is alive before it was compressed */
 };
 
 /* Add one holding, or segment `index` of the log above the head. Inside an epoch section. Returns

@@ -33,6 +33,7 @@
 #include "shards/limbo.h"
 #include "shards/mailbox.h"
 #include "shards/message.h"
+#include "shards/pace.h"
 #include "shards/table.h"
 #include "wal/wal.h"
 
@@ -132,6 +133,7 @@ struct warp_store {
     bool read_only;
     struct warp_shard **shards;
 
+    struct warp_pace pace; /* of writers, see shards/background */
     struct warp_coldread_gate gate;
     struct warp_slotmap slotmap;
     alignas(WARP_CACHELINE) warp_table_word words[WARP_SLOT_COUNT];

@@ -157,6 +157,14 @@ struct warp_allocator {
     void *context;
 };
 
+/*
+ * How far checkpoints and compaction lag behind writing: 0, not at all; 1, a checkpoint is due; 2, more
+ * log or more space on disk than is allowed, so that writes are held up a little; 3, much more. Called
+ * when it changes, by a thread of the database's own that does that very work: it must not call
+ * anything of this database but warp_metrics_render(), and come back soon.
+ */
+typedef void (*warp_pressure)(void *context, uint32_t level);
+
 /* Called by warp_open(), on a thread of its own, while the log is replayed: ten times a second. */
 typedef void (*warp_progress)(void *context, uint64_t bytes_done, uint64_t bytes_total,
                               uint64_t records);
@@ -195,11 +203,13 @@ struct warp_options {
     uint32_t compaction;     /* 1: on (the default), 2: only when warp_compact() asks */
     uint32_t space_permille; /* space on disk, in thousandths of what is alive, above which old files are
                                 compacted; 1,050 - 1,000,000; default 1,250 */
+    warp_pressure pressure;  /* NULL: nobody is told */
+    void *pressure_context;
 };
 #define WARP_OPTIONS_INIT                                                                      \
     {                                                                                          \
         sizeof(struct warp_options), 0, WARP_COMMIT, 100, WARP_READ_DURABLE_AUTO, 0,           \
-            WARP_CREATE, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0      \
+            WARP_CREATE, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, NULL, NULL      \
                                                                                  \
     }
 
@@ -277,7 +287,8 @@ struct warp_value {
 
 /*
  * Write a value. Blocks at WARP_COMMIT until the log bytes are on stable storage; otherwise only
- * for room in the log buffer (bounded: WARP_AGAIN after 10 s). *sequence gets the write's place
+ * for room in the log buffer (bounded: WARP_AGAIN after 10 s), and up to 20 ms while checkpoints and
+ * compaction lag behind (see warp_pressure). *sequence gets the write's place
  * in the one order; it may be NULL. how may be NULL.
  * WARP_CONFLICT: the condition failed. Errors: _EKEY, _EVALUE, _EINVAL, _ENOMEM, _ENOSPC,
  * _EFAILED (outcome unknown if the log failed while this write waited), _EREADONLY.
@@ -407,7 +418,9 @@ WARP_API int warp_session_create(struct warp *db, uint32_t depth, struct warp_se
  * (with its if_value) stay the caller's and must live until the completion has been polled.
  * Requests of one session on one key are carried out in the order of submission. Does not wait
  * for the disk, but when a write finds no memory: then values must become durable and leave,
- * which takes this call or warp_poll(), whatever its timeout, up to 20 ms per shard.
+ * which takes this call or warp_poll(), whatever its timeout, up to 20 ms per shard; and but for
+ * up to 5 ms after writes, while checkpoints and compaction lag behind (see warp_pressure). Is that
+ * not enough, nothing is taken until everything in flight has been polled, and then a few.
  */
 WARP_API int warp_submit(struct warp_session *session, const struct warp_request *requests,
                          size_t count);

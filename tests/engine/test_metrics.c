@@ -626,6 +626,7 @@ static bool measure_no_checkpoint(const char *name, double pair[2])
         act_put_much(db);
         do {
             support_sleep_ns(2000000);
+            act_put(db);
             pair[1] = fixture_metric(db, name);
         } while (pair[1] <= pair[0] && support_now_ns() < until_ns);
         warp_fault_plan_none(&fault);
@@ -715,6 +716,8 @@ static const struct row checkpoint_rows[] = {
     {"warp_checkpoint_age_seconds", POSITIVE, act_checkpoint, NULL},
     {"warp_checkpoint_log_bytes", RISES, act_put, NULL},
     {"warp_background_pressure", RISES, NULL, measure_no_checkpoint},
+    {"warp_write_waits_total", RISES, NULL, measure_no_checkpoint},
+    {"warp_write_wait_seconds_total", RISES, NULL, measure_no_checkpoint},
     {"warp_background_steps_total", RISES, act_checkpoint, NULL},
     {"warp_background_seconds_total", RISES, act_checkpoint, NULL},
     {"warp_log_held_segments", RISES, act_checkpoints, NULL},
@@ -729,6 +732,7 @@ static const struct row compaction_rows[] = {
     {"warp_compaction_files_removed_total", RISES, act_compact, NULL},
     {"warp_disk_bytes", RISES, act_compact, NULL},
     {"warp_disk_live_bytes", RISES, act_compact, NULL},
+    {"warp_disk_live_raw_bytes", RISES, act_compact, NULL},
 };
 enum { COMPACTION_ROWS = sizeof(compaction_rows) / sizeof(compaction_rows[0]) };
 enum { CHECKPOINT_ROWS = sizeof(checkpoint_rows) / sizeof(checkpoint_rows[0]) };

@@ -172,7 +172,7 @@ WARP_TEST(holdings, come_back_from_checkpoints_that_list_what_was_not_empty)
 
 WARP_TEST(holdings, amplification_is_what_is_stored_by_what_is_alive)
 {
-    struct warp_holdings_totals totals = {0, 0};
+    struct warp_holdings_totals totals = {0, 0, 0};
 
     check_u64(warp_holdings_amplification(&totals), ==, 1000);
     totals.stored_bytes = 1500;
