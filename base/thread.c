@@ -287,6 +287,21 @@ void warp_thread_join(struct warp_thread **out)
     *out = NULL;
 }
 
+uint64_t warp_thread_cpu_ns(void)
+{
+    struct timespec now;
+
+    warp_assert(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now) == 0);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+void warp_thread_be_patient(void)
+{
+    const struct sched_param parameters = {.sched_priority = 0};
+
+    (void)sched_setscheduler(0, SCHED_BATCH, &parameters);
+}
+
 void warp_thread_yield(void)
 {
     sched_yield();

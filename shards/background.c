@@ -5,7 +5,6 @@
 #define BACKGROUND_BUDGET_PERMILLE 250u
 #define BACKGROUND_DEBT_HIGH       500u /* thousandths, from which on nothing is spared */
 #define BACKGROUND_SAVED_NS        INT64_C(2000000) /* tokens that are kept for later */
-#define BACKGROUND_STEP_NS         UINT64_C(300000) /* of CPU, that one takes at most, about */
 #define BACKGROUND_BLOCKED_NS      200000u     /* before asking again who is in the way */
 #define BACKGROUND_RETRY_NS        1000000000u /* after a job has failed */
 #define BACKGROUND_LOOK_NS         200000000u  /* how often to look at the log's growth */
@@ -171,12 +170,18 @@ static void background_look(struct warp_background *background)
     }
 }
 
-/* What a step is charged: one that waited for the disk has left the CPU to others meanwhile. */
-static int64_t background_cost(const struct warp_background *background, uint64_t begun_ns)
+/* What a step is charged: its CPU time, for while it waited for the disk others had the CPU. Without
+ * threads there is nobody to spare. */
+static uint64_t background_clock(const struct warp_background *background)
 {
-    uint64_t spent_ns = warp_clock_ns(background->store->env->clock) - begun_ns + 1;
+    return background->store->env->threads
+               ? warp_thread_cpu_ns()
+               : warp_clock_ns(background->store->env->clock);
+}
 
-    return (int64_t)(spent_ns < BACKGROUND_STEP_NS ? spent_ns : BACKGROUND_STEP_NS);
+static int64_t background_cost(const struct warp_background *background, uint64_t begun)
+{
+    return (int64_t)(background_clock(background) - begun) + 1;
 }
 
 /* Is there a token? Else *due_ns gets when there will be one. */
@@ -401,18 +406,20 @@ static int background_step(struct warp_background *background, uint64_t now_ns)
 {
     bool checkpoints = !warp_checkpointer_is_idle(&background->checkpointer) ||
                        background_begin(background, now_ns);
+    uint64_t begun = background_clock(background);
     int work = WARP_WORK_NONE;
 
     if (!checkpoints || background->ahead_ns > 0) {
         work = background_compact(background, now_ns);
         if (work != WARP_WORK_NONE) {
-            background->ahead_ns -= background_cost(background, now_ns);
+            background->ahead_ns -= background_cost(background, begun);
         }
     }
     if (checkpoints && (work == WARP_WORK_NONE || work == WARP_WORK_BLOCKED)) {
+        begun = background_clock(background);
         work = background_checkpoint(background, now_ns);
         background->ahead_ns = work == WARP_WORK_NONE ? 0 : background->ahead_ns;
-        background->ahead_ns += background_cost(background, now_ns);
+        background->ahead_ns += background_cost(background, begun);
     }
     /* What one of them did while the other had nothing to do is not made good. */
     if (background->ahead_ns > BACKGROUND_SAVED_NS) {
@@ -426,7 +433,7 @@ static int background_step(struct warp_background *background, uint64_t now_ns)
 bool warp_background_turn(struct warp_background *background, uint64_t now_ns,
                           uint64_t *due_ns)
 {
-    uint64_t done_ns;
+    uint64_t done_ns, begun;
     int work;
 
     background_look(background);
@@ -449,12 +456,13 @@ bool warp_background_turn(struct warp_background *background, uint64_t now_ns,
     if (!background_may(background, now_ns, due_ns)) {
         return false;
     }
+    begun = background_clock(background);
     work = background_step(background, now_ns);
     done_ns = warp_clock_ns(background->store->env->clock);
     if (work == WARP_WORK_NONE) {
         return false;
     }
-    background->tokens_ns -= background_cost(background, now_ns);
+    background->tokens_ns -= background_cost(background, begun);
     warp_counter_add(&background->steps, 1);
     warp_counter_add(&background->busy_ns, done_ns - now_ns);
     if (work == WARP_WORK_BLOCKED) {
@@ -477,6 +485,7 @@ static void background_main(void *context)
 {
     struct warp_background *background = context;
 
+    warp_thread_be_patient();
     for (;;) {
         uint32_t word = atomic_load_explicit(&background->word, memory_order_acquire);
         uint64_t now_ns, due_ns;
