@@ -13,8 +13,9 @@
  *   commit    log with sync on every write; RocksDB groups the writers itself
  *
  * That is for data that fits into memory. For more of it ("tiered") it is set up within
- * --memory-bytes, all in: three write buffers of a 32nd part each (8 - 64 MiB), a 16th for what
- * is not accounted, the rest block cache; indexes and filters are partitioned and in the cache
+ * --memory-bytes, all in: three write buffers of a 32nd part each (8 - 64 MiB), three 16ths and 16
+ * MiB for what is not accounted (blocks of a little more than 4 KiB take 5 of the allocator;
+ * compactions), the rest block cache; indexes and filters are partitioned and in the cache
  * with high priority, their tops and level 0 pinned; no filters at the last level, for every key
  * that is asked for is there; dynamic level sizes; files are written back a MiB at a time. The
  * other words are tried one against the other: see docs/BENCHMARKS.md.
@@ -39,6 +40,7 @@
 #define ROCKSDB_BACKGROUND_JOBS    2
 #define ROCKSDB_SETTLE_S           180
 #define ROCKSDB_FLUSH_MS           1u
+#define ROCKSDB_UNACCOUNTED_BYTES  ((uint64_t)16 << 20)
 
 struct rocksdb {
     rocksdb_t *db;
@@ -157,16 +159,17 @@ static void rocksdb_tiered(struct rocksdb *db, uint64_t memory_bytes)
 {
     rocksdb_block_based_table_options_t *table = rocksdb_block_based_options_create();
     uint64_t least = (uint64_t)8 << 20;
+    uint64_t reserved;
 
     db->write_buffer_bytes = memory_bytes / 32 < least ? least : memory_bytes / 32;
     if (db->write_buffer_bytes > ROCKSDB_WRITE_BUFFER_BYTES) {
         db->write_buffer_bytes = ROCKSDB_WRITE_BUFFER_BYTES;
     }
     db->write_buffers = 3;
-    db->cache_bytes = memory_bytes / 16 * 15;
-    db->cache_bytes = db->cache_bytes > 4 * db->write_buffer_bytes
-                          ? db->cache_bytes - 3 * db->write_buffer_bytes
-                          : db->write_buffer_bytes;
+    db->cache_bytes = memory_bytes / 16 * 13;
+    reserved = 3 * db->write_buffer_bytes + ROCKSDB_UNACCOUNTED_BYTES;
+    db->cache_bytes =
+        db->cache_bytes > reserved + least ? db->cache_bytes - reserved : least;
     db->cache = rocksdb_cache_create_lru(db->cache_bytes);
     rocksdb_block_based_options_set_block_cache(table, db->cache);
     rocksdb_block_based_options_set_filter_policy(
