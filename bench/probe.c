@@ -75,7 +75,7 @@ int bench_probe_create(struct bench_probe *probe, const char *directory, char *m
         snprintf(message, message_bytes, "the probe of the device: %s", strerror(errno));
         return -1;
     }
-    for (int kind = 0; kind < BENCH_PROBE_KIND_COUNT; kind++) {
+    for (int kind = 0; kind < BENCH_PROBE_WAKE; kind++) {
         char name[520];
 
         probe_name(probe, (enum bench_probe_kind)kind, name, sizeof(name));
@@ -92,7 +92,7 @@ int bench_probe_create(struct bench_probe *probe, const char *directory, char *m
 
 void bench_probe_destroy(struct bench_probe *probe)
 {
-    for (int kind = 0; kind < BENCH_PROBE_KIND_COUNT; kind++) {
+    for (int kind = 0; kind < BENCH_PROBE_WAKE; kind++) {
         char name[520];
 
         probe_name(probe, (enum bench_probe_kind)kind, name, sizeof(name));
@@ -102,6 +102,29 @@ void bench_probe_destroy(struct bench_probe *probe)
         munmap(probe->shared, sizeof(*probe->shared));
         probe->shared = NULL;
     }
+}
+
+static void *probe_wake(void *argument)
+{
+    struct probe_thread *thread = argument;
+    struct bench_probe_shared *shared = thread->shared;
+    struct timespec pause = {0, (long)BENCH_PROBE_WAKE_MS * 1000000};
+
+    while (atomic_load_explicit(&shared->stop, memory_order_relaxed) == 0) {
+        bool counts = atomic_load_explicit(&shared->measuring, memory_order_relaxed) != 0;
+        uint64_t due_ns =
+            bench_clock_monotonic_ns() + (uint64_t)BENCH_PROBE_WAKE_MS * 1000000u;
+        uint64_t now_ns;
+
+        nanosleep(&pause, NULL);
+        now_ns = bench_clock_monotonic_ns();
+        if (counts && now_ns > due_ns) {
+            bench_histogram_add(&shared->result.latency[BENCH_PROBE_WAKE], now_ns - due_ns);
+            bench_slow_note(&shared->result.slow[BENCH_PROBE_WAKE], due_ns, now_ns - due_ns,
+                            BENCH_PROBE_WAKE);
+        }
+    }
+    return NULL;
 }
 
 static void *probe_main(void *argument)
@@ -159,9 +182,12 @@ static void probe_child(struct bench_probe *probe)
         probe_name(probe, (enum bench_probe_kind)kind, name, sizeof(name));
         threads[kind].shared = probe->shared;
         threads[kind].kind = (enum bench_probe_kind)kind;
-        threads[kind].file = open(name, O_RDWR | O_DIRECT | O_CLOEXEC);
+        threads[kind].file =
+            kind == BENCH_PROBE_WAKE ? 0 : open(name, O_RDWR | O_DIRECT | O_CLOEXEC);
         if (threads[kind].file < 0 ||
-            pthread_create(&handles[kind], NULL, probe_main, &threads[kind]) != 0) {
+            pthread_create(&handles[kind], NULL,
+                           kind == BENCH_PROBE_WAKE ? probe_wake : probe_main,
+                           &threads[kind]) != 0) {
             _exit(3);
         }
     }

@@ -4,7 +4,9 @@
  * While an engine is measured, two threads of a child read and write small blocks of files of their
  * own past the page cache, each every 20 ms: 4 KiB read at a random place (O_DIRECT); 4 KiB
  * written (O_DIRECT) and fdatasync. The child is in no cgroup of the engine's, has nothing to
- * wait for but the device, and its worst cases say what the engine could not help.
+ * wait for but the device, and its worst cases say what the engine could not help. A third
+ * thread sleeps 5 ms at a time and notes how late it comes to run: that the machine had no CPU for
+ * it, because of neighbours, of the hypervisor, or of the engine's own threads.
  *
  * Threads:   create, start, stop, destroy by the process's only thread (start forks).
  * Lifetime:  create / destroy around everything, before engines are forked: they inherit the
@@ -13,7 +15,7 @@
  * Ordering:  the measuring flag is relaxed: an operation more or less does not matter. What
  *            the child found is read after it has ended.
  * Errors:    -1 with a sentence: no memory, no space, a file system without O_DIRECT.
- * Cost:      create writes 32 MiB; then 100 small operations per second.
+ * Cost:      create writes 32 MiB; then 100 small operations per second, and 200 short sleeps.
  */
 #ifndef BENCH_PROBE_H
 #define BENCH_PROBE_H
@@ -27,7 +29,13 @@
 
 #define BENCH_PROBE_INTERVAL_MS 20u
 
-enum bench_probe_kind { BENCH_PROBE_READ, BENCH_PROBE_WRITE, BENCH_PROBE_KIND_COUNT };
+enum bench_probe_kind {
+    BENCH_PROBE_READ,
+    BENCH_PROBE_WRITE,
+    BENCH_PROBE_WAKE,
+    BENCH_PROBE_KIND_COUNT
+};
+#define BENCH_PROBE_WAKE_MS 5u
 
 /* What a run's probe found. */
 struct bench_probe_result {

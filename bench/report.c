@@ -147,7 +147,7 @@ void bench_row_add_probe(struct bench_row *row, const struct bench_probe_result 
 static void row_device(const struct bench_row *row, struct bench_slow_list *device)
 {
     memset(device, 0, sizeof(*device));
-    for (uint32_t kind = 0; kind < BENCH_PROBE_KIND_COUNT; kind++) {
+    for (uint32_t kind = 0; kind < BENCH_PROBE_WAKE; kind++) {
         bench_slow_merge(device, &row->probe.slow[kind]);
     }
 }
@@ -158,6 +158,15 @@ uint64_t bench_row_unexplained(const struct bench_row *row)
 
     row_device(row, &device);
     return bench_slow_unexplained(&row->slow, &device);
+}
+
+uint64_t bench_row_unexplained_awake(const struct bench_row *row)
+{
+    struct bench_slow_list either;
+
+    row_device(row, &either);
+    bench_slow_merge(&either, &row->probe.slow[BENCH_PROBE_WAKE]);
+    return bench_slow_unexplained(&row->slow, &either);
 }
 
 void bench_row_add_check(struct bench_row *row, const struct bench_result *result)
@@ -455,8 +464,10 @@ enum beside_line {
     BESIDE_DEVICE_WRITTEN,
     BESIDE_PROBE_READ,
     BESIDE_PROBE_WRITE,
+    BESIDE_PROBE_WAKE,
     BESIDE_OVER,
     BESIDE_UNEXPLAINED,
+    BESIDE_UNEXPLAINED_AWAKE,
     BESIDE_ROUNDS,
     BESIDE_COUNT
 };
@@ -481,10 +492,15 @@ static double beside_figure(const struct bench_row *row, enum beside_line line)
     case BESIDE_PROBE_WRITE:
         return row->probed ? (double)row->probe.latency[BENCH_PROBE_WRITE].max_ns / 1e6
                            : -1.0;
+    case BESIDE_PROBE_WAKE:
+        return row->probed ? (double)row->probe.latency[BENCH_PROBE_WAKE].max_ns / 1e6
+                           : -1.0;
     case BESIDE_OVER:
         return (double)row->slow.over;
     case BESIDE_UNEXPLAINED:
         return row->probed ? (double)bench_row_unexplained(row) : -1.0;
+    case BESIDE_UNEXPLAINED_AWAKE:
+        return row->probed ? (double)bench_row_unexplained_awake(row) : -1.0;
     case BESIDE_ROUNDS:
         return row->upkeep_rounds > 0 ? (double)row->upkeep_rounds : -1.0;
     case BESIDE_COUNT:
@@ -499,8 +515,9 @@ static void text_beside(const struct bench_row *rows, uint32_t count, FILE *file
         "disk / live, max",       "  mean",
         "written / put",          "device read, MiB",
         "  written, MiB",         "device: read max, ms",
-        "  write + sync max, ms", "operations over 50 ms",
-        "  not the device's",     "rounds of upkeep"};
+        "  write + sync max, ms", "CPU late, max, ms",
+        "operations over 50 ms",  "  not the device's",
+        "  nor late CPU's",       "rounds of upkeep"};
     bool watched = false;
 
     for (uint32_t i = 0; i < count; i++) {
@@ -808,8 +825,8 @@ static void json_watch(FILE *file, const char *name, const struct bench_watch_to
 /* What was seen from beside the run. */
 static void json_beside(const struct bench_row *row, FILE *file)
 {
-    static const char *const slow_names[] = {"slow_reads", "slow_writes"};
-    static const char *const names[] = {"read_ns", "write_sync_ns"};
+    static const char *const slow_names[] = {"slow_reads", "slow_writes", "slow_wakes"};
+    static const char *const names[] = {"read_ns", "write_sync_ns", "wake_ns"};
     struct bench_slow_list device;
 
     row_device(row, &device);
@@ -826,8 +843,11 @@ static void json_beside(const struct bench_row *row, FILE *file)
     fprintf(file, ",\n      \"upkeep_rounds\": %llu,\n",
             (unsigned long long)row->upkeep_rounds);
     if (row->probed) {
-        fprintf(file, "      \"unexplained_over_limit\": %llu,\n      \"device\": {",
-                (unsigned long long)bench_row_unexplained(row));
+        fprintf(file,
+                "      \"unexplained_over_limit\": %llu,\n"
+                "      \"unexplained_over_limit_awake\": %llu,\n      \"device\": {",
+                (unsigned long long)bench_row_unexplained(row),
+                (unsigned long long)bench_row_unexplained_awake(row));
         for (uint32_t kind = 0; kind < BENCH_PROBE_KIND_COUNT; kind++) {
             json_histogram(file, names[kind], &row->probe.latency[kind]);
             fputs(",\n        ", file);

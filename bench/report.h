@@ -94,6 +94,8 @@ void bench_row_add_check(struct bench_row *row, const struct bench_result *resul
 void bench_row_fail(struct bench_row *row, const char *message);
 /* Operations above the limit of bench/slow.h while the device was not slow, as far as is known. */
 uint64_t bench_row_unexplained(const struct bench_row *row);
+/* Likewise while, moreover, the machine was not late with running threads. */
+uint64_t bench_row_unexplained_awake(const struct bench_row *row);
 double bench_row_median(const struct bench_row *row, enum bench_metric metric);
 
 struct bench_report {

@@ -7,7 +7,9 @@
 # --background-permille 1000). The aim: p99.9 of gets and puts during upkeep at most twice those
 # of idle, and visibly worse without the budget.
 #
-#   RECORDS=1000000 VALUE=100 CAP=         records of 16 + VALUE bytes; memory, default: all of it
+#   RECORDS=300000 VALUE=100 CAP=          records of 16 + VALUE bytes; memory, default: all of it
+#   WARMUP_S=30                            at most; each run opens the database, whose values are on
+#                                          disk then, and first reads all of them
 #   PHASE_S=10 LEAD_S=3 REPEATS=3 THREADS=1    more threads than CPUs - 1 measure the scheduler too
 #   WORKLOAD=ycsb-a DURABILITY=interval RATIO=0.5
 #   WARP=build/warp DIR=./warp-bench-upkeep    the program; where the database goes
@@ -16,10 +18,11 @@
 # Exit: 0 measured (the table says whether the aim was reached), 2 usage, 3 error.
 set -u
 
-records=${RECORDS:-1000000}
+records=${RECORDS:-300000}
 value=${VALUE:-100}
 phase_s=${PHASE_S:-10}
 lead_s=${LEAD_S:-3}
+warmup_s=${WARMUP_S:-30}
 repeats=${REPEATS:-3}
 threads=${THREADS:-1}
 workload=${WORKLOAD:-ycsb-a}
@@ -61,7 +64,7 @@ run() { # label, flags
     # shellcheck disable=SC2086
     "$warp" bench --path "$directory" --database "$directory/database" --records "$records" \
         --value-bytes "$value" --compression-ratio "$ratio" --durability "$durability" $memory \
-        --workload "$workload:$phase_s" --threads "$threads" --lead-s "$lead_s" --probe \
+        --workload "$workload:$phase_s" --threads "$threads" --lead-s "$lead_s" --warmup-s "$warmup_s" --probe \
         --json "$scratch/run.json" "$@" ${FLAGS:-} >"$scratch/run.txt" || {
         echo "run_upkeep.sh: exit $? from $label" >&2
         exit 3

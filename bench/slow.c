@@ -39,7 +39,8 @@ bool bench_slow_explained(const struct bench_slow *slow,
                           const struct bench_slow_list *device)
 {
     uint64_t end_ns = slow->begin_ns + slow->ns;
-    uint64_t sums[2] = {0, 0}; /* reads and writes are probed side by side */
+    uint64_t sums[4] = {0}; /* each kind is probed beside the others */
+    uint64_t longest = 0;
 
     for (uint64_t i = 0; i < device->count; i++) {
         const struct bench_slow *probed = &device->slow[i];
@@ -49,10 +50,13 @@ bool bench_slow_explained(const struct bench_slow *slow,
 
         end = end < end_ns ? end : end_ns;
         if (end > begin) {
-            sums[probed->kind % 2] += end - begin;
+            sums[probed->kind % 4] += end - begin;
         }
     }
-    return sums[0] >= slow->ns / 2 || sums[1] >= slow->ns / 2;
+    for (uint32_t kind = 0; kind < 4; kind++) {
+        longest = sums[kind] > longest ? sums[kind] : longest;
+    }
+    return longest >= slow->ns / 2;
 }
 
 uint64_t bench_slow_unexplained(const struct bench_slow_list *list,

@@ -40,7 +40,7 @@ void bench_slow_note(struct bench_slow_list *list, uint64_t begin_ns, uint64_t n
                      uint64_t kind);
 void bench_slow_merge(struct bench_slow_list *into, const struct bench_slow_list *from);
 
-/* Whether the device explains `slow`: slow reads, or slow writes, of the probe cover at least half
+/* Whether the probe explains `slow`: what it found of one kind covers at least half
  * of its time. */
 bool bench_slow_explained(const struct bench_slow *slow,
                           const struct bench_slow_list *device);

@@ -173,12 +173,15 @@ def main():
                 "%.2f" % (watch["device_written_bytes"] / put) if put > 0 else "-",
                 row["slow"]["over_limit"],
                 row.get("unexplained_over_limit", "-"),
+                row.get("unexplained_over_limit_awake", "-"),
                 ms(device["read_ns"]["max"]) if device else "-",
                 ms(device["write_sync_ns"]["max"]) if device else "-",
+                ms(device["wake_ns"]["max"]) if device else "-",
             ])
     table(["phase", "engine", "peak RSS, MiB", "<= cap + 5 %", "disk / live, max", "mean",
            "<= %.1f" % SPACE_MOST, "written / put", "over 50 ms", "not the device's",
-           "device read max, ms", "device write+sync max, ms"], rows)
+           "nor late CPU's", "device read max, ms", "device write+sync max, ms",
+           "CPU late, max, ms"], rows)
 
     ours = [run["label"] for run in runs if run["results"][0]["engine"] == "warp"]
     theirs = [run["label"] for run in runs if run["results"][0]["engine"] != "warp"]

@@ -15,7 +15,8 @@ static void wait_for(const struct bench_probe *probe, uint64_t least)
     for (uint32_t i = 0; i < 60000; i++) {
         const volatile struct bench_histogram *histograms = probe->shared->result.latency;
 
-        if (histograms[0].count >= least && histograms[1].count >= least) {
+        if (histograms[0].count >= least && histograms[1].count >= least &&
+            histograms[2].count >= least) {
             return;
         }
         nanosleep(&pause, NULL);
@@ -42,6 +43,7 @@ WARP_TEST(probe, counts_reads_and_synced_writes_while_it_is_told_to)
     check_u64(result->failed, ==, 0);
     check_u64(result->latency[BENCH_PROBE_READ].count, >=, 2);
     check_u64(result->latency[BENCH_PROBE_WRITE].count, >=, 2);
+    check_u64(result->latency[BENCH_PROBE_WAKE].count, >=, 2);
     check_u64(result->latency[BENCH_PROBE_WRITE].max_ns, >, 0);
 
     /* Nobody is measuring: nothing counts. */

@@ -57,6 +57,20 @@ WARP_TEST(slow, the_device_explains_what_it_was_slow_for)
     check_u64(bench_slow_unexplained(&list, &device), ==, 0);
 }
 
+WARP_TEST(slow, every_kind_counts_by_itself)
+{
+    for (uint64_t kind = 0; kind < 3; kind++) {
+        struct bench_slow_list list = {0};
+        struct bench_slow_list device = {0};
+
+        bench_slow_note(&list, 1000 * MS, 80 * MS, 0);
+        bench_slow_note(&device, 1000 * MS, 39 * MS, kind);
+        check_u64(bench_slow_unexplained(&list, &device), ==, 1);
+        bench_slow_note(&device, 1060 * MS, 19 * MS, kind);
+        check_u64(bench_slow_unexplained(&list, &device), ==, 0);
+    }
+}
+
 WARP_TEST(slow, below_the_limit_there_is_nothing_to_explain)
 {
     struct bench_slow_list list = {0};
