@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "bench/environment.h"
+#include "bench/probe.h"
 #include "bench/values.h"
 
 #define DRIVER_SUBMIT_MAX       256u
@@ -129,6 +130,9 @@ struct worker {
 
     int rc; /* the engine's error that ended this worker */
     const char *what;
+    uint64_t begin_ns; /* of the monotonic clock, at begin_ticks */
+    uint64_t duration_ns;
+    _Atomic uint64_t progress; /* operations, for whoever watches; relaxed: only a number */
     uint64_t begin_ticks;
     uint64_t end_ticks;
     uint64_t operations;
@@ -142,6 +146,7 @@ struct worker {
     char fault[256];
     struct bench_histogram latency[BENCH_KIND_COUNT];
     struct bench_histogram service;
+    struct bench_slow_list slow;
 };
 
 const char *bench_kind_name(enum bench_kind kind)
@@ -199,10 +204,22 @@ static uint64_t worker_ticks(const struct worker *worker)
     return bench_clock_ticks(&worker->config->clock);
 }
 
-static void worker_record(struct worker *worker, enum bench_kind kind, uint64_t ticks)
+/* An operation that counts from `begin` to `end`, in ticks. */
+static void worker_record(struct worker *worker, enum bench_kind kind, uint64_t begin,
+                          uint64_t end)
 {
-    bench_histogram_add(&worker->latency[kind],
-                        bench_clock_ns(&worker->config->clock, ticks));
+    const struct bench_clock *clock = &worker->config->clock;
+    uint64_t ns = bench_clock_ns(clock, end - begin);
+
+    bench_histogram_add(&worker->latency[kind], ns);
+    if (ns >= BENCH_SLOW_NS) {
+        uint64_t since_ns = begin > worker->begin_ticks
+                                ? bench_clock_ns(clock, begin - worker->begin_ticks)
+                                : 0;
+
+        bench_slow_note(&worker->slow, worker->begin_ns + since_ns, ns, kind);
+    }
+    atomic_store_explicit(&worker->progress, worker->operations, memory_order_relaxed);
 }
 
 static struct bench_slice worker_key(struct worker *worker, uint32_t place, uint64_t id)
@@ -595,10 +612,9 @@ static bool worker_alone(const struct worker *worker)
 
 static uint64_t worker_deadline(const struct worker *worker)
 {
-    return worker->timed
-               ? worker->begin_ticks + bench_clock_from_ns(&worker->config->clock,
-                                                           worker->config->duration_ns)
-               : UINT64_MAX;
+    return worker->timed ? worker->begin_ticks + bench_clock_from_ns(&worker->config->clock,
+                                                                     worker->duration_ns)
+                         : UINT64_MAX;
 }
 
 static void worker_loop_closed(struct worker *worker)
@@ -614,7 +630,7 @@ static void worker_loop_closed(struct worker *worker)
         if (done == 0) {
             break;
         }
-        worker_record(worker, kind, now - last);
+        worker_record(worker, kind, last, now);
         worker->operations += done;
         last = now;
         if (now >= deadline || worker_alone(worker)) {
@@ -690,7 +706,7 @@ static void worker_loop_open(struct worker *worker)
         if (done == 0) {
             break;
         }
-        worker_record(worker, kind, now - due);
+        worker_record(worker, kind, due, now);
         bench_histogram_add(&worker->service,
                             bench_clock_ns(&worker->config->clock, now - start));
         worker->operations += done;
@@ -898,7 +914,7 @@ static void worker_loop_session(struct worker *worker)
                 session_request(worker, place, &worker->requests[pending++]);
                 continue;
             }
-            worker_record(worker, flight->kind, now - flight->due);
+            worker_record(worker, flight->kind, flight->due, now);
             if (open) {
                 bench_histogram_add(&worker->service,
                                     bench_clock_ns(clock, now - flight->started));
@@ -991,6 +1007,7 @@ static void *worker_main(void *argument)
     }
     pthread_barrier_wait(worker->barrier); /* all have their handles */
     pthread_barrier_wait(worker->barrier); /* go */
+    worker->begin_ns = bench_clock_monotonic_ns();
     worker->begin_ticks = worker_ticks(worker);
     worker->end_ticks = worker->begin_ticks;
     if (worker->rc == 0) {
@@ -1086,6 +1103,27 @@ static void subject_free(struct bench_subject *subject)
     free(subject);
 }
 
+/* The group's memory limit is this process's from now on; version 1 and 2 have the same file. */
+static int subject_enter(const char *name, const char *cgroup, struct bench_result *result)
+{
+    char path[560];
+    FILE *file;
+
+    snprintf(path, sizeof(path), "%.500s/cgroup.procs", cgroup);
+    file = fopen(path, "we");
+    if (file == NULL || fprintf(file, "0\n") < 0 || fflush(file) != 0) {
+        snprintf(result->message, sizeof(result->message), "%s: %.300s: %s", name, path,
+                 strerror(errno));
+        result->failed = 1;
+        if (file != NULL) {
+            fclose(file);
+        }
+        return -1;
+    }
+    fclose(file);
+    return 0;
+}
+
 int bench_subject_open(const struct bench_engine *engine, const struct bench_config *config,
                        const struct bench_cell *cells, uint32_t cell_count,
                        const char *path, struct bench_subject **out,
@@ -1095,9 +1133,15 @@ int bench_subject_open(const struct bench_engine *engine, const struct bench_con
     struct bench_setup setup = {0};
     bool one_writer = true;
 
+    if (config->cgroup != NULL &&
+        subject_enter(engine->name, config->cgroup, result) != 0) {
+        free(subject);
+        return -1;
+    }
     bench_environment_reset_peak_rss();
     result->base_rss_bytes = bench_environment_peak_rss();
-    if (subject == NULL || bench_values_init(&subject->values, config->value_bytes) != 0) {
+    if (subject == NULL || bench_values_init(&subject->values, config->value_bytes,
+                                             config->ratio_permille) != 0) {
         free(subject);
         return subject_complain(engine->name, result, "no memory for the driver");
     }
@@ -1115,6 +1159,10 @@ int bench_subject_open(const struct bench_engine *engine, const struct bench_con
     setup.key_bytes = config->key_bytes;
     setup.value_bytes = config->value_bytes;
     setup.records = config->records;
+    setup.existing = config->existing;
+    setup.rocksdb = config->rocksdb;
+    setup.background_permille = config->background_permille;
+    setup.compaction = config->compaction;
     setup.threads = DRIVER_LOAD_THREADS_MAX;
     setup.depth = 1;
     for (uint32_t i = 0; i < cell_count; i++) {
@@ -1128,7 +1176,7 @@ int bench_subject_open(const struct bench_engine *engine, const struct bench_con
             subject->loads || (cells[i].workload->work != BENCH_WORK_FILL_SEQUENTIAL &&
                                cells[i].workload->work != BENCH_WORK_FILL_RANDOM);
         /* With two writers nobody can say which write on a key came last. */
-        one_writer = one_writer && threads == 1;
+        one_writer = one_writer && threads == 1 && !config->existing;
     }
     setup.group = subject->group_max;
     subject->inserts.ring = calloc(DRIVER_ACK_RING, sizeof(*subject->inserts.ring));
@@ -1213,6 +1261,7 @@ static int subject_workers(struct bench_subject *subject, struct worker **worker
             bench_histogram_merge(&result->latency[kind], &worker->latency[kind]);
         }
         bench_histogram_merge(&result->service, &worker->service);
+        bench_slow_merge(&result->slow, &worker->slow);
     }
     result->cpu_user_ns = user_after - user_before;
     result->cpu_system_ns = system_after - system_before;
@@ -1275,6 +1324,124 @@ static int subject_corrupt(struct bench_subject *subject, struct bench_result *r
     return rc != 0 ? subject_explain(subject, result, "corrupting one record", rc) : 0;
 }
 
+static void subject_loaded(struct bench_subject *subject)
+{
+    uint64_t records = subject->config->records;
+
+    atomic_store_explicit(&subject->inserts.next, records, memory_order_relaxed);
+    atomic_store_explicit(&subject->inserts.acked, records, memory_order_relaxed);
+    subject->live_records = records;
+}
+
+/* ---- what goes on beside the workers ------------------------------------------------- */
+
+struct beside {
+    struct bench_subject *subject;
+    struct worker *const *workers;
+    uint32_t count;
+    bool watching;
+    struct bench_watch watch;
+    bool keeping; /* the thread that forces housekeeping runs */
+    pthread_t keeper;
+    _Atomic uint32_t stop; /* relaxed: the thread is joined afterwards */
+    uint64_t rounds;       /* the keeper's */
+    int keeper_rc;
+};
+
+static uint64_t beside_operations(void *context)
+{
+    const struct beside *beside = context;
+    uint64_t operations = 0;
+
+    for (uint32_t i = 0; i < beside->count; i++) {
+        operations +=
+            atomic_load_explicit(&beside->workers[i]->progress, memory_order_relaxed);
+    }
+    return operations;
+}
+
+static void *beside_keep(void *argument)
+{
+    struct beside *beside = argument;
+
+    while (atomic_load_explicit(&beside->stop, memory_order_relaxed) == 0 &&
+           beside->keeper_rc == 0) {
+        beside->keeper_rc = beside->subject->engine->upkeep(beside->subject->db);
+        if (atomic_load_explicit(&beside->stop, memory_order_relaxed) == 0) {
+            beside->rounds++;
+        }
+    }
+    return NULL;
+}
+
+static int beside_begin(struct beside *beside, const char *workload, uint32_t repeat,
+                        bool upkeep, struct bench_result *result)
+{
+    struct bench_subject *subject = beside->subject;
+    const struct bench_config *config = subject->config;
+
+    if (config->watches &&
+        bench_watch_start(&beside->watch, subject->engine, subject->db, subject->path,
+                          workload, repeat, config->samples, beside_operations,
+                          beside) != 0) {
+        return subject_complain(subject->engine->name, result,
+                                "the samples cannot be taken or written");
+    }
+    beside->watching = config->watches;
+    if (upkeep && subject->engine->upkeep != NULL) {
+        if (pthread_create(&beside->keeper, NULL, beside_keep, beside) != 0) {
+            return subject_complain(subject->engine->name, result,
+                                    "no thread to force upkeep");
+        }
+        beside->keeping = true;
+    }
+    bench_probe_measure(config->probe, true);
+    return 0;
+}
+
+/* Also after a begin that failed. */
+static int beside_end(struct beside *beside, struct bench_result *result)
+{
+    bench_probe_measure(beside->subject->config->probe, false);
+    if (beside->watching) {
+        bench_watch_stop(&beside->watch);
+        result->watch = beside->watch.totals;
+    }
+    if (beside->keeping) {
+        atomic_store_explicit(&beside->stop, 1, memory_order_relaxed);
+        pthread_join(beside->keeper, NULL);
+        result->upkeep_rounds = beside->rounds;
+        if (beside->keeper_rc != 0 && !result->failed) {
+            return subject_explain(beside->subject, result, "upkeep", beside->keeper_rc);
+        }
+    }
+    return 0;
+}
+
+/* The workers, with what is to go on beside them. */
+static int subject_workers_watched(struct bench_subject *subject, struct worker **workers,
+                                   uint32_t count, const char *workload, uint32_t repeat,
+                                   bool upkeep, struct bench_result *result)
+{
+    struct beside *beside = calloc(1, sizeof(*beside));
+    int rc;
+    int end_rc;
+
+    if (beside == NULL) {
+        return subject_complain(subject->engine->name, result, "no memory for the driver");
+    }
+    beside->subject = subject;
+    beside->workers = workers;
+    beside->count = count;
+    rc = beside_begin(beside, workload, repeat, upkeep, result);
+    if (rc == 0) {
+        rc = subject_workers(subject, workers, count, result);
+    }
+    end_rc = beside_end(beside, result);
+    free(beside);
+    return rc != 0 ? rc : end_rc;
+}
+
 /* The load is a fill in groups, by at most two threads. */
 int bench_subject_load(struct bench_subject *subject, struct bench_result *result)
 {
@@ -1286,8 +1453,16 @@ int bench_subject_load(struct bench_subject *subject, struct bench_result *resul
     struct bench_config loading = *config;
     struct worker *workers[DRIVER_LOAD_THREADS_MAX];
     uint32_t cpus = bench_environment_cpus();
+    uint64_t read_bytes = 0;
+    uint64_t written_before = 0;
+    uint64_t written_after = 0;
+    bool accounts;
     int rc;
 
+    if (config->existing) {
+        subject_loaded(subject);
+        return 0;
+    }
     if (!subject->loads) {
         return 0;
     }
@@ -1317,7 +1492,9 @@ int bench_subject_load(struct bench_subject *subject, struct bench_result *resul
     if (rc != 0) {
         return subject_explain(subject, result, "beginning the load", rc);
     }
-    rc = subject_workers(subject, workers, cell.threads, result);
+    accounts = bench_watch_device(&read_bytes, &written_before);
+    rc = subject_workers_watched(subject, workers, cell.threads, fill.name, 0, false,
+                                 result);
     for (uint32_t i = 0; i < cell.threads; i++) {
         worker_destroy(workers[i]);
     }
@@ -1331,14 +1508,17 @@ int bench_subject_load(struct bench_subject *subject, struct bench_result *resul
     result->load_records = result->operations;
     result->load_ns = result->duration_ns;
     result->load_cpu_ns = result->cpu_user_ns + result->cpu_system_ns;
-    atomic_store_explicit(&subject->inserts.next, config->records, memory_order_relaxed);
-    atomic_store_explicit(&subject->inserts.acked, config->records, memory_order_relaxed);
-    subject->live_records = config->records;
+    subject_loaded(subject);
     if (config->corruption != BENCH_CORRUPT_NOTHING &&
         subject_corrupt(subject, result) != 0) {
         return -1;
     }
     rc = subject_settle(subject, result);
+    if (accounts && bench_watch_device(&read_bytes, &written_after) &&
+        written_after > written_before) {
+        result->load_written_bytes = written_after - written_before;
+    }
+    result->load_watch = result->watch;
     result->load_peak_rss_bytes = bench_environment_peak_rss();
     subject_measure(subject, result);
     return rc;
@@ -1399,44 +1579,41 @@ static void subject_note_walk(struct bench_subject *subject, const struct bench_
     }
 }
 
-int bench_subject_run(struct bench_subject *subject, const struct bench_cell *cell,
-                      uint32_t repeat, struct bench_result *result)
+static void workers_free(struct worker **workers, uint32_t count)
+{
+    for (uint32_t i = 0; workers != NULL && i < count; i++) {
+        worker_destroy(workers[i]);
+    }
+    free((void *)workers);
+}
+
+/* Those of one run; lead: of what precedes it. NULL without memory. */
+static struct worker **subject_make_workers(struct bench_subject *subject,
+                                            const struct bench_cell *cell, uint32_t count,
+                                            uint32_t depth, uint32_t repeat, bool lead)
 {
     const struct bench_config *config = subject->config;
-    uint32_t count = cell->threads + (cell->workload->extra_writer ? 1u : 0u);
-    uint32_t depth = subject->engine->submit != NULL ? cell->depth : 1;
-    uint64_t total = config->operations != 0 ? config->operations : UINT64_MAX;
+    uint64_t total = config->operations != 0 && !lead ? config->operations : UINT64_MAX;
+    uint64_t seed = config->seed + (uint64_t)1000003u * repeat + (lead ? 7919u : 0u);
     struct worker **workers = calloc(count, sizeof(struct worker *));
-    bool writes = cell_writes(cell);
-    struct bench_tiers before = {0}, after = {0};
-    bool counts = subject->engine->tiers != NULL;
-    int rc = 0;
 
-    if (workers == NULL) {
-        return subject_complain(subject->engine->name, result, "no memory for the driver");
-    }
-    if (subject->loads && !subject->warmed && config->warmup_ns > 0) {
-        if (subject_warm(subject, cell, result) != 0) {
-            free(workers);
-            return -1;
-        }
-        subject->warmed = true;
-    }
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; workers != NULL && i < count; i++) {
         struct worker *worker = worker_create(subject, cell, depth);
 
         if (worker == NULL) {
-            rc =
-                subject_complain(subject->engine->name, result, "no memory for the driver");
-            goto done;
+            workers_free(workers, count);
+            return NULL;
         }
         workers[i] = worker;
         worker->index = i;
         worker->count = cell->threads;
         worker->stride = count;
-        worker->version_count = (uint64_t)repeat << 16;
+        worker->version_count = ((uint64_t)repeat << 16) + (lead ? 1u << 15 : 0u);
         worker->writes_only = i >= cell->threads;
-        worker->timed = config->duration_ns != 0;
+        worker->duration_ns = lead                     ? config->lead_ns
+                              : cell->duration_ns != 0 ? cell->duration_ns
+                                                       : config->duration_ns;
+        worker->timed = worker->duration_ns != 0;
         worker->operations_max = total == UINT64_MAX ? UINT64_MAX : total / cell->threads;
         if (total != UINT64_MAX && i < total % cell->threads) {
             worker->operations_max++;
@@ -1446,7 +1623,66 @@ int bench_subject_run(struct bench_subject *subject, const struct bench_cell *ce
         }
         worker->chooser.distribution = cell->distribution;
         worker->chooser.zipf = &subject->zipf;
-        bench_random_init(&worker->chooser.random, config->seed + 1000003u * repeat, i);
+        bench_random_init(&worker->chooser.random, seed, i);
+    }
+    return workers;
+}
+
+/* The same work, not measured; what it finds wrong counts all the same. */
+static int subject_lead(struct bench_subject *subject, const struct bench_cell *cell,
+                        uint32_t count, uint32_t depth, uint32_t repeat,
+                        struct bench_result *result)
+{
+    struct worker **workers =
+        subject_make_workers(subject, cell, count, depth, repeat, true);
+    struct bench_result *scratch = calloc(1, sizeof(*scratch));
+    int rc;
+
+    if (workers == NULL || scratch == NULL) {
+        rc = subject_complain(subject->engine->name, result, "no memory for the driver");
+        goto done;
+    }
+    atomic_store_explicit(&subject->sharing, cell->threads, memory_order_relaxed);
+    rc = subject_workers(subject, workers, count, scratch);
+    result->failed = scratch->failed;
+    memcpy(result->message, scratch->message, sizeof(result->message));
+    memcpy(result->fault, scratch->fault, sizeof(result->fault));
+    result->checked += scratch->checked;
+    result->mismatched += scratch->mismatched;
+    result->missing += scratch->missing;
+    result->stale += scratch->stale;
+
+done:
+    workers_free(workers, count);
+    free(scratch);
+    return rc;
+}
+
+int bench_subject_run(struct bench_subject *subject, const struct bench_cell *cell,
+                      uint32_t repeat, struct bench_result *result)
+{
+    const struct bench_config *config = subject->config;
+    uint32_t count = cell->threads + (cell->workload->extra_writer ? 1u : 0u);
+    uint32_t depth = subject->engine->submit != NULL ? cell->depth : 1;
+    bool walks = cell->workload->work != BENCH_WORK_MIX &&
+                 cell->workload->work != BENCH_WORK_MULTI_GET;
+    struct worker **workers;
+    bool writes = cell_writes(cell);
+    struct bench_tiers before = {0}, after = {0};
+    bool counts = subject->engine->tiers != NULL;
+    uint64_t read_bytes = 0, written_before = 0, written_after = 0;
+    bool accounts;
+    int rc = 0;
+
+    if (subject->loads && !subject->warmed && config->warmup_ns > 0) {
+        if (subject_warm(subject, cell, result) != 0) {
+            return -1;
+        }
+        subject->warmed = true;
+    }
+    workers = subject_make_workers(subject, cell, count, depth, repeat, false);
+    if (workers == NULL) {
+        return subject_complain(subject->engine->name, result, "no memory for the driver");
     }
     if (writes) {
         rc = subject->engine->begin(subject->db);
@@ -1455,12 +1691,20 @@ int bench_subject_run(struct bench_subject *subject, const struct bench_cell *ce
             goto done;
         }
     }
+    if (config->lead_ns != 0 && !walks) {
+        rc = subject_lead(subject, cell, count, depth, repeat, result);
+        if (rc != 0) {
+            goto done;
+        }
+    }
     /* A writer that only accompanies the readers ends with the last of them. */
     atomic_store_explicit(&subject->sharing, cell->threads, memory_order_relaxed);
     bench_environment_reset_peak_rss();
     result->depth = depth;
+    accounts = bench_watch_device(&read_bytes, &written_before);
     counts = counts && subject->engine->tiers(subject->db, &before);
-    rc = subject_workers(subject, workers, count, result);
+    rc = subject_workers_watched(subject, workers, count, cell->workload->name, repeat,
+                                 config->upkeep, result);
     if (rc == 0 && counts && subject->engine->tiers(subject->db, &after)) {
         result->tiers_known = 1;
         result->tiers.gets = after.gets - before.gets;
@@ -1477,8 +1721,10 @@ int bench_subject_run(struct bench_subject *subject, const struct bench_cell *ce
     if (rc != 0) {
         goto done;
     }
-    if (cell->workload->work != BENCH_WORK_MIX &&
-        cell->workload->work != BENCH_WORK_MULTI_GET) {
+    result->put_bytes =
+        (config->key_bytes + config->value_bytes) * cell->batch *
+        (result->latency[BENCH_PUT].count + result->latency[BENCH_MODIFY].count);
+    if (walks) {
         subject_note_walk(subject, cell, workers);
         subject->live_records = cell->workload->work == BENCH_WORK_DELETE_RANDOM
                                     ? config->records - result->operations
@@ -1489,13 +1735,14 @@ int bench_subject_run(struct bench_subject *subject, const struct bench_cell *ce
     if (writes) {
         rc = subject_settle(subject, result);
     }
+    if (accounts && bench_watch_device(&read_bytes, &written_after) &&
+        written_after > written_before) {
+        result->settle_written_bytes = written_after - written_before;
+    }
     subject_measure(subject, result);
 
 done:
-    for (uint32_t i = 0; i < count; i++) {
-        worker_destroy(workers[i]);
-    }
-    free(workers);
+    workers_free(workers, count);
     return rc;
 }
 

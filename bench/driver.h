@@ -27,6 +27,9 @@
 #include "bench/engines/driver.h"
 #include "bench/histogram.h"
 #include "bench/keys.h"
+#include "bench/probe.h"
+#include "bench/slow.h"
+#include "bench/watch.h"
 #include "bench/workload.h"
 
 #define BENCH_CELLS_MAX   64u
@@ -49,8 +52,9 @@ enum bench_corruption {
 struct bench_cell {
     const struct bench_workload *workload;
     uint32_t threads;
-    uint32_t depth; /* 1: blocking calls */
-    uint32_t batch; /* keys per call */
+    uint32_t depth;       /* 1: blocking calls */
+    uint32_t batch;       /* keys per call */
+    uint64_t duration_ns; /* 0: the configuration's */
     enum bench_distribution distribution;
     enum bench_key_form key_form;
 };
@@ -75,6 +79,17 @@ struct bench_config {
     uint32_t shards;
     uint32_t cache_policy; /* enum warp_cache_policy */
     enum bench_corruption corruption;
+    uint32_t ratio_permille; /* of values: see bench/values.h */
+    uint64_t lead_ns;        /* each run is preceded by so much of the same, not measured */
+    const char *samples;     /* NULL, or where a line per second is appended */
+    bool watches;            /* samples are taken, written down or not */
+    const char *cgroup;      /* NULL, or the directory of the group that engines enter */
+    bool existing;           /* the database was loaded by an earlier run */
+    bool upkeep;             /* one more thread forces housekeeping, round after round */
+    uint32_t rocksdb;        /* enum bench_rocksdb, added up */
+    uint32_t background_permille;
+    uint32_t compaction;
+    struct bench_probe_shared *probe; /* NULL: there is none */
 };
 
 enum bench_kind {
@@ -106,11 +121,19 @@ struct bench_result {
     uint32_t tiers_known;     /* 1: the engine tells what it read from disk ... */
     struct bench_tiers tiers; /* ... during the run */
     struct bench_histogram latency[BENCH_KIND_COUNT];
-    struct bench_histogram service; /* open loop: from the real start */
+    struct bench_histogram service;  /* open loop: from the real start */
+    struct bench_slow_list slow;     /* of calls that were measured */
+    struct bench_watch_totals watch; /* samples 0: nobody looked */
+    uint64_t
+        settle_written_bytes; /* to the device, from the begin of the run until settled */
+    uint64_t put_bytes;       /* keys and values that were put while it was measured */
+    uint64_t upkeep_rounds;   /* that came to their end while it was measured */
 
     uint64_t load_records;
     uint64_t load_ns;
     uint64_t load_cpu_ns;
+    struct bench_watch_totals load_watch;
+    uint64_t load_written_bytes; /* likewise until settled */
 
     uint64_t peak_rss_bytes; /* since the load, or since the run began */
     uint64_t load_peak_rss_bytes;

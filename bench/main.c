@@ -23,6 +23,7 @@ enum { EXIT_DONE = 0, EXIT_WRONG = 1, EXIT_USAGE = 2, EXIT_ERROR = 3 };
 struct options {
     struct bench_config config;
     const struct bench_workload *workloads[LIST_MAX];
+    uint64_t durations_ns[LIST_MAX]; /* of each; 0: all the same */
     uint32_t workload_count;
     uint32_t threads[LIST_MAX];
     uint32_t thread_count;
@@ -38,8 +39,10 @@ struct options {
     const char *hgrm;
     const char *lines;
     const char *compare;
+    const char *database; /* NULL, or where the one engine's database is and stays */
     bool keep;
     bool fresh;
+    bool probe;
 };
 
 static void usage(FILE *file)
@@ -53,7 +56,7 @@ static void usage(FILE *file)
             "value that is read. Engines in this build: %s\n"
             "\n"
             "work\n"
-            "  --workload NAME[,...]   default ycsb-a:\n",
+            "  --workload NAME[:S][,...]  with S, for so many seconds; default ycsb-a:\n",
             bench_engine_names());
     for (uint32_t i = 0; bench_workload_at(i) != NULL; i++) {
         fprintf(file, "      %-18s%s\n", bench_workload_at(i)->name,
@@ -70,6 +73,9 @@ static void usage(FILE *file)
         "  --batch N               writes per atomic batch, keys per multi-get (1; 64)\n"
         "  --key-bytes N           16\n"
         "  --value-bytes N         100\n"
+        "  --compression-ratio R   values that shrink to about R of their size, 0.05 - 1 "
+        "(all\n"
+        "                          of them stretches of one random pattern)\n"
         "  --key-form F            scattered | decimal (fillseq: decimal)\n"
         "  --distribution D        uniform | zipfian | latest | hotspot (the workload's)\n"
         "  --theta T               skew of zipfian and latest, 0 < T < 1 (0.99)\n"
@@ -88,15 +94,37 @@ static void usage(FILE *file)
         "  --cache-policy P        s3fifo | fifo | clock | lru | sieve: which values warp\n"
         "                          keeps in memory (s3fifo)\n"
         "  --warmup-s S            read for at most so long before the first run (2)\n"
+        "  --lead-s S              precede each run by so much of the same, not measured "
+        "(0)\n"
+        "  --cgroup DIR            have each engine's process enter this group first\n"
+        "  --upkeep W              itself | asked | forced: when warp makes checkpoints "
+        "and\n"
+        "                          compacts: as its own limits demand, never, or all the "
+        "time,\n"
+        "                          by one more thread (any engine) (itself)\n"
+        "  --background-permille N share of a CPU for warp's upkeep, 1 - 1000 (250)\n"
+        "  --rocksdb W[,...]       tiered (for more data than memory), direct-reads,\n"
+        "                          direct-writes, log (at memory too), lz4, zstd (both: "
+        "zstd at\n"
+        "                          the last level)\n"
         "  --fresh                 load a new database for every run\n"
         "  --path DIR              where to make the databases (./warp-bench)\n"
         "  --keep                  leave them there\n"
+        "  --database DIR          of the one engine: used if an earlier run has loaded "
+        "it, else\n"
+        "                          made; it stays\n"
         "\n"
         "results\n"
         "  --verify [quick|full]   full compares every byte, reads all records back at "
         "the\n"
         "                          end, and with one thread knows each version (quick)\n"
         "  --json FILE             everything, for machines (- is standard output)\n"
+        "  --samples FILE          append one line of JSON per second and engine: disk, "
+        "memory,\n"
+        "                          device, and what the engine says about itself\n"
+        "  --probe                 ask the device itself meanwhile, and say whose fault "
+        "slow\n"
+        "                          operations are\n"
         "  --lines FILE            append one tab-separated line per result\n"
         "  --hgrm FILE             latencies as HdrHistogram percentile text\n"
         "  --compare A.json B.json set two results beside each other\n"
@@ -195,8 +223,18 @@ static int parse_workloads(struct options *options, const char *text)
 
     options->workload_count = 0;
     for (const char *at = text; !wrong && parse_item(&at, item, sizeof(item), &wrong);) {
-        const struct bench_workload *workload = bench_workload_find(item);
+        const struct bench_workload *workload;
+        char *colon = strchr(item, ':');
+        double seconds = 0.0;
 
+        if (colon != NULL) {
+            *colon = '\0';
+            if (!parse_real(colon + 1, 0.001, 1e6, &seconds)) {
+                return complain("workload", text,
+                                "seconds behind the colon, at least 0.001");
+            }
+        }
+        workload = bench_workload_find(item);
         if (strcmp(item, "ycsb-e") == 0) {
             return complain("workload", item,
                             "needs scans, which need ordered maps: not yet");
@@ -207,6 +245,7 @@ static int parse_workloads(struct options *options, const char *text)
         if (options->workload_count == LIST_MAX) {
             return complain("workload", text, "too many");
         }
+        options->durations_ns[options->workload_count] = (uint64_t)(seconds * 1e9);
         options->workloads[options->workload_count++] = workload;
     }
     return wrong ? complain("workload", text, "not a list of workloads") : 0;
@@ -255,6 +294,30 @@ static int parse_engines(struct options *options, const char *text)
     return wrong ? complain("engine", text, "not a list of engines") : 0;
 }
 
+static int parse_rocksdb(struct options *options, const char *text)
+{
+    static const char *const words[] = {
+        "tiered", "direct-reads", "direct-writes", "log", "lz4", "zstd", NULL};
+    char item[32];
+    bool wrong = text[0] == '\0';
+
+    options->config.rocksdb = 0;
+    for (const char *at = text; !wrong && parse_item(&at, item, sizeof(item), &wrong);) {
+        int word = parse_word(item, words);
+
+        if (word < 0) {
+            return complain("rocksdb", item,
+                            "tiered, direct-reads, direct-writes, log, lz4 or zstd");
+        }
+        options->config.rocksdb |= 1u << word; /* as enum bench_rocksdb */
+    }
+    if (!wrong && (options->config.rocksdb & BENCH_ROCKSDB_TIERED) == 0 &&
+        (options->config.rocksdb & ~(uint32_t)BENCH_ROCKSDB_LOG) != 0) {
+        return complain("rocksdb", text, "only \"log\" goes without \"tiered\"");
+    }
+    return wrong ? complain("rocksdb", text, "not a list of words") : 0;
+}
+
 enum flag {
     FLAG_WORKLOAD = 256,
     FLAG_RECORDS,
@@ -286,6 +349,15 @@ enum flag {
     FLAG_HGRM,
     FLAG_COMPARE,
     FLAG_CORRUPT_ONE,
+    FLAG_COMPRESSION_RATIO,
+    FLAG_LEAD,
+    FLAG_CGROUP,
+    FLAG_UPKEEP,
+    FLAG_BACKGROUND_PERMILLE,
+    FLAG_ROCKSDB,
+    FLAG_DATABASE,
+    FLAG_SAMPLES,
+    FLAG_PROBE,
     FLAG_HELP,
 };
 
@@ -320,6 +392,15 @@ static const struct option flags[] = {
     {"hgrm", required_argument, NULL, FLAG_HGRM},
     {"compare", required_argument, NULL, FLAG_COMPARE},
     {"corrupt-one", required_argument, NULL, FLAG_CORRUPT_ONE},
+    {"compression-ratio", required_argument, NULL, FLAG_COMPRESSION_RATIO},
+    {"lead-s", required_argument, NULL, FLAG_LEAD},
+    {"cgroup", required_argument, NULL, FLAG_CGROUP},
+    {"upkeep", required_argument, NULL, FLAG_UPKEEP},
+    {"background-permille", required_argument, NULL, FLAG_BACKGROUND_PERMILLE},
+    {"rocksdb", required_argument, NULL, FLAG_ROCKSDB},
+    {"database", required_argument, NULL, FLAG_DATABASE},
+    {"samples", required_argument, NULL, FLAG_SAMPLES},
+    {"probe", no_argument, NULL, FLAG_PROBE},
     {"help", no_argument, NULL, FLAG_HELP},
     {NULL, 0, NULL, 0},
 };
@@ -359,6 +440,7 @@ static int parse_flag(struct options *options, int flag, const char *text)
     static const char *const policies[] = {"s3fifo", "fifo", "clock", "lru", "sieve", NULL};
     static const char *const corruptions[] = {"nothing", "owner",   "edge",  "middle",
                                               "length",  "missing", "stale", NULL};
+    static const char *const upkeeps[] = {"itself", "asked", "forced", NULL};
     struct bench_config *config = &options->config;
     const char *name = flag_name(flag);
     uint64_t number = 0;
@@ -486,6 +568,48 @@ static int parse_flag(struct options *options, int flag, const char *text)
         }
         config->corruption = (enum bench_corruption)word;
         return 0;
+    case FLAG_COMPRESSION_RATIO:
+        if (!parse_real(text, 0.05, 1.0, &real)) {
+            return complain(name, text, "a number from 0.05 to 1");
+        }
+        config->ratio_permille = (uint32_t)(real * 1000.0 + 0.5);
+        return 0;
+    case FLAG_LEAD:
+        if (!parse_real(text, 0.0, 1e6, &real)) {
+            return complain(name, text, "seconds");
+        }
+        config->lead_ns = (uint64_t)(real * 1e9);
+        return 0;
+    case FLAG_UPKEEP:
+        word = parse_word(text, upkeeps);
+        if (word < 0) {
+            return complain(name, text, "itself, asked or forced");
+        }
+        config->compaction = word == 0 ? 0 : 2;
+        config->upkeep = word == 2;
+        return 0;
+    case FLAG_BACKGROUND_PERMILLE:
+        if (!parse_count(text, false, 1, 1000, &number)) {
+            return complain(name, text, "a number from 1 to 1000");
+        }
+        config->background_permille = (uint32_t)number;
+        return 0;
+    case FLAG_ROCKSDB:
+        return parse_rocksdb(options, text);
+    case FLAG_CGROUP:
+        config->cgroup = text;
+        return 0;
+    case FLAG_DATABASE:
+        options->database = text;
+        return 0;
+    case FLAG_SAMPLES:
+        config->samples = text;
+        config->watches = true;
+        return 0;
+    case FLAG_PROBE:
+        options->probe = true;
+        config->watches = true;
+        return 0;
     case FLAG_FRESH:
         options->fresh = true;
         return 0;
@@ -556,7 +680,13 @@ static int options_cells(struct options *options)
             return complain("corrupt-one", workload->name, "a fill has nothing loaded");
         }
         /* A walk that neither operations nor time bound ends with its records. */
-        timed = timed || (!walks && config->operations == 0);
+        timed =
+            timed || (!walks && config->operations == 0 && options->durations_ns[w] == 0);
+        if (options->database != NULL &&
+            (workload->fresh || workload->insert_percent != 0)) {
+            return complain("database", workload->name,
+                            "changes which records there are: they must stay the same");
+        }
         for (uint32_t t = 0; t < options->thread_count; t++) {
             struct bench_cell *cell = &config->cells[config->cell_count];
 
@@ -567,6 +697,7 @@ static int options_cells(struct options *options)
             cell->workload = workload;
             cell->threads = options->threads[t];
             cell->depth = options->depth;
+            cell->duration_ns = options->durations_ns[w];
             cell->batch = options->batch;
             if (cell->batch == 0) {
                 cell->batch = workload->work == BENCH_WORK_MULTI_GET ? 64 : 1;
@@ -631,6 +762,9 @@ static int options_parse(struct options *options, int argc, char **argv)
             return rc;
         }
     }
+    if (options->database != NULL && (options->engine_count != 1 || options->fresh)) {
+        return complain("database", options->database, "is one engine's, and not fresh");
+    }
     if (options->compare != NULL) {
         if (optind + 1 != argc) {
             return complain("compare", options->compare, "takes two files");
@@ -669,8 +803,10 @@ static void progress(const char *format, const char *engine, const char *what,
 
 struct session {
     const struct options *options;
-    const char *directory; /* ours: made by this run */
-    uint32_t directories;  /* names for databases */
+    struct bench_probe probe;
+    struct bench_probe_result *probed; /* scratch */
+    const char *directory;             /* ours: made by this run */
+    uint32_t directories;              /* names for databases */
     struct bench_row *rows;
     struct bench_result *result; /* scratch: too big for the stack */
 };
@@ -681,19 +817,105 @@ static struct bench_row *session_row(struct session *session, uint32_t cell,
     return &session->rows[cell * session->options->engine_count + engine];
 }
 
+/* What a kept database was loaded with, in a file beside it. */
+static void database_describe(const struct options *options, char *name, size_t name_bytes,
+                              char *text, size_t text_bytes)
+{
+    const struct bench_config *config = &options->config;
+
+    snprintf(name, name_bytes, "%.480s.loaded", options->database);
+    snprintf(text, text_bytes, "%s %llu records of %zu + %zu bytes, ratio %u, keys %s\n",
+             options->engines[0]->name, (unsigned long long)config->records,
+             config->key_bytes, config->value_bytes, config->ratio_permille,
+             config->cells[0].key_form == BENCH_KEY_DECIMAL ? "decimal" : "scattered");
+}
+
+/* Whether it is there, loaded: 1 yes, 0 no, -1 it was loaded otherwise. */
+static int database_found(const struct options *options)
+{
+    char name[512];
+    char wanted[256];
+    char found[256] = "";
+    FILE *file;
+
+    database_describe(options, name, sizeof(name), wanted, sizeof(wanted));
+    file = fopen(name, "re");
+    if (file == NULL) {
+        return 0;
+    }
+    if (fgets(found, sizeof(found), file) == NULL) {
+        found[0] = '\0';
+    }
+    fclose(file);
+    if (strcmp(found, wanted) == 0) {
+        return 1;
+    }
+    fprintf(stderr, "warp bench: %s was loaded with: %.240s", options->database, found);
+    return -1;
+}
+
+static bool database_note(const struct options *options)
+{
+    char name[512];
+    char text[256];
+    FILE *file;
+    bool fine;
+
+    database_describe(options, name, sizeof(name), text, sizeof(text));
+    file = fopen(name, "we");
+    fine = file != NULL && fputs(text, file) >= 0;
+    return file != NULL && fclose(file) == 0 && fine;
+}
+
 static bool session_start(struct session *session, struct bench_side *side, uint32_t engine,
                           const struct bench_cell *cells, uint32_t cell_count)
 {
     const struct options *options = session->options;
     char path[512];
 
-    snprintf(path, sizeof(path), "%.400s/%s-%u", session->directory,
-             options->engines[engine]->name, session->directories++);
+    if (options->database != NULL) {
+        snprintf(path, sizeof(path), "%.480s", options->database);
+    } else {
+        snprintf(path, sizeof(path), "%.400s/%s-%u", session->directory,
+                 options->engines[engine]->name, session->directories++);
+    }
     memset(session->result, 0, sizeof(*session->result));
     progress("%s: %s", options->engines[engine]->name, "loading", 0);
-    return bench_side_start(side, options->engines[engine], &options->config, cells,
-                            cell_count, path, session->result) == 0 &&
-           bench_side_load(side, session->result) == 0;
+    if (bench_side_start(side, options->engines[engine], &options->config, cells,
+                         cell_count, path, session->result) != 0 ||
+        bench_side_load(side, session->result) != 0) {
+        return false;
+    }
+    if (options->database != NULL && !database_note(options)) {
+        snprintf(session->result->message, sizeof(session->result->message),
+                 "%.300s.loaded: %s", options->database, strerror(errno));
+        return false;
+    }
+    return true;
+}
+
+/* One run, with the device's probe beside it. */
+static bool session_run_cell(struct session *session, struct bench_side *side,
+                             uint32_t cell_index, uint32_t repeat, struct bench_row *row)
+{
+    bool probing = session->options->probe;
+    bool fine;
+
+    if (probing && bench_probe_start(&session->probe) != 0) {
+        bench_row_fail(row, "the probe of the device cannot be started");
+        return false;
+    }
+    fine = bench_side_run(side, cell_index, repeat, session->result) == 0;
+    if (probing) {
+        bench_probe_stop(&session->probe, session->probed);
+    }
+    if (fine) {
+        bench_row_add_run(row, session->result);
+        if (probing) {
+            bench_row_add_probe(row, session->probed);
+        }
+    }
+    return fine;
 }
 
 /* One cell that needs a database of its own in every repeat. */
@@ -717,10 +939,9 @@ static void session_fresh_cell(struct session *session, uint32_t cell_index)
                 bench_row_add_load(row, session->result);
                 progress("%s: %s, run %u", row->engine->name, cell->workload->name,
                          repeat + 1);
-                fine = bench_side_run(&side, 0, repeat, session->result) == 0;
+                fine = session_run_cell(session, &side, 0, repeat, row);
             }
             if (fine) {
-                bench_row_add_run(row, session->result);
                 fine = bench_side_finish(&side, session->result) == 0;
                 bench_row_add_check(row, session->result);
             }
@@ -768,11 +989,8 @@ static void session_shared_cells(struct session *session, const uint32_t *cells,
                 }
                 progress("%s: %s, run %u", row->engine->name, own[i].workload->name,
                          repeat + 1);
-                fine[engine] =
-                    bench_side_run(&sides[engine], i, repeat, session->result) == 0;
-                if (fine[engine]) {
-                    bench_row_add_run(row, session->result);
-                } else {
+                fine[engine] = session_run_cell(session, &sides[engine], i, repeat, row);
+                if (!fine[engine]) {
                     bench_row_fail(row, session->result->message);
                 }
             }
@@ -789,7 +1007,7 @@ static void session_shared_cells(struct session *session, const uint32_t *cells,
             bench_row_add_check(row, session->result);
         }
         if (sides[engine].engine != NULL) {
-            bench_side_stop(&sides[engine], options->keep);
+            bench_side_stop(&sides[engine], options->keep || options->database != NULL);
         }
     }
 }
@@ -905,7 +1123,7 @@ static int report_all(const struct options *options, const struct bench_report *
     return rc;
 }
 
-static int run(const struct options *options)
+static int run(struct options *options)
 {
     uint32_t count = options->config.cell_count * options->engine_count;
     struct bench_environment environment;
@@ -920,9 +1138,19 @@ static int run(const struct options *options)
     struct sigaction old_pipe;
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     char directory[512];
-    bool made = mkdir(options->path, 0777) == 0;
+    char message[384] = "";
+    bool made;
+    int found;
     int rc = EXIT_ERROR;
 
+    if (options->database != NULL) {
+        found = database_found(options);
+        if (found < 0) {
+            return EXIT_ERROR;
+        }
+        options->config.existing = found > 0;
+    }
+    made = mkdir(options->path, 0777) == 0;
     if (!made && errno != EEXIST) {
         fprintf(stderr, "warp bench: %s: %s\n", options->path, strerror(errno));
         return EXIT_ERROR;
@@ -935,7 +1163,8 @@ static int run(const struct options *options)
     session.directory = directory;
     session.rows = calloc(count, sizeof(*session.rows));
     session.result = calloc(1, sizeof(*session.result));
-    if (session.rows == NULL || session.result == NULL) {
+    session.probed = calloc(1, sizeof(*session.probed));
+    if (session.rows == NULL || session.result == NULL || session.probed == NULL) {
         fprintf(stderr, "warp bench: no memory\n");
         goto done;
     }
@@ -944,6 +1173,13 @@ static int run(const struct options *options)
                         &options->config.cells[i / options->engine_count]);
     }
     bench_environment_fill(&environment, directory);
+    if (options->probe) {
+        if (bench_probe_create(&session.probe, directory, message, sizeof(message)) != 0) {
+            fprintf(stderr, "warp bench: %s\n", message);
+            goto done;
+        }
+        options->config.probe = session.probe.shared;
+    }
     sigaction(SIGINT, &action, &old_interrupt);
     sigaction(SIGTERM, &action, &old_terminate);
     sigaction(SIGPIPE, &ignore, &old_pipe);
@@ -960,8 +1196,13 @@ static int run(const struct options *options)
     rc = report_all(options, &report);
 
 done:
+    if (options->config.probe != NULL) {
+        options->config.probe = NULL;
+        bench_probe_destroy(&session.probe);
+    }
     free(session.rows);
     free(session.result);
+    free(session.probed);
     if (!options->keep) {
         bench_environment_remove(directory);
         if (made) {

@@ -109,6 +109,64 @@ void bench_row_add_load(struct bench_row *row, const struct bench_result *result
     row->load_ns = result->load_ns;
     row->load_cpu_ns = result->load_cpu_ns;
     row->load_peak_rss_bytes = result->load_peak_rss_bytes;
+    row->load_watch = result->load_watch;
+    row->load_written_bytes = result->load_written_bytes;
+}
+
+static uint64_t higher(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+static void row_add_watch(struct bench_row *row, const struct bench_result *result)
+{
+    struct bench_watch_totals *watch = &row->watch;
+
+    watch->samples += result->watch.samples;
+    watch->disk_bytes_sum += result->watch.disk_bytes_sum;
+    watch->disk_bytes_max = higher(watch->disk_bytes_max, result->watch.disk_bytes_max);
+    watch->rss_bytes_max = higher(watch->rss_bytes_max, result->watch.rss_bytes_max);
+    watch->device_read_bytes += result->watch.device_read_bytes;
+    watch->device_written_bytes += result->watch.device_written_bytes;
+    row->written_bytes += result->settle_written_bytes;
+    row->put_bytes += result->put_bytes;
+    row->upkeep_rounds += result->upkeep_rounds;
+}
+
+void bench_row_add_probe(struct bench_row *row, const struct bench_probe_result *result)
+{
+    row->probed = true;
+    for (uint32_t kind = 0; kind < BENCH_PROBE_KIND_COUNT; kind++) {
+        bench_histogram_merge(&row->probe.latency[kind], &result->latency[kind]);
+        bench_slow_merge(&row->probe.slow[kind], &result->slow[kind]);
+    }
+    row->probe.failed += result->failed;
+}
+
+/* Each list by itself names its kind, so both can be in one. */
+static void row_device(const struct bench_row *row, struct bench_slow_list *device)
+{
+    memset(device, 0, sizeof(*device));
+    for (uint32_t kind = 0; kind < BENCH_PROBE_WAKE; kind++) {
+        bench_slow_merge(device, &row->probe.slow[kind]);
+    }
+}
+
+uint64_t bench_row_unexplained(const struct bench_row *row)
+{
+    struct bench_slow_list device;
+
+    row_device(row, &device);
+    return bench_slow_unexplained(&row->slow, &device);
+}
+
+uint64_t bench_row_unexplained_awake(const struct bench_row *row)
+{
+    struct bench_slow_list either;
+
+    row_device(row, &either);
+    bench_slow_merge(&either, &row->probe.slow[BENCH_PROBE_WAKE]);
+    return bench_slow_unexplained(&row->slow, &either);
 }
 
 void bench_row_add_check(struct bench_row *row, const struct bench_result *result)
@@ -137,6 +195,8 @@ void bench_row_add_run(struct bench_row *row, const struct bench_result *result)
         }
     }
     bench_histogram_merge(&row->service, &result->service);
+    bench_slow_merge(&row->slow, &result->slow);
+    row_add_watch(row, result);
     figures[BENCH_METRIC_RATE] = seconds > 0.0 ? (double)result->operations / seconds : 0.0;
     figures[BENCH_METRIC_MEAN] = bench_histogram_mean(all);
     figures[BENCH_METRIC_P50] = (double)bench_histogram_percentile(all, 50.0);
@@ -375,6 +435,119 @@ static void text_tiers(const struct bench_config *config, const struct bench_row
     }
 }
 
+/* ---- beside the run -------------------------------------------------------------------- */
+
+static double ratio_of(uint64_t part, uint64_t whole)
+{
+    return whole > 0 ? (double)part / (double)whole : -1.0;
+}
+
+static double row_disk_mean(const struct bench_row *row)
+{
+    return row->watch.samples > 0
+               ? (double)row->watch.disk_bytes_sum / (double)row->watch.samples
+               : 0.0;
+}
+
+static double row_amplification(const struct bench_row *row, bool highest)
+{
+    double bytes = highest ? (double)row->watch.disk_bytes_max : row_disk_mean(row);
+
+    return row->live_bytes > 0 ? bytes / (double)row->live_bytes : -1.0;
+}
+
+enum beside_line {
+    BESIDE_DISK_MAX,
+    BESIDE_DISK_MEAN,
+    BESIDE_WRITTEN,
+    BESIDE_DEVICE_READ,
+    BESIDE_DEVICE_WRITTEN,
+    BESIDE_PROBE_READ,
+    BESIDE_PROBE_WRITE,
+    BESIDE_PROBE_WAKE,
+    BESIDE_OVER,
+    BESIDE_UNEXPLAINED,
+    BESIDE_UNEXPLAINED_AWAKE,
+    BESIDE_ROUNDS,
+    BESIDE_COUNT
+};
+
+/* Below 0: there is nothing to say. */
+static double beside_figure(const struct bench_row *row, enum beside_line line)
+{
+    switch (line) {
+    case BESIDE_DISK_MAX:
+        return row_amplification(row, true);
+    case BESIDE_DISK_MEAN:
+        return row_amplification(row, false);
+    case BESIDE_WRITTEN:
+        return ratio_of(row->written_bytes, row->put_bytes);
+    case BESIDE_DEVICE_READ:
+        return (double)row->watch.device_read_bytes / MIB;
+    case BESIDE_DEVICE_WRITTEN:
+        return (double)row->written_bytes / MIB;
+    case BESIDE_PROBE_READ:
+        return row->probed ? (double)row->probe.latency[BENCH_PROBE_READ].max_ns / 1e6
+                           : -1.0;
+    case BESIDE_PROBE_WRITE:
+        return row->probed ? (double)row->probe.latency[BENCH_PROBE_WRITE].max_ns / 1e6
+                           : -1.0;
+    case BESIDE_PROBE_WAKE:
+        return row->probed ? (double)row->probe.latency[BENCH_PROBE_WAKE].max_ns / 1e6
+                           : -1.0;
+    case BESIDE_OVER:
+        return (double)row->slow.over;
+    case BESIDE_UNEXPLAINED:
+        return row->probed ? (double)bench_row_unexplained(row) : -1.0;
+    case BESIDE_UNEXPLAINED_AWAKE:
+        return row->probed ? (double)bench_row_unexplained_awake(row) : -1.0;
+    case BESIDE_ROUNDS:
+        return row->upkeep_rounds > 0 ? (double)row->upkeep_rounds : -1.0;
+    case BESIDE_COUNT:
+        break;
+    }
+    return -1.0;
+}
+
+static void text_beside(const struct bench_row *rows, uint32_t count, FILE *file)
+{
+    static const char *const labels[BESIDE_COUNT] = {
+        "disk / live, max",       "  mean",
+        "written / put",          "device read, MiB",
+        "  written, MiB",         "device: read max, ms",
+        "  write + sync max, ms", "CPU late, max, ms",
+        "operations over 50 ms",  "  not the device's",
+        "  nor late CPU's",       "rounds of upkeep"};
+    bool watched = false;
+
+    for (uint32_t i = 0; i < count; i++) {
+        watched = watched || rows[i].watch.samples > 0;
+    }
+    for (uint32_t line = 0; watched && line < BESIDE_COUNT; line++) {
+        char text[32];
+        bool shown = false;
+
+        for (uint32_t i = 0; i < count; i++) {
+            shown = shown || beside_figure(&rows[i], (enum beside_line)line) >= 0.0;
+        }
+        if (!shown) {
+            continue;
+        }
+        fprintf(file, "%-*s", COLUMN_LABEL, labels[line]);
+        for (uint32_t i = 0; i < count; i++) {
+            double figure = beside_figure(&rows[i], (enum beside_line)line);
+
+            if (figure < 0.0) {
+                snprintf(text, sizeof(text), "-");
+            } else {
+                snprintf(text, sizeof(text), "%.*f", line >= BESIDE_OVER ? 0 : 2, figure);
+            }
+            fprintf(file, "%*s", COLUMN_BYTES, text);
+        }
+        fputc('\n', file);
+    }
+}
+
 static void text_cell(const struct bench_report *report, uint32_t cell_index, FILE *file)
 {
     const struct bench_config *config = report->config;
@@ -451,6 +624,7 @@ static void text_cell(const struct bench_report *report, uint32_t cell_index, FI
     }
     text_tiers(config, rows, count, file);
     text_kinds(rows, count, file);
+    text_beside(rows, count, file);
     for (uint32_t i = 0; i < count; i++) {
         const struct bench_row *row = &rows[i];
 
@@ -596,7 +770,9 @@ static void json_configuration(const struct bench_report *report, FILE *file)
             "    \"value_bytes\": %zu,\n    \"durability\": \"%s\",\n    \"theta\": %.4f,\n"
             "    \"rate\": %.3f,\n    \"arrivals\": \"%s\",\n    \"seed\": %llu,\n"
             "    \"verify\": \"%s\",\n    \"memory_bytes\": %llu,\n    \"shards\": %u,\n"
-            "    \"cache_policy\": \"%s\",\n    \"repeats\": %u\n  },\n",
+            "    \"cache_policy\": \"%s\",\n    \"compression_ratio\": %.3f,\n"
+            "    \"lead_s\": %.3f,\n    \"background_permille\": %u,\n"
+            "    \"upkeep\": \"%s\",\n    \"existing\": %s,\n    \"repeats\": %u\n  },\n",
             (unsigned long long)config->records, (unsigned long long)config->operations,
             (double)config->duration_ns / 1e9, (double)config->warmup_ns / 1e9,
             config->key_bytes, config->value_bytes,
@@ -604,7 +780,82 @@ static void json_configuration(const struct bench_report *report, FILE *file)
             config->rate > 0.0 ? (config->poisson ? "poisson" : "fixed") : "closed",
             (unsigned long long)config->seed, config->verify_full ? "full" : "quick",
             (unsigned long long)config->memory_bytes, config->shards,
-            policies[config->cache_policy], report->repeats);
+            policies[config->cache_policy], (double)config->ratio_permille / 1e3,
+            (double)config->lead_ns / 1e9, config->background_permille,
+            config->upkeep ? "forced" : (config->compaction == 2 ? "asked" : "itself"),
+            config->existing ? "true" : "false", report->repeats);
+}
+
+static void json_slow(FILE *file, const char *name, const struct bench_slow_list *list,
+                      const struct bench_slow_list *device)
+{
+    json_string(file, name);
+    fprintf(file, ": {\"over_limit\": %llu, \"slowest\": [",
+            (unsigned long long)list->over);
+    for (uint64_t i = 0; i < list->count; i++) {
+        const struct bench_slow *slow = &list->slow[i];
+
+        fprintf(file, "%s{\"at_ns\": %llu, \"ns\": %llu", i > 0 ? ", " : "",
+                (unsigned long long)slow->begin_ns, (unsigned long long)slow->ns);
+        if (device != NULL) {
+            fprintf(file, ", \"kind\": \"%s\", \"device\": %s",
+                    bench_kind_name((enum bench_kind)slow->kind),
+                    bench_slow_explained(slow, device) ? "true" : "false");
+        }
+        fputc('}', file);
+    }
+    fputs("]}", file);
+}
+
+static void json_watch(FILE *file, const char *name, const struct bench_watch_totals *watch,
+                       uint64_t written_bytes)
+{
+    json_string(file, name);
+    fprintf(
+        file,
+        ": {\"samples\": %llu, \"disk_bytes_max\": %llu, \"disk_bytes_mean\": %.0f, "
+        "\"rss_bytes_max\": %llu, \"device_read_bytes\": %llu, "
+        "\"device_written_bytes\": %llu}",
+        (unsigned long long)watch->samples, (unsigned long long)watch->disk_bytes_max,
+        watch->samples > 0 ? (double)watch->disk_bytes_sum / (double)watch->samples : 0.0,
+        (unsigned long long)watch->rss_bytes_max,
+        (unsigned long long)watch->device_read_bytes, (unsigned long long)written_bytes);
+}
+
+/* What was seen from beside the run. */
+static void json_beside(const struct bench_row *row, FILE *file)
+{
+    static const char *const slow_names[] = {"slow_reads", "slow_writes", "slow_wakes"};
+    static const char *const names[] = {"read_ns", "write_sync_ns", "wake_ns"};
+    struct bench_slow_list device;
+
+    row_device(row, &device);
+    if (row->watch.samples > 0) {
+        fputs("      ", file);
+        json_watch(file, "watch", &row->watch, row->written_bytes);
+        fprintf(file, ",\n      \"put_bytes\": %llu,\n      ",
+                (unsigned long long)row->put_bytes);
+        json_watch(file, "load_watch", &row->load_watch, row->load_written_bytes);
+        fputs(",\n", file);
+    }
+    fputs("      ", file);
+    json_slow(file, "slow", &row->slow, &device);
+    fprintf(file, ",\n      \"upkeep_rounds\": %llu,\n",
+            (unsigned long long)row->upkeep_rounds);
+    if (row->probed) {
+        fprintf(file,
+                "      \"unexplained_over_limit\": %llu,\n"
+                "      \"unexplained_over_limit_awake\": %llu,\n      \"device\": {",
+                (unsigned long long)bench_row_unexplained(row),
+                (unsigned long long)bench_row_unexplained_awake(row));
+        for (uint32_t kind = 0; kind < BENCH_PROBE_KIND_COUNT; kind++) {
+            json_histogram(file, names[kind], &row->probe.latency[kind]);
+            fputs(",\n        ", file);
+            json_slow(file, slow_names[kind], &row->probe.slow[kind], NULL);
+            fputs(",\n        ", file);
+        }
+        fprintf(file, "\"failed\": %llu},\n", (unsigned long long)row->probe.failed);
+    }
 }
 
 static void json_row(const struct bench_row *row, FILE *file)
@@ -681,6 +932,7 @@ static void json_row(const struct bench_row *row, FILE *file)
                 (unsigned long long)row->tiers.disk_reads,
                 (unsigned long long)row->tiers.evictions);
     }
+    json_beside(row, file);
     fprintf(
         file,
         "      \"verified\": {\"right\": %llu, \"mismatched\": %llu, \"missing\": %llu, "

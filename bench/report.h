@@ -72,15 +72,30 @@ struct bench_row {
     uint64_t load_peak_rss_bytes;
     struct bench_histogram latency[BENCH_KIND_COUNT];
     struct bench_histogram service;
+    struct bench_slow_list slow;
+    struct bench_watch_totals watch; /* highest of all repeats; what is added up, of all */
+    uint64_t written_bytes;          /* to the device, until settled */
+    uint64_t put_bytes;
+    uint64_t upkeep_rounds;
+    struct bench_watch_totals load_watch;
+    uint64_t load_written_bytes;
+    bool probed;
+    struct bench_probe_result probe;
 };
 
 void bench_row_begin(struct bench_row *row, const struct bench_engine *engine,
                      const struct bench_cell *cell);
 void bench_row_add_load(struct bench_row *row, const struct bench_result *result);
 void bench_row_add_run(struct bench_row *row, const struct bench_result *result);
+/* What the device's probe found beside the run added last. */
+void bench_row_add_probe(struct bench_row *row, const struct bench_probe_result *result);
 /* What the last check found counts for every row of the engine. */
 void bench_row_add_check(struct bench_row *row, const struct bench_result *result);
 void bench_row_fail(struct bench_row *row, const char *message);
+/* Operations above the limit of bench/slow.h while the device was not slow, as far as is known. */
+uint64_t bench_row_unexplained(const struct bench_row *row);
+/* Likewise while, moreover, the machine was not late with running threads. */
+uint64_t bench_row_unexplained_awake(const struct bench_row *row);
 double bench_row_median(const struct bench_row *row, enum bench_metric metric);
 
 struct bench_report {

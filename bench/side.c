@@ -122,7 +122,7 @@ int bench_side_start(struct bench_side *side, const struct bench_engine *engine,
     side->cell_count = cell_count;
     side->child = -1;
     snprintf(side->path, sizeof(side->path), "%s", path);
-    if (mkdir(side->path, 0700) != 0) {
+    if (mkdir(side->path, 0700) != 0 && !(errno == EEXIST && config->existing)) {
         snprintf(result->message, sizeof(result->message), "%.300s: %s", side->path,
                  strerror(errno));
         goto fail;

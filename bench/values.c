@@ -4,12 +4,84 @@
 
 #include "bench/keys.h"
 
-int bench_values_init(struct bench_values *values, size_t value_bytes)
+/* Eight bytes of the record's own randomness, the `place`-th of its value (splitmix64). */
+static uint64_t value_random(uint64_t word, size_t place)
+{
+    uint64_t mixed = word * 0x9e3779b97f4a7c15u + (uint64_t)place * 0xd1342543de82ef95u;
+
+    mixed = (mixed ^ (mixed >> 30)) * 0xbf58476d1ce4e5b9u;
+    mixed = (mixed ^ (mixed >> 27)) * 0x94d049bb133111ebu;
+    return mixed ^ (mixed >> 31);
+}
+
+/* The piece that begins at `start`: how long it is, and how much of it is random. */
+static size_t value_piece(const struct bench_values *values, size_t start, size_t *fresh)
+{
+    size_t left = values->value_bytes - start;
+    size_t bytes = left < BENCH_VALUE_PIECE_BYTES ? left : BENCH_VALUE_PIECE_BYTES;
+
+    *fresh = (bytes * values->ratio_permille + 999) / 1000;
+    return bytes;
+}
+
+static void value_piece_fill(uint8_t *out, uint64_t word, size_t start, size_t bytes,
+                             size_t fresh)
+{
+    for (size_t at = 0; at < fresh; at += 8) {
+        uint64_t random = value_random(word, start + at);
+
+        memcpy(out + at, &random, fresh - at < 8 ? fresh - at : 8);
+    }
+    for (size_t at = fresh; at < bytes; at += fresh) {
+        memcpy(out + at, out, bytes - at < fresh ? bytes - at : fresh);
+    }
+}
+
+void bench_value_fill_pieces(const struct bench_values *values, uint8_t *out, uint64_t word)
+{
+    size_t fresh;
+    size_t bytes;
+
+    for (size_t at = 8; at < values->value_bytes; at += bytes) {
+        bytes = value_piece(values, at, &fresh);
+        value_piece_fill(out + at, word, at, bytes, fresh);
+    }
+}
+
+/* Whether byte `at` is the one that belongs there. */
+static bool value_byte_fits(const struct bench_values *values, const uint8_t *data,
+                            uint64_t word, size_t at)
+{
+    size_t start = at - (at - 8) % BENCH_VALUE_PIECE_BYTES;
+    size_t fresh;
+    size_t place;
+
+    value_piece(values, start, &fresh);
+    place = (at - start) % fresh;
+    return data[at] ==
+           (uint8_t)(value_random(word, start + (place & ~(size_t)7)) >> (place % 8 * 8));
+}
+
+bool bench_value_check_pieces(const struct bench_values *values, const uint8_t *data,
+                              uint64_t word)
+{
+    bool fits = true;
+
+    for (size_t i = 0; i < 8; i++) {
+        fits = fits && value_byte_fits(values, data, word, 8 + i) &&
+               value_byte_fits(values, data, word, values->value_bytes - 8 + i);
+    }
+    return fits;
+}
+
+int bench_values_init(struct bench_values *values, size_t value_bytes,
+                      uint32_t ratio_permille)
 {
     size_t bytes = BENCH_VALUE_PLACES + value_bytes + 8;
     struct bench_random random;
 
     values->value_bytes = value_bytes;
+    values->ratio_permille = ratio_permille;
     values->pattern = malloc(bytes);
     if (values->pattern == NULL) {
         return -1;
@@ -45,5 +117,19 @@ bool bench_value_check_full(const struct bench_values *values, const void *data,
         return false;
     }
     *version = bytes >= 8 ? (uint32_t)(word >> BENCH_VALUE_ID_BITS) : 0;
+    if (bytes > 8 && values->ratio_permille != 0) {
+        uint8_t piece[BENCH_VALUE_PIECE_BYTES];
+        size_t piece_bytes;
+        size_t fresh;
+
+        for (size_t start = 8; start < bytes; start += piece_bytes) {
+            piece_bytes = value_piece(values, start, &fresh);
+            value_piece_fill(piece, word, start, piece_bytes, fresh);
+            if (memcmp(at + start, piece, piece_bytes) != 0) {
+                return false;
+            }
+        }
+        return true;
+    }
     return bytes <= 8 || memcmp(at + 8, bench_value_pattern(values, word), bytes - 8) == 0;
 }

@@ -9,13 +9,19 @@
  * so that bytes of another record, of another version, or shifted by one are found. Values
  * shorter than a word hold its first bytes.
  *
+ * The pattern is the same for all, so a compressor that sees many values finds it in them. Where
+ * that matters, values are made with a stated ratio instead, as db_bench's compression_ratio does
+ * it: behind the word come pieces of 128 bytes, of which the first so many are random, by the
+ * word and their place, and the rest repeats them. A value then shares nothing with another,
+ * and within itself it shrinks to about the ratio.
+ *
  * Threads:   init by one; fill and check by any.
  * Lifetime:  init allocates the pattern, fini gives it back.
  * Units:     bytes.
  * Ordering:  none.
  * Errors:    init returns -1 without memory.
  * Cost:      fill is a copy of the value; the quick check looks at 24 bytes, the full one
- *            at all of them.
+ *            at all of them. With a ratio a KiB costs about 0.1 us to fill, 20 ns to check.
  */
 #ifndef BENCH_VALUES_H
 #define BENCH_VALUES_H
@@ -28,13 +34,17 @@
 #define BENCH_VALUE_ID_BITS      40u
 #define BENCH_VALUE_PLACES       2048u
 #define BENCH_VALUE_VERSION_MASK 0xffffffu
+#define BENCH_VALUE_PIECE_BYTES  128u
 
 struct bench_values {
     uint8_t *pattern; /* BENCH_VALUE_PLACES + value_bytes */
     size_t value_bytes;
+    uint32_t ratio_permille; /* 0: stretches of the pattern */
 };
 
-int bench_values_init(struct bench_values *values, size_t value_bytes);
+/* ratio_permille: 0, or to how many thousandths of its size a value shrinks, at most 1,000. */
+int bench_values_init(struct bench_values *values, size_t value_bytes,
+                      uint32_t ratio_permille);
 void bench_values_fini(struct bench_values *values);
 
 static inline uint64_t bench_value_word(uint64_t id, uint32_t version)
@@ -48,6 +58,12 @@ static inline const uint8_t *bench_value_pattern(const struct bench_values *valu
     return values->pattern + ((word * 0x9e3779b97f4a7c15u) >> 53);
 }
 
+/* Fill and quick check of values with a ratio, behind their word. */
+void bench_value_fill_pieces(const struct bench_values *values, uint8_t *out,
+                             uint64_t word);
+bool bench_value_check_pieces(const struct bench_values *values, const uint8_t *data,
+                              uint64_t word);
+
 static inline void bench_value_fill(const struct bench_values *values, uint8_t *out,
                                     uint64_t id, uint32_t version)
 {
@@ -58,6 +74,10 @@ static inline void bench_value_fill(const struct bench_values *values, uint8_t *
         return;
     }
     memcpy(out, &word, 8);
+    if (values->ratio_permille != 0) {
+        bench_value_fill_pieces(values, out, word);
+        return;
+    }
     memcpy(out + 8, bench_value_pattern(values, word), values->value_bytes - 8);
 }
 
@@ -84,6 +104,9 @@ static inline bool bench_value_check(const struct bench_values *values, const vo
         return false;
     }
     *version = (uint32_t)(word >> BENCH_VALUE_ID_BITS);
+    if (values->ratio_permille != 0) {
+        return bench_value_check_pieces(values, at, word);
+    }
     pattern = bench_value_pattern(values, word);
     memcpy(&seen, at + 8, 8);
     memcpy(&wanted, pattern, 8);

@@ -250,6 +250,7 @@ static int engine_make_background(struct warp *db, struct engine_message *messag
     config.compact.dictionary_bytes = ENGINE_ARCHIVE_DICTIONARY_BYTES;
     config.compact.buffer_bytes = ENGINE_ARCHIVE_BUFFER_BYTES;
     config.compact.direct = db->options.direct_io == 0;
+    config.budget_permille = db->options.background_permille;
     config.checkpoint_log_bytes = db->env.checkpoint_log_bytes;
     config.told = db->options.pressure;
     config.told_context = db->options.pressure_context;

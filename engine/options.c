@@ -206,6 +206,11 @@ int warp_options_complete(const struct warp_options *given, struct warp_options 
     if (options.space_permille == 0) {
         options.space_permille = OPTIONS_SPACE_PERMILLE;
     }
+    if (options.background_permille > 1000 || options.reserved_tail != 0) {
+        OPTIONS_REFUSE("options.background_permille %u is above 1000, or "
+                       "reserved_tail is not 0",
+                       options.background_permille);
+    }
     if (options.compaction > 2 || options.space_permille < 1050 ||
         options.space_permille > 1000000) {
         OPTIONS_REFUSE("options.compaction %u is not 0, 1 or 2, or space_permille %u is "

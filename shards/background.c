@@ -174,9 +174,8 @@ static void background_look(struct warp_background *background)
  * threads there is nobody to spare. */
 static uint64_t background_clock(const struct warp_background *background)
 {
-    return background->store->env->threads
-               ? warp_thread_cpu_ns()
-               : warp_clock_ns(background->store->env->clock);
+    return background->store->env->threads ? warp_thread_cpu_ns()
+                                           : warp_clock_ns(background->store->env->clock);
 }
 
 static int64_t background_cost(const struct warp_background *background, uint64_t begun)

@@ -41,6 +41,16 @@ struct bench_slice {
     size_t bytes;
 };
 
+/* How RocksDB is set up, beside what is always so: see bench/engines/rocksdb.c. */
+enum bench_rocksdb {
+    BENCH_ROCKSDB_TIERED = 1u << 0,        /* for more data than memory */
+    BENCH_ROCKSDB_DIRECT_READS = 1u << 1,  /* past the page cache */
+    BENCH_ROCKSDB_DIRECT_WRITES = 1u << 2, /* likewise flushes and compactions */
+    BENCH_ROCKSDB_LOG = 1u << 3,           /* at BENCH_MEMORY too, unsynced */
+    BENCH_ROCKSDB_LZ4 = 1u << 4,
+    BENCH_ROCKSDB_ZSTD = 1u << 5, /* beside LZ4: at the bottommost level only */
+};
+
 /* A value on loan from the engine. */
 struct bench_value {
     const void *data;
@@ -60,6 +70,11 @@ struct bench_setup {
     size_t key_bytes;
     size_t value_bytes;
     uint64_t records; /* an estimate */
+    bool existing;    /* the directory may have a database in it: it is opened */
+    uint32_t rocksdb; /* enum bench_rocksdb, added up */
+    /* For WarpEngine: as in struct warp_options; 0 is its default. */
+    uint32_t background_permille;
+    uint32_t compaction;
 };
 
 enum bench_request_kind { BENCH_REQUEST_GET, BENCH_REQUEST_PUT, BENCH_REQUEST_DELETE };
@@ -107,6 +122,12 @@ struct bench_engine {
     void (*explain)(void *db, int rc, char *out, size_t bytes);
     /* False: not to be had. NULL where the engine does not tell. */
     bool (*tiers)(void *db, struct bench_tiers *out);
+
+    /* What it says about itself, as members of a JSON object, while it works. May be NULL. */
+    void (*gauges)(void *db, char *out, size_t bytes);
+    /* One round of all the housekeeping there is, forced, while others work: blocks until it is
+     * done. May be NULL. */
+    int (*upkeep)(void *db);
 
     int (*thread_create)(void *db, void **thread);
     void (*thread_destroy)(void **thread);

@@ -11,6 +11,14 @@
  *             interval promises (a killed process loses 1 ms, a power cut 100), and it was
  *             1.1 - 1.5 times faster here than a write to the log file per put
  *   commit    log with sync on every write; RocksDB groups the writers itself
+ *
+ * That is for data that fits into memory. For more of it ("tiered") it is set up within
+ * --memory-bytes, all in: three write buffers of a 32nd part each (8 - 64 MiB), three 16ths and 16
+ * MiB for what is not accounted (blocks of a little more than 4 KiB take 5 of the allocator;
+ * compactions), the rest block cache; indexes and filters are partitioned and in the cache
+ * with high priority, their tops and level 0 pinned; no filters at the last level, for every key
+ * that is asked for is there; dynamic level sizes; files are written back a MiB at a time. The
+ * other words are tried one against the other: see docs/BENCHMARKS.md.
  */
 #if defined(WARP_BENCH_ROCKSDB)
 
@@ -32,6 +40,7 @@
 #define ROCKSDB_BACKGROUND_JOBS    2
 #define ROCKSDB_SETTLE_S           180
 #define ROCKSDB_FLUSH_MS           1u
+#define ROCKSDB_UNACCOUNTED_BYTES  ((uint64_t)16 << 20)
 
 struct rocksdb {
     rocksdb_t *db;
@@ -39,7 +48,12 @@ struct rocksdb {
     rocksdb_column_family_handle_t *family;
     rocksdb_writeoptions_t *write;
     rocksdb_readoptions_t *read;
+    rocksdb_cache_t *cache;
     enum bench_durability durability;
+    uint32_t traits; /* enum bench_rocksdb */
+    bool log;
+    uint64_t write_buffer_bytes;
+    int write_buffers;
     uint64_t cache_bytes;
     uint32_t group;
     struct bench_ticker ticker;
@@ -132,9 +146,68 @@ static int rocksdb_engine_close(void **handle)
     if (db->read != NULL) {
         rocksdb_readoptions_destroy(db->read);
     }
+    if (db->cache != NULL) {
+        rocksdb_cache_destroy(db->cache);
+    }
     free(db);
     *handle = NULL;
     return 0;
+}
+
+/* More data than memory: all of it within `memory_bytes`. */
+static void rocksdb_tiered(struct rocksdb *db, uint64_t memory_bytes)
+{
+    rocksdb_block_based_table_options_t *table = rocksdb_block_based_options_create();
+    uint64_t least = (uint64_t)8 << 20;
+    uint64_t reserved;
+
+    db->write_buffer_bytes = memory_bytes / 32 < least ? least : memory_bytes / 32;
+    if (db->write_buffer_bytes > ROCKSDB_WRITE_BUFFER_BYTES) {
+        db->write_buffer_bytes = ROCKSDB_WRITE_BUFFER_BYTES;
+    }
+    db->write_buffers = 3;
+    db->cache_bytes = memory_bytes / 16 * 13;
+    reserved = 3 * db->write_buffer_bytes + ROCKSDB_UNACCOUNTED_BYTES;
+    db->cache_bytes =
+        db->cache_bytes > reserved + least ? db->cache_bytes - reserved : least;
+    db->cache = rocksdb_cache_create_lru(db->cache_bytes);
+    rocksdb_block_based_options_set_block_cache(table, db->cache);
+    rocksdb_block_based_options_set_filter_policy(
+        table, rocksdb_filterpolicy_create_bloom_full(10));
+    rocksdb_block_based_options_set_format_version(table, 5);
+    rocksdb_block_based_options_set_block_size(table, 4096);
+    rocksdb_block_based_options_set_data_block_index_type(
+        table, rocksdb_block_based_table_data_block_index_type_binary_search_and_hash);
+    rocksdb_block_based_options_set_data_block_hash_ratio(table, 0.75);
+    rocksdb_block_based_options_set_index_type(
+        table, rocksdb_block_based_table_index_type_two_level_index_search);
+    rocksdb_block_based_options_set_partition_filters(table, 1);
+    rocksdb_block_based_options_set_metadata_block_size(table, 4096);
+    rocksdb_block_based_options_set_cache_index_and_filter_blocks(table, 1);
+    rocksdb_block_based_options_set_cache_index_and_filter_blocks_with_high_priority(table,
+                                                                                     1);
+    rocksdb_block_based_options_set_pin_l0_filter_and_index_blocks_in_cache(table, 1);
+    rocksdb_block_based_options_set_pin_top_level_index_and_filter(table, 1);
+    rocksdb_options_set_block_based_table_factory(db->options, table);
+    rocksdb_block_based_options_destroy(table);
+    rocksdb_options_set_optimize_filters_for_hits(db->options, 1);
+    rocksdb_options_set_level_compaction_dynamic_level_bytes(db->options, 1);
+    rocksdb_options_set_bytes_per_sync(db->options, 1 << 20);
+    rocksdb_options_set_wal_bytes_per_sync(db->options, 1 << 20);
+    rocksdb_options_compaction_readahead_size(db->options, 2 << 20);
+    rocksdb_options_set_use_direct_reads(db->options,
+                                         (db->traits & BENCH_ROCKSDB_DIRECT_READS) != 0);
+    rocksdb_options_set_use_direct_io_for_flush_and_compaction(
+        db->options, (db->traits & BENCH_ROCKSDB_DIRECT_WRITES) != 0);
+    if ((db->traits & BENCH_ROCKSDB_LZ4) != 0) {
+        rocksdb_options_set_compression(db->options, rocksdb_lz4_compression);
+        if ((db->traits & BENCH_ROCKSDB_ZSTD) != 0) {
+            rocksdb_options_set_bottommost_compression(db->options,
+                                                       rocksdb_zstd_compression);
+        }
+    } else if ((db->traits & BENCH_ROCKSDB_ZSTD) != 0) {
+        rocksdb_options_set_compression(db->options, rocksdb_zstd_compression);
+    }
 }
 
 static int rocksdb_engine_open(const struct bench_setup *setup, void **handle,
@@ -157,18 +230,28 @@ static int rocksdb_engine_open(const struct bench_setup *setup, void **handle,
     if (setup->memory_bytes != 0 && setup->memory_bytes < db->cache_bytes) {
         db->cache_bytes = setup->memory_bytes;
     }
+    db->traits = setup->rocksdb;
+    db->log =
+        setup->durability != BENCH_MEMORY || (setup->rocksdb & BENCH_ROCKSDB_LOG) != 0;
+    db->write_buffer_bytes = ROCKSDB_WRITE_BUFFER_BYTES;
+    db->write_buffers = ROCKSDB_WRITE_BUFFERS;
     db->options = rocksdb_options_create();
     rocksdb_options_set_create_if_missing(db->options, 1);
-    rocksdb_options_set_error_if_exists(db->options, 1);
+    rocksdb_options_set_error_if_exists(db->options, setup->existing ? 0 : 1);
     rocksdb_options_set_compression(db->options, rocksdb_no_compression);
-    rocksdb_options_set_write_buffer_size(db->options, ROCKSDB_WRITE_BUFFER_BYTES);
-    rocksdb_options_set_max_write_buffer_number(db->options, ROCKSDB_WRITE_BUFFERS);
+    if ((db->traits & BENCH_ROCKSDB_TIERED) != 0) {
+        rocksdb_tiered(db, setup->memory_bytes != 0 ? setup->memory_bytes
+                                                    : ROCKSDB_CACHE_BYTES);
+    } else {
+        rocksdb_options_optimize_for_point_lookup(db->options, db->cache_bytes >> 20);
+    }
+    rocksdb_options_set_write_buffer_size(db->options, db->write_buffer_bytes);
+    rocksdb_options_set_max_write_buffer_number(db->options, db->write_buffers);
     rocksdb_options_set_max_background_jobs(db->options, ROCKSDB_BACKGROUND_JOBS);
     rocksdb_options_set_max_open_files(db->options, -1);
     rocksdb_options_set_manual_wal_flush(db->options, setup->durability == BENCH_INTERVAL);
-    rocksdb_options_optimize_for_point_lookup(db->options, db->cache_bytes >> 20);
     db->write = rocksdb_writeoptions_create();
-    rocksdb_writeoptions_disable_WAL(db->write, setup->durability == BENCH_MEMORY);
+    rocksdb_writeoptions_disable_WAL(db->write, !db->log);
     rocksdb_writeoptions_set_sync(db->write, setup->durability == BENCH_COMMIT);
     db->read = rocksdb_readoptions_create();
     family_options[0] = db->options;
@@ -191,7 +274,7 @@ static void rocksdb_describe(void *handle, char *out, size_t bytes)
 
     switch (db->durability) {
     case BENCH_MEMORY:
-        level = "log off";
+        level = db->log ? "log on, not synced" : "log off";
         break;
     case BENCH_INTERVAL:
         level = "manual_wal_flush, flush_wal every 1 ms, synced every 100 ms";
@@ -199,6 +282,25 @@ static void rocksdb_describe(void *handle, char *out, size_t bytes)
     case BENCH_COMMIT:
         level = "log synced per write (its own group commit)";
         break;
+    }
+    if ((db->traits & BENCH_ROCKSDB_TIERED) != 0) {
+        snprintf(
+            out, bytes,
+            "tiered: block cache %llu MiB, partitioned indexes and filters in it, bloom "
+            "10 bits, dynamic levels, %s%s, %s reads, %s writes, %d write buffers of "
+            "%llu MiB, max_background_jobs %d, %s",
+            (unsigned long long)(db->cache_bytes >> 20),
+            (db->traits & BENCH_ROCKSDB_LZ4) != 0    ? "lz4"
+            : (db->traits & BENCH_ROCKSDB_ZSTD) != 0 ? "zstd"
+                                                     : "no compression",
+            (db->traits & BENCH_ROCKSDB_LZ4) != 0 && (db->traits & BENCH_ROCKSDB_ZSTD) != 0
+                ? ", bottommost zstd"
+                : "",
+            (db->traits & BENCH_ROCKSDB_DIRECT_READS) != 0 ? "direct" : "buffered",
+            (db->traits & BENCH_ROCKSDB_DIRECT_WRITES) != 0 ? "direct" : "buffered",
+            db->write_buffers, (unsigned long long)(db->write_buffer_bytes >> 20),
+            ROCKSDB_BACKGROUND_JOBS, level);
+        return;
     }
     snprintf(
         out, bytes,
@@ -240,6 +342,42 @@ static uint64_t rocksdb_property(struct rocksdb *db, const char *name)
     uint64_t value = 0;
 
     return rocksdb_property_int(db->db, name, &value) == 0 ? value : 0;
+}
+
+static void rocksdb_gauges(void *handle, char *out, size_t bytes)
+{
+    static const char *const names[] = {
+        "rocksdb.num-running-compactions",    "rocksdb.estimate-pending-compaction-bytes",
+        "rocksdb.actual-delayed-write-rate",  "rocksdb.is-write-stopped",
+        "rocksdb.cur-size-all-mem-tables",    "rocksdb.block-cache-usage",
+        "rocksdb.estimate-table-readers-mem", "rocksdb.total-sst-files-size",
+        "rocksdb.live-sst-files-size",
+    };
+    struct rocksdb *db = handle;
+    size_t at = 0;
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]) && at < bytes; i++) {
+        at +=
+            (size_t)snprintf(out + at, bytes - at, "%s\"%s\": %llu", i > 0 ? ", " : "",
+                             names[i], (unsigned long long)rocksdb_property(db, names[i]));
+    }
+}
+
+/* What is in memory to a file, and everything compacted. */
+static int rocksdb_upkeep(void *handle)
+{
+    struct rocksdb *db = handle;
+    rocksdb_flushoptions_t *flush = rocksdb_flushoptions_create();
+    char *error = NULL;
+
+    rocksdb_flushoptions_set_wait(flush, 1);
+    rocksdb_flush(db->db, flush, &error);
+    rocksdb_flushoptions_destroy(flush);
+    if (error != NULL) {
+        return rocksdb_failed(db, error);
+    }
+    rocksdb_compact_range(db->db, NULL, 0, NULL, 0);
+    return 0;
 }
 
 /* Memtables to files, then wait until no flush and no compaction runs or is due. */
@@ -434,6 +572,8 @@ const struct bench_engine bench_engine_rocksdb = {
     .end = rocksdb_end,
     .settle = rocksdb_settle,
     .explain = rocksdb_explain,
+    .gauges = rocksdb_gauges,
+    .upkeep = rocksdb_upkeep,
     .thread_create = rocksdb_thread_create,
     .thread_destroy = rocksdb_thread_destroy,
     .put = rocksdb_engine_put,

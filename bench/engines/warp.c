@@ -22,6 +22,8 @@ struct adapter {
     uint32_t shards;
     uint64_t memory_bytes;
     uint32_t cache_policy;
+    uint32_t background_permille;
+    uint32_t compaction;
     uint32_t depth;
     uint32_t group;
     size_t value_bytes;
@@ -83,6 +85,10 @@ static int adapter_open(const struct bench_setup *setup, void **handle, char *me
     options.shard_count = setup->shards;
     options.memory_bytes_max = setup->memory_bytes;
     options.cache_policy = setup->cache_policy;
+    options.background_permille = setup->background_permille;
+    options.compaction = setup->compaction;
+    /* The caller brings checkpoints about, too. */
+    options.recovery_ms_max = setup->compaction == 2 ? 3600000 : 0;
     options.message = text;
     options.message_bytes = sizeof(text);
     rc = warp_open(setup->path, &options, &db->db);
@@ -96,6 +102,8 @@ static int adapter_open(const struct bench_setup *setup, void **handle, char *me
     db->shards = setup->shards;
     db->memory_bytes = setup->memory_bytes;
     db->cache_policy = setup->cache_policy;
+    db->background_permille = setup->background_permille;
+    db->compaction = setup->compaction;
     db->depth = setup->depth;
     db->group = setup->group;
     db->value_bytes = setup->value_bytes;
@@ -122,6 +130,7 @@ static void adapter_describe(void *handle, char *out, size_t bytes)
                                            ", cache lru", ", cache sieve"};
     char shards[32] = "default";
     char memory[32] = "default";
+    char background[48] = "";
 
     if (db->shards != 0) {
         snprintf(shards, sizeof(shards), "%u", db->shards);
@@ -130,8 +139,13 @@ static void adapter_describe(void *handle, char *out, size_t bytes)
         snprintf(memory, sizeof(memory), "%llu MiB",
                  (unsigned long long)(db->memory_bytes >> 20));
     }
-    snprintf(out, bytes, "%s, shards %s, memory %s%s, all else default",
-             levels[db->durability], shards, memory, policies[db->cache_policy]);
+    if (db->background_permille != 0) {
+        snprintf(background, sizeof(background), ", background %u permille",
+                 db->background_permille);
+    }
+    snprintf(out, bytes, "%s, shards %s, memory %s%s%s%s, all else default",
+             levels[db->durability], shards, memory, policies[db->cache_policy], background,
+             db->compaction == 2 ? ", upkeep only when asked" : "");
 }
 
 /* The whole number behind "NAME " at the beginning of a line; 0 if there is none. */
@@ -166,6 +180,51 @@ static bool adapter_tiers(void *handle, struct bench_tiers *out)
     }
     free(text);
     return told;
+}
+
+static void adapter_gauges(void *handle, char *out, size_t bytes)
+{
+    static const char *const names[] = {
+        "warp_background_pressure",
+        "warp_background_steps_total",
+        "warp_disk_bytes",
+        "warp_disk_live_bytes",
+        "warp_log_tail_bytes",
+        "warp_log_durable_bytes",
+        "warp_log_held_segments",
+        "warp_checkpoints_total",
+        "warp_checkpoint_log_bytes",
+        "warp_compaction_runs_total",
+        "warp_compaction_raw_bytes_total",
+        "warp_compaction_stored_bytes_total",
+        "warp_memory_bytes",
+        "warp_cache_bytes",
+        "warp_cold_gets_total",
+        "warp_cache_evictions_total",
+        "warp_log_room_waits_total",
+    };
+    struct adapter *db = handle;
+    char *text = malloc(ADAPTER_METRICS_BYTES);
+    size_t at = 0;
+    size_t length;
+
+    if (text != NULL &&
+        warp_metrics_render(db->db, text, ADAPTER_METRICS_BYTES, &length) == 0) {
+        for (size_t i = 0; i < sizeof(names) / sizeof(names[0]) && at < bytes; i++) {
+            at += (size_t)snprintf(out + at, bytes - at, "%s\"%s\": %llu",
+                                   i > 0 ? ", " : "", names[i],
+                                   (unsigned long long)adapter_metric(text, names[i]));
+        }
+    }
+    free(text);
+}
+
+static int adapter_upkeep(void *handle)
+{
+    struct adapter *db = handle;
+    int rc = warp_checkpoint(db->db);
+
+    return rc != 0 ? rc : warp_compact(db->db);
 }
 
 /* The engine syncs by itself. */
@@ -432,6 +491,8 @@ const struct bench_engine bench_engine_warp = {
     .settle = adapter_settle,
     .explain = adapter_explain,
     .tiers = adapter_tiers,
+    .gauges = adapter_gauges,
+    .upkeep = adapter_upkeep,
     .thread_create = adapter_thread_create,
     .thread_destroy = adapter_thread_destroy,
     .put = adapter_put,

@@ -203,13 +203,17 @@ struct warp_options {
     uint32_t compaction;     /* 1: on (the default), 2: only when warp_compact() asks */
     uint32_t space_permille; /* space on disk, in thousandths of what is alive, above which old files are
                                 compacted; 1,050 - 1,000,000; default 1,250 */
-    warp_pressure pressure;  /* NULL: nobody is told */
+    uint32_t background_permille; /* checkpoints and compactions that are not urgent get so many thousandths
+                                     of one CPU, 1 - 1,000 (without pause); default 250 */
+    uint32_t reserved_tail;       /* must be 0 */
+    warp_pressure pressure;       /* NULL: nobody is told */
     void *pressure_context;
 };
 #define WARP_OPTIONS_INIT                                                                      \
     {                                                                                          \
         sizeof(struct warp_options), 0, WARP_COMMIT, 100, WARP_READ_DURABLE_AUTO, 0,           \
-            WARP_CREATE, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, NULL, NULL      \
+            WARP_CREATE, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, \
+            NULL, NULL                                                                         \
                                                                                  \
     }
 

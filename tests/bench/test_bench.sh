@@ -234,6 +234,17 @@ expect 2 "keys too short for what is inserted" --workload ycsb-d --key-bytes 2 -
 expect 2 "one file to compare" --compare a.json
 expect 2 "an unknown check" --verify=perhaps
 expect 2 "an unknown policy" --cache-policy mru
+expect 2 "no such ratio" --compression-ratio 0
+expect 2 "no seconds behind a workload" --workload ycsb-a:
+expect 2 "a share above the whole" --background-permille 1001
+expect 2 "an unknown upkeep" --upkeep never
+expect 2 "an unknown set-up" --rocksdb fast
+expect 2 "a set-up that needs another" --rocksdb lz4
+expect 2 "a kept database of two engines" --database d --engine warp,bound
+expect 2 "a kept database that is filled" --database d --workload fillrandom
+expect 2 "a kept database that grows" --database d --workload ycsb-d
+expect 3 "a group that is not there" --cgroup nowhere --records 100 --operations 10 &&
+    holds "is named" grep -q "nowhere/cgroup.procs" err.txt
 for policy in fifo clock sieve; do
     expect 0 "policy $policy" --cache-policy $policy --records 100 --operations 100 --durability memory &&
         holds "$policy is told" grep -q "cache $policy" out.txt
@@ -251,6 +262,98 @@ d = json.load(open("tiers.json")); t = d["results"][0]["tiers"]
 sys.exit(not (d["configuration"]["cache_policy"] == "'$policy'" and 0 < t["hit_ratio"] < 1 and
               t["cold_gets_per_operation"] > 0 and t["disk_reads"] > 0))'
 done
+
+# A workload has its own seconds, and is led into without being measured; the values are random, so
+# that every check has to recompute them.
+expect 0 "its own seconds" --records 1000 --workload ycsb-a:0.2,get:0.1 --lead-s 0.1 --verify full \
+    --compression-ratio 0.5 --durability memory --json own.json &&
+    holds "are kept to" python3 -c 'import json, sys
+d = json.load(open("own.json")); a, b = d["results"]
+sys.exit(not (0.2 <= a["measured_s"] < 30 and 0.1 <= b["measured_s"] < 30 and
+              a["measured_s"] != b["measured_s"] and d["configuration"]["compression_ratio"] == 0.5 and
+              d["configuration"]["lead_s"] == 0.1))'
+
+# Samples: at least one at each end, of the load and of the run, with what the engine says.
+for engine in $engines; do
+    rm -f samples.jsonl
+    expect 0 "samples of $engine" --engine "$engine" --records 2000 --workload overwrite:0.2 \
+        --durability memory --samples samples.jsonl --json sampled.json &&
+        holds "are right for $engine" python3 -c 'import json, sys
+lines = [json.loads(line) for line in open("samples.jsonl")]
+result = json.load(open("sampled.json"))["results"][0]
+runs = [line for line in lines if line["workload"] == "overwrite"]
+disk = "'"$engine"'" != "bound"
+sys.exit(not (len([line for line in lines if line["workload"] == "load"]) >= 2 and len(runs) >= 2 and
+              runs[-1]["operations"] > 0 and runs[-1]["rss_bytes"] > 1000000 and
+              (not disk or runs[-1]["disk_bytes"] > 0) and
+              result["watch"]["samples"] == len(runs) and
+              result["watch"]["disk_bytes_max"] == max(line["disk_bytes"] for line in runs) and
+              result["put_bytes"] == 116 * result["operations"] and
+              ("'"$engine"'" != "warp" or "warp_background_pressure" in runs[-1]) and
+              ("'"$engine"'" != "rocksdb" or "rocksdb.block-cache-usage" in runs[-1])))'
+done
+expect 3 "samples that cannot be written" --records 100 --operations 10 --samples nowhere/samples
+
+# The device's own probe; a file system without O_DIRECT is told.
+timeout 120 "$warp" bench --records 1000 --workload put:0.3 --durability memory --probe \
+    --json probed.json >out.txt 2>err.txt
+got=$?
+if [ $got -eq 3 ] && grep -q "O_DIRECT" err.txt; then
+    pass
+else
+    holds "the probe counts" test $got -eq 0
+    holds "reads and writes" python3 -c 'import json, sys
+result = json.load(open("probed.json"))["results"][0]; device = result["device"]
+sys.exit(not (device["read_ns"]["count"] > 0 and device["write_sync_ns"]["count"] > 0 and
+              device["failed"] == 0 and result["unexplained_over_limit"] <= result["slow"]["over_limit"]))'
+    holds "and says so" grep -q "write + sync max, ms" out.txt
+fi
+
+# A database that stays is loaded once, and not mistaken for another.
+for engine in $engines; do
+    [ "$engine" = bound ] && continue
+    expect 0 "a database is loaded" --engine "$engine" --database "kept-$engine" --records 500 \
+        --workload ycsb-a --operations 1000 --durability memory &&
+        holds "by $engine" grep -q "^load, $engine: 500 records" out.txt
+    expect 0 "and used again" --engine "$engine" --database "kept-$engine" --records 500 \
+        --workload ycsb-a --operations 1000 --durability memory --verify full --json again.json &&
+        holds "without loading $engine" python3 -c 'import json, sys
+d = json.load(open("again.json")); r = d["results"][0]
+sys.exit(not (d["configuration"]["existing"] and r["load_records"] == 0 and
+              r["verified"]["right"] >= 500 and r["verified"]["missing"] == 0))'
+    expect 3 "but not for other records" --engine "$engine" --database "kept-$engine" --records 501 \
+        --workload ycsb-a --operations 10
+    holds "it stays" test -d "kept-$engine"
+done
+mkdir strange
+expect 3 "a directory without a note of its load is left alone" --database strange --records 10 \
+    --operations 10
+
+# Upkeep while others work, with and without a budget; asked: none by itself.
+expect 0 "upkeep is forced" --records 2000 --workload ycsb-a:0.5 --durability memory --upkeep forced \
+    --background-permille 1000 --samples kept.jsonl --json kept.json &&
+    holds "round after round" python3 -c 'import json, sys
+result = json.load(open("kept.json"))["results"][0]
+last = [json.loads(line) for line in open("kept.jsonl")][-1]
+sys.exit(not (result["upkeep_rounds"] > 0 and last["warp_checkpoints_total"] > 0 and
+              "background 1000 permille" in result["engine_settings"]))'
+expect 0 "upkeep is not asked for" --records 2000 --workload overwrite:0.5 --durability memory \
+    --upkeep asked --samples asked.jsonl --json asked.json &&
+    holds "and does not come" python3 -c 'import json, sys
+last = [json.loads(line) for line in open("asked.jsonl")][-1]
+sys.exit(not (last["warp_checkpoints_total"] == 0 and last["warp_compaction_runs_total"] == 0))'
+
+# RocksDB for more data than memory.
+case $engines in
+    *rocksdb*)
+        for words in tiered tiered,direct-reads,direct-writes,lz4,log tiered,lz4,zstd tiered,zstd; do
+            expect 0 "rocksdb $words" --engine rocksdb --rocksdb $words --records 20000 \
+                --value-bytes 1000 --memory-bytes 24M --workload ycsb-a --operations 5000 \
+                --durability memory --compression-ratio 0.5 &&
+                holds "$words is told" grep -q "tiered: block cache" out.txt
+        done
+        ;;
+esac
 
 echo "$passed passed, $failed failed"
 test "$failed" -eq 0

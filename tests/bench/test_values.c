@@ -14,58 +14,113 @@ static bool both_checks(const struct bench_values *values, const uint8_t *data,
     return full;
 }
 
+/* Stretches of the pattern, random all through, and two ratios between. */
+static const uint32_t ratios[] = {0, 1000, 500, 90};
+#define RATIOS (sizeof(ratios) / sizeof(ratios[0]))
+
 WARP_TEST(values, a_value_is_its_own_record_and_no_other)
 {
-    for (size_t bytes = 0; bytes < 130; bytes++) {
+    for (size_t bytes = 0; bytes < 300 * RATIOS; bytes++) {
         struct bench_values values;
-        uint8_t data[136];
+        uint8_t data[304];
         uint32_t version = 0;
+        uint32_t ratio = ratios[bytes % RATIOS];
 
-        check_int(bench_values_init(&values, bytes), ==, 0);
+        check_int(bench_values_init(&values, bytes / RATIOS, ratio), ==, 0);
         bench_value_fill(&values, data, 123456789, 4711);
-        check(both_checks(&values, data, bytes, 123456789, &version));
-        if (bytes >= 8) {
+        check(both_checks(&values, data, values.value_bytes, 123456789, &version));
+        if (values.value_bytes >= 8) {
             check_u64(version, ==, 4711);
         }
-        if (bytes > 0) {
-            check(!both_checks(&values, data, bytes, 123456788, &version));
+        if (values.value_bytes > 0) {
+            check(!both_checks(&values, data, values.value_bytes, 123456788, &version));
         }
-        check(!both_checks(&values, data, bytes + 1, 123456789, &version));
+        check(!both_checks(&values, data, values.value_bytes + 1, 123456789, &version));
         bench_values_fini(&values);
     }
 }
 
 WARP_TEST(values, the_full_check_sees_every_changed_bit)
 {
-    struct bench_values values;
-    uint8_t data[100];
+    for (size_t i = 0; i < RATIOS; i++) {
+        struct bench_values values;
+        uint8_t data[300];
 
-    check_int(bench_values_init(&values, sizeof(data)), ==, 0);
-    bench_value_fill(&values, data, 42, 7);
-    for (size_t bit = 0; bit < sizeof(data) * 8; bit++) {
-        uint32_t version = 7;
-        bool seen;
+        check_int(bench_values_init(&values, sizeof(data), ratios[i]), ==, 0);
+        bench_value_fill(&values, data, 42, 7);
+        for (size_t bit = 0; bit < sizeof(data) * 8; bit++) {
+            uint32_t version = 7;
+            bool seen;
 
-        data[bit / 8] ^= (uint8_t)(1u << bit % 8);
-        seen = !bench_value_check_full(&values, data, sizeof(data), 42, &version);
-        /* Another version is another value, and it must bring another pattern. */
-        check(seen);
-        data[bit / 8] ^= (uint8_t)(1u << bit % 8);
+            data[bit / 8] ^= (uint8_t)(1u << bit % 8);
+            seen = !bench_value_check_full(&values, data, sizeof(data), 42, &version);
+            /* Another version is another value, and it must bring another pattern. */
+            check(seen);
+            data[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        }
+        bench_values_fini(&values);
     }
-    bench_values_fini(&values);
 }
 
 WARP_TEST(values, the_quick_check_sees_two_halves_of_different_versions)
 {
-    struct bench_values values;
-    uint8_t old[100];
-    uint8_t new[100];
-    uint32_t version;
+    for (size_t i = 0; i < RATIOS; i++) {
+        struct bench_values values;
+        uint8_t old[100];
+        uint8_t new[100];
+        uint32_t version;
 
-    check_int(bench_values_init(&values, sizeof(old)), ==, 0);
-    bench_value_fill(&values, old, 9, 1);
-    bench_value_fill(&values, new, 9, 2);
-    memcpy(new + 50, old + 50, 50); /* torn in the middle */
-    check(!bench_value_check(&values, new, sizeof(new), 9, &version));
+        check_int(bench_values_init(&values, sizeof(old), ratios[i]), ==, 0);
+        bench_value_fill(&values, old, 9, 1);
+        bench_value_fill(&values, new, 9, 2);
+        memcpy(new + 50, old + 50, 50); /* torn in the middle */
+        check(!bench_value_check(&values, new, sizeof(new), 9, &version));
+        bench_values_fini(&values);
+    }
+}
+
+/* How many of the value's 4-byte windows stood somewhere before: what a compressor lives from. */
+static size_t repeats(const uint8_t *data, size_t bytes)
+{
+    size_t count = 0;
+
+    for (size_t at = 4; at + 4 <= bytes; at += 4) {
+        for (size_t before = 0; before < at; before++) {
+            if (memcmp(data + before, data + at, 4) == 0) {
+                count++;
+                break;
+            }
+        }
+    }
+    return count * 4;
+}
+
+WARP_TEST(values, a_ratio_is_what_is_new_in_a_value)
+{
+    uint8_t data[1024];
+    struct bench_values values;
+
+    check_int(bench_values_init(&values, sizeof(data), 500), ==, 0);
+    bench_value_fill(&values, data, 11, 3);
+    check_u64(repeats(data, sizeof(data)), >=, 480);
+    check_u64(repeats(data, sizeof(data)), <=, 520);
+    bench_values_fini(&values);
+    check_int(bench_values_init(&values, sizeof(data), 1000), ==, 0);
+    bench_value_fill(&values, data, 11, 3);
+    check_u64(repeats(data, sizeof(data)), <=, 8);
+    bench_values_fini(&values);
+}
+
+WARP_TEST(values, with_a_ratio_two_values_share_nothing)
+{
+    uint8_t data[2048];
+    struct bench_values values;
+
+    check_int(bench_values_init(&values, 1024, 1000), ==, 0);
+    bench_value_fill(&values, data, 11, 3);
+    bench_value_fill(&values, data + 1024, 12, 3);
+    check_u64(repeats(data, sizeof(data)), <=, 8);
+    bench_value_fill(&values, data + 1024, 11, 4);
+    check_u64(repeats(data, sizeof(data)), <=, 8);
     bench_values_fini(&values);
 }

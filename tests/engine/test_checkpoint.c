@@ -3,6 +3,8 @@
 
 #include <sys/stat.h>
 
+#include "engine/engine.h"
+
 #define RECORDS 3000u
 
 static void name_of(const char *directory, uint64_t number, char out[SUPPORT_PATH_BYTES])
@@ -178,5 +180,23 @@ WARP_TEST(checkpoint, a_reader_leaves_a_damaged_one)
     db = fixture_open(directory, &options);
     check_int(warp_close(&db), ==, 0);
     check(is_there(directory, 1) && is_there(directory, 2));
+    support_remove(directory);
+}
+
+WARP_TEST(checkpoint, background_permille_is_the_budget_of_upkeep)
+{
+    struct warp_options options = fixture_options();
+    char directory[SUPPORT_PATH_BYTES];
+    struct warp *db;
+
+    support_directory(directory, "budget");
+    db = fixture_open(directory, &options);
+    check_u64(db->background->budget_permille, ==, 250);
+    check_int(warp_close(&db), ==, 0);
+    options.background_permille = 1000;
+    db = fixture_open(directory, &options);
+    check_u64(db->background->budget_permille, ==, 1000);
+    check_int(warp_checkpoint(db), ==, 0);
+    check_int(warp_close(&db), ==, 0);
     support_remove(directory);
 }

@@ -227,6 +227,9 @@ WARP_TEST(input, options_out_of_range)
         {"io_backend 3", offsetof(struct warp_options, io_backend), 3, false},
         {"huge_pages 3", offsetof(struct warp_options, huge_pages), 3, false},
         {"reserved 1", offsetof(struct warp_options, reserved), 1, false},
+        {"background_permille 1,001", offsetof(struct warp_options, background_permille),
+         1001, false},
+        {"reserved_tail 1", offsetof(struct warp_options, reserved_tail), 1, false},
     };
     const char *path = test_directory();
     char message[512];
