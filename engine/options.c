@@ -12,7 +12,7 @@
  * with records of 100 bytes. */
 #define OPTIONS_REPLAY_BYTES_PER_MS UINT64_C(262144)
 #define OPTIONS_RECOVERY_MS         2000u
-#define OPTIONS_SPACE_PERMILLE      1250u
+#define OPTIONS_SPACE_PERMILLE      1200u
 
 struct options_preset {
     const char *name;

@@ -128,7 +128,7 @@ static uint64_t background_space_debt(const struct warp_background *background)
                     background_log_bytes(background);
     uint64_t waiting = 2 * background->checkpoint_log_bytes;
     uint64_t limit = live / 1000 * background->space_permille;
-    uint64_t range = limit / 16 > waiting ? limit / 16 : waiting;
+    uint64_t range = limit / 32 > waiting ? limit / 32 : waiting;
 
     if (!background->compacts || live == 0 || disk < background->space_least ||
         disk <= limit + waiting) {

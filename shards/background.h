@@ -19,7 +19,7 @@
  *                                          more
  *
  * L is what may have to be replayed: log that no checkpoint knows yet, and files that are empty and
- * wait for checkpoints. The range is the greater of L and a sixteenth of what is allowed. From level
+ * wait for checkpoints. The range is the greater of L and a thirty-second of what is allowed. From level
  * 2 on writers are delayed, evenly and so much that the debt ends before twice the log that is
  * allowed, or L and the range (shards/pace).
  *

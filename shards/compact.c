@@ -17,7 +17,7 @@
 #define COMPACT_VICTIMS_MAX       32u
 #define COMPACT_READ_BYTES        65536u
 #define COMPACT_BUFFER_BYTES      65536u
-#define COMPACT_PERMILLE          1250u
+#define COMPACT_PERMILLE          1200u
 
 enum compact_phase {
     COMPACT_LOOK_SEGMENTS,

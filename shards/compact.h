@@ -62,7 +62,7 @@ struct warp_compact_config {
     const struct warp_manifest *manifest;
     uint64_t memory_bytes;           /* for the records of one run */
     uint32_t read_bytes;             /* of a piece of log; 0: 64 KiB; a multiple of 4,096 */
-    uint32_t amplification_permille; /* of space; 0: 1,250 */
+    uint32_t amplification_permille; /* of space; 0: 1,200 */
     int level;                       /* these five as in wal/archive.h */
     uint32_t block_bytes;
     uint32_t dictionary_bytes;

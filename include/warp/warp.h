@@ -202,7 +202,7 @@ struct warp_options {
                                  checkpoints; 10 - 3,600,000; default 2,000 */
     uint32_t compaction;     /* 1: on (the default), 2: only when warp_compact() asks */
     uint32_t space_permille; /* space on disk, in thousandths of what is alive, above which old files are
-                                compacted; 1,050 - 1,000,000; default 1,250 */
+                                compacted; 1,050 - 1,000,000; default 1,200 */
     uint32_t background_permille; /* checkpoints and compactions that are not urgent get so many thousandths
                                      of one CPU, 1 - 1,000 (without pause); default 250 */
     uint32_t reserved_tail;       /* must be 0 */
