@@ -403,7 +403,7 @@ static int recover_checkpoints(struct warp *db, struct recover_crew *crew,
             if (rc < 0) {
                 return rc;
             }
-            options->begin = found[i].begin;
+            options->begin = WARP_PLANTED(REPLAY_LATE) ? found[i].end : found[i].begin;
             options->epoch = found[i].epoch;
             *least = found[i].end;
         }

@@ -216,6 +216,7 @@ plan_search() {
     # One thread, so nothing for the thread sanitizer to see.
     if [[ $MODE != tsan ]]; then
         program sim 120 --runs "$((200 * SCALE))" --seed "$SEED"
+        program faults 180 --seed "$SEED" --per-step "$SCALE"
     fi
     if [[ -x $OUT/tests/idle ]]; then
         alone idle 60 "$OUT/tests/idle"

@@ -785,6 +785,12 @@ static bool play_second(struct world *world, const struct trial *trial, uint64_t
         if (world->disk.struck == STEP_COUNT) {
             oracle_violate(world->oracle, "open returned %d without a reason: %s", rc,
                            world->message);
+        } else if (trial->second == FAULT_READ_FLIP &&
+                   world->disk.struck == STEP_OPEN_READ_CHECKPOINT &&
+                   strncmp(world->message, "checkpoint-", 11) != 0) {
+            /* There are two, and the other one must find all that it names. */
+            oracle_violate(world->oracle, "a rotten checkpoint, and open returned %d: %s",
+                           rc, world->message);
         } else if (!sim_disk_ended(world->sim) && world->message[0] == '\0') {
             oracle_violate(world->oracle, "open returned %d without a message", rc);
         }
