@@ -261,6 +261,7 @@ SEEDS        ?= 2
 PER_STEP     ?= 3
 FUZZ_SECONDS ?= 60
 DURABILITY   ?= commit
+RECORDS      ?= 10000000
 run_checks = $(Q)OUT=$(OUT_$(1)) MODE=$(1) CC=$(CC) CXX=$(CXX) MAKE=$(MAKE) JOBS=$(JOBS) SEED=$(SEED) tools/check.sh
 
 .PHONY: packages check check-release check-debug check-asan check-ubsan check-tsan
@@ -287,6 +288,13 @@ model torture: RUN_ARGS ?= --seed $(SEED)
 crash linear sim faults model torture:
 	$(SUBMAKE) all $(OUT)/tests/$@
 	$(Q)WARP=$(OUT)/warp BUILD=$(OUT) $(OUT)/tests/$@ $(RUN_ARGS)
+
+# RECORDS are loaded once; some 150 bytes of memory and 700 of disk each.
+.PHONY: crash-large
+crash-large: RUN_ARGS ?= --records $(RECORDS) --cycles $(CYCLES) --seed $(SEED)
+crash-large:
+	$(SUBMAKE) all $(OUT)/tests/crash_large
+	$(Q)$(OUT)/tests/crash_large $(RUN_ARGS)
 
 .PHONY: planted
 planted:
