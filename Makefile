@@ -7,8 +7,10 @@
 #   make check-ubsan     the undefined-behaviour sanitizer alone
 #   make check-tsan      the thread sanitizer
 #   make crash           kill -9 a writer, recover, compare    CYCLES=100 SEED=1 DURABILITY=commit
+#   make crash-large     the same, large, while it compacts    RECORDS=10000000 CYCLES=100 SEED=1
 #   make linear          histories of real threads, checked    HISTORIES=20 SEED=1
 #   make sim             the engine on one thread, with faults SEED=1 RUNS=200
+#   make faults          a fault at every operation of the housekeeping  SEED=1 SEEDS=2 PER_STEP=3
 #   make planted         builds with a bug in them: each must be found
 #   make fuzz            libFuzzer (clang), FUZZ_SECONDS=60 each;  fuzz-smoke: corpus only
 #   make bench           warp bench with BENCH_ARGS="...";  bench-table: beside its peers

@@ -13,8 +13,8 @@ for plant in "$@"; do
     tests=$BUILD/planted/$plant/tests
     case $plant in
     DROP_EPOCH) checkers=(sim torture model) ;;
-    SEAL_UNSYNCED | REMOVE_EARLY | INSTALL_BLIND | CHECKPOINT_EARLY | REPLAY_LATE | EVICT_EARLY)
-        checkers=(faults) ;;
+    SEAL_UNSYNCED | REMOVE_EARLY | INSTALL_BLIND | REPLAY_LATE) checkers=(faults sim) ;;
+    CHECKPOINT_EARLY | EVICT_EARLY) checkers=(sim faults) ;;
     *) checkers=(sim) ;;
     esac
     found=

@@ -35,7 +35,7 @@
 
 enum {
     THREADS_MAX = 8,
-    GROUP = 256,         /* writes at interval, then one at commit */
+    GROUP = 256,         /* writes at interval, then one at commit, or a flush */
     TOUCHED_MAX = 65536, /* keys of a cycle that are looked at, per thread */
     KEY_BYTES = 16,
     VALUE_BYTES_MAX = 100,
@@ -184,7 +184,7 @@ static void *writer_main(void *context)
                    shared->thread_count;
 
     for (;;) {
-        uint32_t i;
+        uint32_t i, count;
 
         for (i = 0; i <= GROUP; i++) {
             uint64_t key =
@@ -194,6 +194,9 @@ static void *writer_main(void *context)
                 atomic_load_explicit(&pending->touched_count, memory_order_relaxed);
             int rc;
 
+            if (i == GROUP && version_deletes(key, version)) {
+                break; /* one that finds nothing writes nothing, and waits for nothing */
+            }
             pending->operations[i].key = key;
             pending->operations[i].version = version;
             pending->touched[touched % TOUCHED_MAX] = key;
@@ -208,12 +211,16 @@ static void *writer_main(void *context)
                 wrong("a write returned %d (%s)", rc, warp_error_text(rc));
             }
         }
-        for (i = 0; i <= GROUP; i++) {
+        if (i == GROUP && warp_flush(writer->db) != 0) {
+            wrong("a flush failed");
+        }
+        count = atomic_load_explicit(&pending->count, memory_order_relaxed);
+        for (i = 0; i < count; i++) {
             atomic_store_explicit(&durable[pending->operations[i].key],
                                   pending->operations[i].version, memory_order_relaxed);
         }
         atomic_store_explicit(&pending->count, 0, memory_order_release);
-        atomic_fetch_add_explicit(&shared->writes, GROUP + 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&shared->writes, count, memory_order_relaxed);
     }
     return NULL;
 }
