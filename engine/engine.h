@@ -55,7 +55,7 @@ struct warp {
     struct warp_background *background; /* NULL when read-only */
     struct warp_recovery recovery;
     struct warp_writer_tail log_tail; /* the opener's */
-    _Atomic uint64_t sessions; /* open now */
+    _Atomic uint64_t sessions;        /* open now */
     uint64_t opened_ns;
 };
 
