@@ -674,7 +674,7 @@ int main(int count, char **words)
     }
     if (failed == 0) {
         support_remove(shared->directory);
-        if (cycles >= 20 && (in_checkpoint == 0 || in_archive == 0 || removed == 0)) {
+        if (cycles >= 20 && (in_checkpoint == 0 || archives == 0)) {
             printf("crash_large: no kill met a checkpoint, or none an archive: no test of "
                    "them\n");
             failed++;
