@@ -7,8 +7,10 @@
 #   make check-ubsan     the undefined-behaviour sanitizer alone
 #   make check-tsan      the thread sanitizer
 #   make crash           kill -9 a writer, recover, compare    CYCLES=100 SEED=1 DURABILITY=commit
+#   make crash-large     the same, large, while it compacts    RECORDS=10000000 CYCLES=100 SEED=1
 #   make linear          histories of real threads, checked    HISTORIES=20 SEED=1
 #   make sim             the engine on one thread, with faults SEED=1 RUNS=200
+#   make faults          a fault at every operation of the housekeeping  SEED=1 SEEDS=2 PER_STEP=3
 #   make planted         builds with a bug in them: each must be found
 #   make fuzz            libFuzzer (clang), FUZZ_SECONDS=60 each;  fuzz-smoke: corpus only
 #   make bench           warp bench with BENCH_ARGS="...";  bench-table: beside its peers
@@ -79,7 +81,8 @@ OPT_fuzz    := -O1 -DWARP_SLOW_ASSERTS -fno-omit-frame-pointer
 SAN_fuzz    := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 
 # A planted build has one bug switched on, and the address sanitizer to see what it does.
-PLANTS := ACK_BEFORE_SYNC SKIP_CRC DROP_EPOCH
+PLANTS := ACK_BEFORE_SYNC SKIP_CRC DROP_EPOCH SEAL_UNSYNCED REMOVE_EARLY INSTALL_BLIND \
+          CHECKPOINT_EARLY REPLAY_LATE EVICT_EARLY
 PLANT  ?=
 ifeq ($(MODE),planted)
 ifeq ($(filter $(PLANT),$(PLANTS)),)
@@ -256,8 +259,11 @@ CYCLES       ?= 100
 HISTORIES    ?= 20
 RUNS         ?= 200
 SEED         ?= 1
+SEEDS        ?= 2
+PER_STEP     ?= 3
 FUZZ_SECONDS ?= 60
 DURABILITY   ?= commit
+RECORDS      ?= 10000000
 run_checks = $(Q)OUT=$(OUT_$(1)) MODE=$(1) CC=$(CC) CXX=$(CXX) MAKE=$(MAKE) JOBS=$(JOBS) SEED=$(SEED) tools/check.sh
 
 .PHONY: packages check check-release check-debug check-asan check-ubsan check-tsan
@@ -275,21 +281,29 @@ check-asan check-ubsan check-tsan check-debug: check-%:
 	$(call run_checks,$*) unit examples scripts fuzz_smoke search
 
 # One searcher, as long as wanted. RUN_ARGS goes to it as it stands.
-.PHONY: crash linear sim model torture
+.PHONY: crash linear sim faults model torture
 crash: RUN_ARGS ?= --cycles $(CYCLES) --seed $(SEED) --durability $(DURABILITY)
 linear: RUN_ARGS ?= --histories $(HISTORIES) --seed $(SEED)
+faults: RUN_ARGS ?= --seed $(SEED) --seeds $(SEEDS) --per-step $(PER_STEP) --doubles 2 --keep-going
 sim: RUN_ARGS ?= --runs $(RUNS) --seed $(SEED)
 model torture: RUN_ARGS ?= --seed $(SEED)
-crash linear sim model torture:
+crash linear sim faults model torture:
 	$(SUBMAKE) all $(OUT)/tests/$@
 	$(Q)WARP=$(OUT)/warp BUILD=$(OUT) $(OUT)/tests/$@ $(RUN_ARGS)
+
+# RECORDS are loaded once; some 150 bytes of memory and 700 of disk each.
+.PHONY: crash-large
+crash-large: RUN_ARGS ?= --records $(RECORDS) --cycles $(CYCLES) --seed $(SEED)
+crash-large:
+	$(SUBMAKE) all $(OUT)/tests/crash_large
+	$(Q)$(OUT)/tests/crash_large $(RUN_ARGS)
 
 .PHONY: planted
 planted:
 	$(SUBMAKE) $(foreach plant,$(PLANTS),planted-$(plant))
 	$(Q)BUILD=$(BUILD) SEED=$(SEED) tools/planted.sh $(PLANTS)
 planted-%:
-	$(SUBMAKE) MODE=planted PLANT=$* $(foreach a,$(filter sim model torture,$(ACTORS)),$(BUILD)/planted/$*/tests/$(a))
+	$(SUBMAKE) MODE=planted PLANT=$* $(foreach a,$(filter sim faults model torture,$(ACTORS)),$(BUILD)/planted/$*/tests/$(a))
 
 .PHONY: fuzz fuzz-smoke fuzz-binaries
 fuzz-smoke:

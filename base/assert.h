@@ -57,6 +57,24 @@ _Noreturn void warp_assert_broken(const char *file, int line, const char *text)
 #ifndef WARP_PLANT_DROP_EPOCH
 #define WARP_PLANT_DROP_EPOCH 0
 #endif
+#ifndef WARP_PLANT_SEAL_UNSYNCED
+#define WARP_PLANT_SEAL_UNSYNCED 0
+#endif
+#ifndef WARP_PLANT_REMOVE_EARLY
+#define WARP_PLANT_REMOVE_EARLY 0
+#endif
+#ifndef WARP_PLANT_INSTALL_BLIND
+#define WARP_PLANT_INSTALL_BLIND 0
+#endif
+#ifndef WARP_PLANT_CHECKPOINT_EARLY
+#define WARP_PLANT_CHECKPOINT_EARLY 0
+#endif
+#ifndef WARP_PLANT_REPLAY_LATE
+#define WARP_PLANT_REPLAY_LATE 0
+#endif
+#ifndef WARP_PLANT_EVICT_EARLY
+#define WARP_PLANT_EVICT_EARLY 0
+#endif
 #define WARP_PLANTED(name) (WARP_PLANT_##name != 0)
 
 #endif

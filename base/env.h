@@ -62,6 +62,7 @@ struct warp_env {
     uint64_t checkpoint_log_bytes;  /* of log behind the last checkpoint make one due */
     uint32_t checkpoint_buffer_bytes; /* multiple of 4096 */
     uint32_t compact_read_bytes;      /* multiple of 4096 */
+    bool prewrites;                   /* zeroes go ahead of the log without threads, too */
 };
 
 static inline bool warp_env_chance(const struct warp_env *env, enum warp_chance point)

@@ -175,6 +175,7 @@ static int engine_open_log(struct warp *db, bool is_new, uint64_t position,
     }
     memset(&config, 0, sizeof(config));
     config.env = &db->env;
+    config.tail = &db->log_tail;
     config.memory = &db->memory;
     config.segments = &db->segments;
     config.manifest = &db->manifest;

@@ -54,7 +54,8 @@ struct warp {
     bool holdings_ready;
     struct warp_background *background; /* NULL when read-only */
     struct warp_recovery recovery;
-    _Atomic uint64_t sessions; /* open now */
+    struct warp_writer_tail log_tail; /* the opener's */
+    _Atomic uint64_t sessions;        /* open now */
     uint64_t opened_ns;
 };
 

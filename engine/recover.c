@@ -403,7 +403,7 @@ static int recover_checkpoints(struct warp *db, struct recover_crew *crew,
             if (rc < 0) {
                 return rc;
             }
-            options->begin = found[i].begin;
+            options->begin = WARP_PLANTED(REPLAY_LATE) ? found[i].end : found[i].begin;
             options->epoch = found[i].epoch;
             *least = found[i].end;
         }
@@ -445,6 +445,41 @@ static uint32_t recover_chunk_bytes(const struct warp *db)
         bytes /= 2;
     }
     return bytes;
+}
+
+/* Keep the last block of what has been checked; frames come in log order. */
+static void recover_keep_tail(struct warp_writer_tail *tail,
+                              const struct warp_scan_chunk *chunk)
+{
+    uint32_t last = chunk->frame_count - 1, i = last;
+    uint64_t end =
+        chunk->frames[last].position + warp_frame_bytes(chunk->frames[last].body_bytes);
+    uint64_t begin = warp_align_down(end, WARP_WRITER_BLOCK_BYTES_MAX);
+
+    while (i > 0 && chunk->frames[i].position > begin) {
+        i--;
+    }
+    if (chunk->frames[i].position != tail->end || begin >= tail->end) {
+        tail->from = chunk->frames[i].position;
+    }
+    tail->from = tail->from > begin ? tail->from : begin;
+    tail->end = end;
+    for (; i <= last; i++) {
+        const struct warp_frame *frame = &chunk->frames[i];
+        const uint8_t *bytes = chunk->bodies[i] - WARP_FRAME_HEADER_BYTES;
+        uint64_t from = frame->position,
+                 to = from + WARP_FRAME_HEADER_BYTES + frame->body_bytes;
+        uint64_t whole = from + warp_frame_bytes(frame->body_bytes);
+        uint64_t first = from > begin ? from : begin;
+
+        if (to > first) {
+            memcpy(tail->bytes + (first - begin), bytes + (first - from), to - first);
+            first = to;
+        }
+        if (whole > first) {
+            memset(tail->bytes + (first - begin), 0, whole - first); /* the padding */
+        }
+    }
 }
 
 int warp_recover(struct warp *db, uint64_t *end, char *message, size_t message_bytes)
@@ -495,6 +530,7 @@ int warp_recover(struct warp *db, uint64_t *end, char *message, size_t message_b
     while ((rc = warp_scan_next(scan, &chunk)) > 0) {
         uint64_t now_ns;
 
+        recover_keep_tail(&db->log_tail, &chunk);
         replay.now_ms = warp_store_wall_ms(db->store);
         recover_parallel(&crew, recover_replay_shard, &replay, db->store->shard_count);
         for (i = 0; i < db->store->shard_count; i++) {

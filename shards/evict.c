@@ -54,7 +54,7 @@ static void evict_set(void *context, const struct warp_horizon_item *item, uint8
 static bool evict_is_durable(const struct warp_shard *shard,
                              const struct warp_record *record)
 {
-    return shard->store->wal == NULL ||
+    return shard->store->wal == NULL || WARP_PLANTED(EVICT_EARLY) ||
            warp_record_wait_for(record) <= warp_writer_durable(&shard->store->wal->writer);
 }
 

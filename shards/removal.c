@@ -35,7 +35,8 @@ static void removal_pick_from(struct warp_removal *removal, bool archive,
     uint32_t i;
 
     for (i = 0; i < count && removal->count < WARP_REMOVAL_FILES_MAX; i++) {
-        if (array[i].empty_since != 0 && array[i].empty_since <= checkpoint_oldest) {
+        if (array[i].empty_since != 0 &&
+            array[i].empty_since <= checkpoint_oldest + WARP_PLANTED(REMOVE_EARLY)) {
             removal->files[removal->count].index = array[i].index;
             removal->files[removal->count].archive = archive;
             removal->count++;

@@ -13,6 +13,8 @@ for plant in "$@"; do
     tests=$BUILD/planted/$plant/tests
     case $plant in
     DROP_EPOCH) checkers=(sim torture model) ;;
+    SEAL_UNSYNCED | REMOVE_EARLY | INSTALL_BLIND | REPLAY_LATE) checkers=(faults sim) ;;
+    CHECKPOINT_EARLY | EVICT_EARLY) checkers=(sim faults) ;;
     *) checkers=(sim) ;;
     esac
     found=
@@ -20,15 +22,16 @@ for plant in "$@"; do
         [[ -x $tests/$checker ]] || continue
         case $checker in
         sim) arguments=(--runs "$PLANTED_RUNS" --seed "$SEED" --expect-violation --verbose) ;;
+        faults) arguments=(--seed "$SEED" --seeds 3 --per-step 2 --expect-violation) ;;
         *) arguments=(--seed "$SEED") ;;
         esac
         log=$BUILD/planted/$plant/$checker.log
         begin=$SECONDS
         timeout -k 10 "$PLANTED_SECONDS" "$tests/$checker" "${arguments[@]}" >"$log" 2>&1
         status=$?
-        # The simulator was told what to expect, so its success is a finding; for the others
-        # a failure is. 2: wrong usage, 124: out of time, 126 and 127: could not be run.
-        if [[ $checker == sim ]]; then
+        # These two were told what to expect, so their success is a finding; for the others a
+        # failure is. 2: wrong usage, 124: out of time, 126 and 127: could not be run.
+        if [[ $checker == sim || $checker == faults ]]; then
             [[ $status -eq 0 ]] && status=found || status=0
         fi
         case $status in
@@ -38,8 +41,9 @@ for plant in "$@"; do
         *)
             found=$checker
             echo "$plant: found by $checker after $((SECONDS - begin)) s:"
-            grep -m 1 -iE 'seed|violation|ERROR: |assertion|lost|wrong' "$log" | cut -c1-150 |
-                sed 's/^/    /'
+            { grep -m 1 'found as expected' "$log" ||
+                grep -m 1 -iE 'seed|violation|ERROR: |assertion|lost|wrong' "$log"; } |
+                cut -c1-150 | sed 's/^/    /'
             break
             ;;
         esac

@@ -1139,30 +1139,60 @@ int warp_writer_failure(struct warp_writer *writer, char *text, size_t text_byte
 
 /* ---- making and unmaking --------------------------------------------------------------- */
 
-/* Bring the begin of the block that the log goes on in back into the ring. */
-static int writer_load_block(struct warp_writer *writer, uint64_t position)
+static int writer_read_block(struct warp_writer *writer, uint64_t begin, uint64_t bytes,
+                             uint8_t *out)
 {
     const struct warp_disk *disk = writer->env->disk;
-    uint64_t begin = warp_align_down(position, writer->block_bytes);
     uint64_t offset, contiguous;
     int64_t got;
     int32_t file;
     int rc;
 
-    if (begin == position) {
-        return 0;
-    }
     rc = warp_segments_locate(writer->segments, begin, &file, &offset, &contiguous);
     if (rc < 0) {
         return rc;
     }
-    got = disk->ops->read(disk->context, file, writer->flushes[0].bounce,
-                          writer->block_bytes, offset);
-    if (got < (int64_t)(position - begin)) {
-        return WARP_EIO;
+    got = disk->ops->read(disk->context, file, out, writer->block_bytes, offset);
+    return got < (int64_t)bytes ? WARP_EIO : 0;
+}
+
+/*
+ * Bring the begin of the block that the log goes on in back into the ring. It will be written
+ * again: what was checked is taken as it was then, and what lies before that, which no checksum of
+ * this open covers, must read the same twice.
+ */
+static int writer_load_block(struct warp_writer *writer, uint64_t position,
+                             const struct warp_writer_tail *tail)
+{
+    uint64_t begin = warp_align_down(position, writer->block_bytes);
+    uint64_t from = position;
+    uint8_t *block = writer->flushes[0].bounce, *again = writer->flushes[1].bounce;
+    int rc;
+
+    if (begin == position) {
+        return 0;
     }
-    warp_buffer_copy_in(&writer->buffer, begin, writer->flushes[0].bounce,
-                        position - begin);
+    if (tail != NULL && tail->from < tail->end) {
+        warp_assert(tail->end == position);
+        from = tail->from > begin ? tail->from : begin;
+        memcpy(block + (from - begin), tail->bytes + from % WARP_WRITER_BLOCK_BYTES_MAX,
+               position - from);
+    }
+    if (from > begin) {
+        rc = writer_read_block(writer, begin, from - begin, again);
+        if (rc < 0) {
+            return rc;
+        }
+        memcpy(block, again, from - begin);
+        rc = writer_read_block(writer, begin, from - begin, again);
+        if (rc < 0) {
+            return rc;
+        }
+        if (memcmp(block, again, from - begin) != 0) {
+            return WARP_EIO;
+        }
+    }
+    warp_buffer_copy_in(&writer->buffer, begin, block, position - begin);
     return 0;
 }
 
@@ -1217,7 +1247,7 @@ int warp_writer_init(struct warp_writer *writer, const struct warp_writer_config
             goto fail;
         }
     }
-    if (config->env->threads) {
+    if (config->env->threads || config->env->prewrites) {
         writer->zero_memory =
             warp_memory_map(config->memory, WRITER_ZERO_BYTES, 4096, false);
         if (writer->zero_memory == NULL) {
@@ -1242,7 +1272,7 @@ int warp_writer_init(struct warp_writer *writer, const struct warp_writer_config
         }
     }
     writer->block_bytes = writer_block_bytes(writer, config->position);
-    rc = writer_load_block(writer, config->position);
+    rc = writer_load_block(writer, config->position, config->tail);
     if (rc < 0) {
         goto fail;
     }

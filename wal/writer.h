@@ -77,15 +77,28 @@ struct warp_writer_watch {
     bool armed;
 };
 
+#define WARP_WRITER_BLOCK_BYTES_MAX 4096u
+
+/*
+ * The end of the log as it was read and checked: [from, end) of it, at most one block, at its place
+ * in the block. What is written next goes into the same block, so these bytes are written again,
+ * and must not be what a second read, which nobody checks, happens to show.
+ */
+struct warp_writer_tail {
+    uint64_t from, end; /* equal: nothing is known */
+    uint8_t bytes[WARP_WRITER_BLOCK_BYTES_MAX];
+};
+
 struct warp_writer_config {
     const struct warp_env *env;
     struct warp_memory *memory;
     struct warp_segments *segments;
     const struct warp_manifest *manifest;
-    uint64_t position;     /* where the log goes on */
-    uint64_t buffer_bytes; /* power of two */
-    uint32_t cell_count;   /* one per shard; the writer adds one of its own */
-    uint32_t flushes_max;  /* 1 - WARP_FLUSHES_MAX */
+    uint64_t position;                   /* where the log goes on */
+    const struct warp_writer_tail *tail; /* NULL, or what ends at position; not kept */
+    uint64_t buffer_bytes;               /* power of two */
+    uint32_t cell_count;                 /* one per shard; the writer adds one of its own */
+    uint32_t flushes_max;                /* 1 - WARP_FLUSHES_MAX */
     uint32_t flush_bytes_max;
     uint64_t sync_interval_ns;
     bool huge_pages;

@@ -1755,6 +1755,7 @@ static void draw_run(struct sim *sim)
     sim->env.wait = world_wait;
     sim->env.chance = world_chance;
     sim->env.context = sim;
+    sim->env.prewrites = sim->seed % 4 == 0;
     sim->env.segment_bytes = power_of_two(sim, 12, percent(sim, 70) ? 15 : 20);
     sim->env.log_buffer_bytes = power_of_two(sim, 14, percent(sim, 70) ? 15 : 18);
     sim->env.mailbox_capacity = power_of_two(sim, 1, 6);

@@ -1897,6 +1897,11 @@ void sim_disk_reset(struct sim_disk *disk, uint64_t seed,
     disk->misuse = NULL;
 }
 
+void sim_disk_reseed(struct sim_disk *disk, uint64_t seed)
+{
+    warp_random_init(&disk->random, seed);
+}
+
 const struct warp_disk *sim_disk_face(struct sim_disk *disk)
 {
     return &disk->face;

@@ -87,6 +87,9 @@ void sim_disk_destroy(struct sim_disk **disk);
 void sim_disk_reset(struct sim_disk *disk, uint64_t seed,
                     const struct sim_disk_options *options);
 
+/* Other choices from here on: the operations so far stay what they were. */
+void sim_disk_reseed(struct sim_disk *disk, uint64_t seed);
+
 /* What the engine gets; valid until destroy. */
 const struct warp_disk *sim_disk_face(struct sim_disk *disk);
 const struct warp_clock *sim_disk_clock(struct sim_disk *disk);

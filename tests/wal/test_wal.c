@@ -56,6 +56,55 @@ WARP_TEST(wal, begins_with_an_open_frame_and_ends_with_a_close_frame)
     check_int(store_fixture_fini(&fixture), ==, 0);
 }
 
+/* Where the log goes on in the middle of a block, that block is written again. */
+WARP_TEST(wal, what_is_written_again_is_what_was_checked)
+{
+    static struct warp_writer_tail tail;
+    struct store_fixture fixture;
+    struct store_scan scan;
+    char name[WARP_SEGMENT_NAME_BYTES];
+    uint64_t bytes = 0, begin, end;
+    uint8_t *file;
+
+    store_fixture_init(&fixture, &log_only);
+    (void)store_fixture_append(&fixture, 0, 100);
+    check_int(warp_wal_destroy(&fixture.wal, 1), ==, 0);
+    store_fixture_scan(&fixture, true, &scan);
+    check_int(scan.rc, ==, 0);
+    end = scan.end;
+    begin = warp_align_down(end, WARP_WRITER_BLOCK_BYTES_MAX);
+    check_u64(begin, <, end);
+    warp_segment_name(end / fixture.manifest.segment_bytes, name);
+    file = memory_disk_bytes(fixture.disk.now, name, &bytes);
+    check(file != NULL);
+    file += WARP_SEGMENT_HEADER_BYTES + begin % fixture.manifest.segment_bytes;
+    tail.from = begin;
+    tail.end = end;
+    memcpy(tail.bytes, file, end - begin);
+    file[end - begin - WARP_FRAME_HEADER_BYTES] ^= 4; /* as if a read had shown it */
+    {
+        struct warp_writer_config config = {.env = &fixture.env,
+                                            .memory = &fixture.memory,
+                                            .segments = &fixture.segments,
+                                            .manifest = &fixture.manifest,
+                                            .position = end,
+                                            .tail = &tail,
+                                            .buffer_bytes = 65536,
+                                            .cell_count = 2,
+                                            .flushes_max = 4,
+                                            .flush_bytes_max = 1u << 20,
+                                            .sync_interval_ns = 100000000};
+
+        fixture.manifest.epoch++;
+        check_int(warp_wal_create(&fixture.wal, &config, 2), ==, 0);
+    }
+    store_fixture_scan(&fixture, true, &scan);
+    check_int(scan.rc, ==, 0);
+    check_u64(scan.kinds[WARP_FRAME_RECORD], ==, 1);
+    check_u64(scan.kinds[WARP_FRAME_OPEN], ==, 2);
+    check_int(store_fixture_fini(&fixture), ==, 0);
+}
+
 WARP_TEST(wal, no_memory_at_any_call_is_said_and_leaves_none_behind)
 {
     uint64_t after;
