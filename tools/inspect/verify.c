@@ -655,9 +655,6 @@ int warp_tool_verify(int argc, char **argv)
             exit_code = warp_tool_error(&v->tool, "standard output: %s", strerror(errno));
         }
     }
-    if (v->chunk != NULL) {
-        warp_memory_unmap(&v->memory, v->chunk, v->manifest.segment_bytes);
-    }
     warp_verify_forget(v);
     warp_memory_fini(&v->memory);
     free(v->damages);

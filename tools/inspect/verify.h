@@ -10,7 +10,7 @@
  * Units:     bytes; positions of log; offsets in files.
  * Ordering:  files first, then checkpoints, for they say which segments must be there; then the rest.
  * Errors:    damage is told and counted, not returned; < 0 is a WARP_E... that ends the run.
- * Cost:      one read of every file; memory for one segment and a section of a checkpoint.
+ * Cost:      one read of every file; memory for the greatest frame and a section of a checkpoint.
  */
 #ifndef TOOLS_INSPECT_VERIFY_H
 #define TOOLS_INSPECT_VERIFY_H
@@ -69,7 +69,6 @@ struct verify {
     bool estimate;  /* only say what an open would have to read */
     bool read;      /* the log could be read as one */
     uint64_t rate;  /* bytes a second; 0: as fast as it goes */
-    uint8_t *chunk; /* of segment_bytes, and a little more */
 
     struct verify_files logs, archives;
     uint64_t bytes_total, bytes_done; /* of all files that are going to be read */
