@@ -39,8 +39,8 @@ const char *warp_survey_header(const struct warp_manifest *manifest, const uint8
     if (warp_load_u32le(bytes + 12) > WARP_FORMAT_VERSION) {
         return "written by a newer WarpEngine than this one";
     }
-    *offset = 32;
-    if (memcmp(bytes + 32, manifest->id, sizeof(manifest->id)) != 0) {
+    *offset = WARP_SURVEY_ID_OFFSET;
+    if (memcmp(bytes + WARP_SURVEY_ID_OFFSET, manifest->id, sizeof(manifest->id)) != 0) {
         return "this log file belongs to another database";
     }
     *offset = 24;
@@ -146,7 +146,8 @@ static void survey_read(struct warp_survey *survey, uint64_t offset, uint8_t *to
                         uint64_t bytes)
 {
     const struct warp_disk *disk = survey->disk;
-    uint64_t file_bytes = (uint64_t)WARP_SEGMENT_HEADER_BYTES + survey->manifest->segment_bytes;
+    uint64_t file_bytes =
+        (uint64_t)WARP_SEGMENT_HEADER_BYTES + survey->manifest->segment_bytes;
     int64_t got = disk->ops->read(disk->context, survey->file, to, (size_t)bytes, offset);
 
     if (got < 0) {
@@ -166,7 +167,8 @@ static void survey_read(struct warp_survey *survey, uint64_t offset, uint8_t *to
     } else if ((uint64_t)got < bytes) {
         if (survey->unread_end != file_bytes) {
             survey_tell_file(survey, survey->file_index, offset + (uint64_t)got,
-                             file_bytes - offset - (uint64_t)got, "the file is cut off here");
+                             file_bytes - offset - (uint64_t)got,
+                             "the file is cut off here");
             survey->unread = offset + (uint64_t)got;
             survey->unread_end = file_bytes;
         }
@@ -194,7 +196,8 @@ static int survey_grow(struct warp_survey *survey, uint64_t bytes)
     return 0;
 }
 
-const uint8_t *warp_survey_look(struct warp_survey *survey, uint64_t position, uint64_t bytes)
+const uint8_t *warp_survey_look(struct warp_survey *survey, uint64_t position,
+                                uint64_t bytes)
 {
     uint64_t s = survey->manifest->segment_bytes;
     uint64_t at = position, end;
@@ -244,12 +247,13 @@ const uint8_t *warp_survey_look(struct warp_survey *survey, uint64_t position, u
 /* ---- frames ------------------------------------------------------------------------------- */
 
 /* `bytes` are those of a header at `at`. */
-static bool survey_decode(const struct warp_survey *survey, const uint8_t *bytes, uint64_t at,
-                          bool in_chain, struct warp_frame *frame)
+static bool survey_decode(const struct warp_survey *survey, const uint8_t *bytes,
+                          uint64_t at, bool in_chain, struct warp_frame *frame)
 {
     if (bytes[0] != 'W' || bytes[1] != 'F' ||
-        warp_frame_decode_header(bytes, survey->seed, frame) != 0 || frame->position != at ||
-        frame->epoch > survey->manifest->epoch || frame->epoch < survey->epoch) {
+        warp_frame_decode_header(bytes, survey->seed, frame) != 0 ||
+        frame->position != at || frame->epoch > survey->manifest->epoch ||
+        frame->epoch < survey->epoch) {
         return false;
     }
     if (!in_chain || survey->epoch == 0) {

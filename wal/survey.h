@@ -57,12 +57,14 @@ struct warp_survey {
     const struct warp_survey_calls *calls;
     void *context;
     uint32_t seed;
-    uint64_t last_index;    /* of the segment surveyed last */
-    uint64_t from, to;      /* what the caller's segment is cut to */
-    uint64_t unread, unread_end; /* of the file that is open: could not be read, and was told */
+    uint64_t last_index; /* of the segment surveyed last */
+    uint64_t from, to;   /* what the caller's segment is cut to */
+    uint64_t unread,
+        unread_end; /* of the file that is open: could not be read, and was told */
 
     /* The caller may set these between segments. */
-    uint64_t mark;  /* what lies below was durable: a gap there is damage, and the log ends at one above */
+    uint64_t
+        mark; /* what lies below was durable: a gap there is damage, and the log ends at one above */
     uint64_t chain; /* a frame begins here; WARP_SURVEY_UNKNOWN */
     uint32_t epoch; /* of the last good frame; 0: unknown */
 
@@ -72,7 +74,7 @@ struct warp_survey {
     int rc;
 
     uint64_t files, frames, bytes; /* good ones */
-    uint64_t unknown_bytes;        /* belong to frames that begin in files that are not there */
+    uint64_t unknown_bytes; /* belong to frames that begin in files that are not there */
 
     int32_t file; /* the one that is open, or -1 */
     uint64_t file_index;
@@ -105,7 +107,10 @@ int warp_survey_marks(struct warp_survey *survey, const uint64_t *indexes, uint3
                       uint64_t *mark);
 
 /* [position, position + bytes) of the log, until the next call; NULL: it is not to be had. */
-const uint8_t *warp_survey_look(struct warp_survey *survey, uint64_t position, uint64_t bytes);
+const uint8_t *warp_survey_look(struct warp_survey *survey, uint64_t position,
+                                uint64_t bytes);
+
+#define WARP_SURVEY_ID_OFFSET 32u /* of what is wrong when it is the database's id */
 
 /* The header of a segment as docs/WAL_FORMAT.md draws it: NULL, or what is wrong, with its offset. */
 const char *warp_survey_header(const struct warp_manifest *manifest, const uint8_t *bytes,

@@ -38,67 +38,14 @@ static const char help[] =
     "file and offset.\n"
     "\n"
     "  --log                  print a line for every frame that would be replayed\n"
-    "  --rate BYTES           read at most so many bytes a second, with K, M or G\n"
+    "  --mb-per-s N           read at most so many megabytes a second\n"
+    "  --rate BYTES           the same in bytes, with K, M or G\n"
     "  --recovery-estimate    only print what an open would have to read\n";
 
-enum { OPTION_LOG = 1, OPTION_RATE, OPTION_ESTIMATE };
+enum { OPTION_LOG = 1, OPTION_RATE, OPTION_MB, OPTION_ESTIMATE };
 
 #define VERIFY_CHUNK_BYTES 4194304u
-#define VERIFY_BAR_NS      100000000u
 #define VERIFY_KEY_SHOWN   40u
-
-/*
- * ---- the progress bar ------------------------------------------------------------------
- */
-
-void warp_verify_bar_clear(struct verify *v)
-{
-    if (v->bar_shown) {
-        fputs("\r\033[K", stderr);
-        v->bar_shown = false;
-    }
-}
-
-static void verify_bar(struct verify *v, uint64_t now_ns)
-{
-    uint64_t total = v->bytes_total, done = v->bytes_done < total ? v->bytes_done : total;
-    uint32_t filled, i;
-
-    if (v->log || total == 0 || now_ns - v->bar_ns < VERIFY_BAR_NS ||
-        !isatty(STDERR_FILENO)) {
-        return;
-    }
-    v->bar_ns = now_ns;
-    v->bar_shown = true;
-    filled = (uint32_t)((double)done / (double)total * 40.0);
-    fputs("\r[", stderr);
-    for (i = 0; i < 40; i++) {
-        fputc(i < filled ? '#' : '.', stderr);
-    }
-    fprintf(stderr, "] %3u %%", (unsigned)((double)done * 100.0 / (double)total));
-    fflush(stderr);
-}
-
-void warp_verify_progress(struct verify *v, uint64_t bytes)
-{
-    uint64_t now_ns = warp_clock_ns(warp_clock_system());
-
-    v->bytes_done += bytes;
-    verify_bar(v, now_ns);
-    if (v->rate > 0) {
-        /* So long it should have taken until here. */
-        double due_ns = (double)v->bytes_done * 1e9 / (double)v->rate;
-        double passed_ns = (double)(now_ns - v->began_ns);
-
-        if (due_ns > passed_ns) {
-            uint64_t wait_ns = (uint64_t)(due_ns - passed_ns);
-            struct timespec wait = {(time_t)(wait_ns / 1000000000u),
-                                    (long)(wait_ns % 1000000000u)};
-
-            nanosleep(&wait, NULL);
-        }
-    }
-}
 
 /*
  * ---- frames ----------------------------------------------------------------------------
@@ -117,10 +64,10 @@ static void verify_note(struct verify *v, const struct verify_damage *damage)
     if (v->damage_count++ < VERIFY_DAMAGES_MAX) {
         v->damages[v->damage_count - 1] = *damage;
     }
-    if (v->tool.json || v->damage_count > VERIFY_DAMAGES_MAX) {
+    if (v->tool.json || v->silent || v->damage_count > VERIFY_DAMAGES_MAX) {
         return;
     }
-    warp_verify_bar_clear(v);
+    meter_clear(&v->meter);
     printf("damaged: %s, offset %" PRIu64 ": %s", damage->file, damage->offset,
            damage->what);
     if (damage->position != UINT64_MAX) {
@@ -295,7 +242,7 @@ static int verify_stretch(struct verify *v, uint64_t *begin, uint32_t epoch)
         for (i = 0; i < chunk.frame_count; i++) {
             verify_frame(v, &chunk.frames[i], chunk.bodies[i]);
         }
-        warp_verify_progress(v, result->bytes - bytes);
+        meter_add(&v->meter, result->bytes - bytes);
         bytes = result->bytes;
     }
     if (result->frames > 0) {
@@ -446,10 +393,13 @@ static void verify_report_text(const struct verify *v, uint64_t duration_ns)
 /* An answer of the lower rooms as an exit status, with the sentence printed. */
 static int verify_failed(struct verify *v, int rc, const char *message)
 {
-    warp_verify_bar_clear(v);
+    meter_clear(&v->meter);
     if (rc == WARP_EDAMAGED) {
         snprintf(v->message, sizeof(v->message), "%s", message);
         return WARP_TOOL_DONE; /* the report says it */
+    }
+    if (v->silent) {
+        return WARP_TOOL_ERROR;
     }
     if (message[0] != 0) {
         return warp_tool_error(&v->tool, "%s: %s", v->tool.path, message);
@@ -499,7 +449,7 @@ static int verify_log(struct verify *v)
 /*
  * Everything behind the lock. 0 (the counts and damages are filled in) or an exit status.
  */
-static int verify_files(struct verify *v)
+int warp_verify_all(struct verify *v)
 {
     char message[512] = "";
     int rc;
@@ -582,7 +532,7 @@ static int verify_run(struct verify *v)
                                     strerror(-rc));
         goto out;
     }
-    exit_code = verify_files(v);
+    exit_code = warp_verify_all(v);
     if (rc == 0) {
         v->disk.ops->unlock(v->disk.context);
     }
@@ -596,6 +546,7 @@ int warp_tool_verify(int argc, char **argv)
     static const struct option own[] = {
         {"log", no_argument, NULL, OPTION_LOG},
         {"rate", required_argument, NULL, OPTION_RATE},
+        {"mb-per-s", required_argument, NULL, OPTION_MB},
         {"recovery-estimate", no_argument, NULL, OPTION_ESTIMATE},
         {NULL, 0, NULL, 0},
     };
@@ -609,13 +560,19 @@ int warp_tool_verify(int argc, char **argv)
         return WARP_TOOL_ERROR;
     }
     warp_tool_init(&v->tool, "verify", help);
+    meter_init(&v->meter);
     while ((code = warp_tool_next(&v->tool, argc, argv, own)) > 0) {
         v->log = v->log || code == OPTION_LOG;
         v->estimate = v->estimate || code == OPTION_ESTIMATE;
-        if (code == OPTION_RATE &&
-            (!warp_text_read_size(optarg, &v->rate) || v->rate == 0)) {
+        if (code == OPTION_RATE && !meter_read_bytes(optarg, &v->meter.rate)) {
             exit_code =
                 warp_tool_usage(&v->tool, "--rate is a number of bytes, not '%s'", optarg);
+            free(v);
+            return exit_code;
+        }
+        if (code == OPTION_MB && !meter_read_mb(optarg, &v->meter.rate)) {
+            exit_code = warp_tool_usage(
+                &v->tool, "--mb-per-s is a number greater than 0, not '%s'", optarg);
             free(v);
             return exit_code;
         }
@@ -638,11 +595,11 @@ int warp_tool_verify(int argc, char **argv)
         free(v);
         return exit_code;
     }
-    v->began_ns = v->bar_ns = warp_clock_ns(warp_clock_system());
+    v->meter.quiet = v->log;
     exit_code = verify_run(v);
-    warp_verify_bar_clear(v);
+    meter_clear(&v->meter);
     if (exit_code == WARP_TOOL_DONE && (!v->estimate || v->message[0] != 0)) {
-        duration_ns = warp_clock_ns(warp_clock_system()) - v->began_ns;
+        duration_ns = meter_passed_ns(&v->meter);
         if (v->tool.json) {
             verify_report_json(v, duration_ns);
         } else {
