@@ -66,6 +66,7 @@ int warp_survey_init(struct warp_survey *survey, const struct warp_disk *disk,
     survey->context = context;
     survey->seed = warp_manifest_seed(manifest);
     survey->mark = UINT64_MAX;
+    survey->end = UINT64_MAX / 4;
     survey->chain = WARP_SURVEY_UNKNOWN;
     survey->last_index = UINT64_MAX;
     survey->file = -1;
@@ -122,8 +123,9 @@ static bool survey_open(struct warp_survey *survey, uint64_t index)
     }
     survey_close(survey);
     warp_segment_name(index, name);
-    survey->file =
-        survey->disk->ops->open(survey->disk->context, name, WARP_FILE_READ_ONLY);
+    survey->file = survey->disk->ops->open(
+        survey->disk->context, name,
+        (uint32_t)WARP_FILE_READ_ONLY | (survey->direct ? (uint32_t)WARP_FILE_DIRECT : 0u));
     survey->file_index = index;
     survey->unread = survey->unread_end = 0;
     return survey->file >= 0;
@@ -200,9 +202,9 @@ const uint8_t *warp_survey_look(struct warp_survey *survey, uint64_t position,
                                 uint64_t bytes)
 {
     uint64_t s = survey->manifest->segment_bytes;
-    uint64_t at = position, end;
+    uint64_t from = warp_align_down(position, SURVEY_PAGE_BYTES), at = from, to, end;
 
-    if (survey->rc < 0 || bytes > UINT64_MAX - position) {
+    if (survey->rc < 0 || bytes > UINT64_MAX / 2 - position) {
         return NULL;
     }
     if (position >= survey->window_from &&
@@ -210,16 +212,17 @@ const uint8_t *warp_survey_look(struct warp_survey *survey, uint64_t position,
         bytes <= survey->window_bytes - (position - survey->window_from)) {
         return survey->window + (position - survey->window_from);
     }
-    if (survey_grow(survey, bytes) < 0) {
+    to = warp_align_up(position + bytes, SURVEY_PAGE_BYTES);
+    if (survey_grow(survey, to - from) < 0) {
         return NULL;
     }
     /* Ahead to the end of the file that the last byte lies in, as far as the window goes. */
-    end = position + bytes;
-    end = (end + s - 1) / s * s;
-    if (end - position > survey->window_capacity) {
-        end = position + survey->window_capacity;
+    end = (to + s - 1) / s * s;
+    end = end - from > survey->window_capacity ? from + survey->window_capacity : end;
+    if (survey->end < end) {
+        end = warp_align_up(survey->end, SURVEY_PAGE_BYTES);
     }
-    survey->window_from = position;
+    survey->window_from = from;
     survey->window_bytes = 0;
     while (at < end) {
         uint64_t piece = s - at % s;
@@ -229,7 +232,7 @@ const uint8_t *warp_survey_look(struct warp_survey *survey, uint64_t position,
             break;
         }
         survey_read(survey, WARP_SEGMENT_HEADER_BYTES + at % s,
-                    survey->window + (at - position), piece);
+                    survey->window + (at - from), piece);
         survey->window_bytes += piece;
         at += piece;
         if (survey->calls->pace != NULL) {
@@ -241,7 +244,9 @@ const uint8_t *warp_survey_look(struct warp_survey *survey, uint64_t position,
             }
         }
     }
-    return survey->window_bytes >= bytes ? survey->window : NULL;
+    return survey->window_from + survey->window_bytes >= position + bytes
+               ? survey->window + (position - from)
+               : NULL;
 }
 
 /* ---- frames ------------------------------------------------------------------------------- */
@@ -381,7 +386,6 @@ static void survey_frames(struct warp_survey *survey, uint64_t base, uint64_t li
 int warp_survey_segment(struct warp_survey *survey, uint64_t index, uint64_t limit)
 {
     uint64_t s = survey->manifest->segment_bytes, base = index * s;
-    uint8_t header[WARP_SEGMENT_HEADER_BYTES];
     const struct warp_disk *disk = survey->disk;
     const char *wrong = "the header cannot be read";
     uint32_t offset = 0;
@@ -408,15 +412,17 @@ int warp_survey_segment(struct warp_survey *survey, uint64_t index, uint64_t lim
         survey->broken = false;
         return survey->rc;
     }
-    if (disk->ops->read(disk->context, survey->file, header, sizeof(header), 0) ==
-        (int64_t)sizeof(header)) {
-        wrong = warp_survey_header(survey->manifest, header, index, &offset);
+    survey->window_bytes = 0;
+    if (disk->ops->read(disk->context, survey->file, survey->window,
+                        WARP_SEGMENT_HEADER_BYTES,
+                        0) == (int64_t)WARP_SEGMENT_HEADER_BYTES) {
+        wrong = warp_survey_header(survey->manifest, survey->window, index, &offset);
     }
     if (wrong != NULL) {
         survey_tell_file(survey, index, offset, UINT64_MAX, wrong);
     }
     if (survey->rc == 0 && survey->calls->pace != NULL) {
-        survey->rc = survey->calls->pace(survey->context, sizeof(header));
+        survey->rc = survey->calls->pace(survey->context, WARP_SEGMENT_HEADER_BYTES);
     }
     survey->files++;
     if (survey->rc == 0 &&

@@ -14,7 +14,8 @@
  * Units:     bytes; positions of log; offsets in files.
  * Ordering:  segments ascending; frames are told in the order of their positions.
  * Errors:    damage is told, not returned; < 0: WARP_ENOMEM, or what `pace` answered.
- * Cost:      one read of each file, one CRC-32C of each body. Memory: 1 MiB, or the greatest frame.
+ * Cost:      one read of each file in whole pages, past the page cache if wanted; one CRC-32C of each
+ *            body. Memory: 1 MiB, or the greatest frame.
  */
 #ifndef WAL_SURVEY_H
 #define WAL_SURVEY_H
@@ -67,6 +68,8 @@ struct warp_survey {
         mark; /* what lies below was durable: a gap there is damage, and the log ends at one above */
     uint64_t chain; /* a frame begins here; WARP_SURVEY_UNKNOWN */
     uint32_t epoch; /* of the last good frame; 0: unknown */
+    bool direct;    /* read past the page cache where the file system can */
+    uint64_t end;   /* nothing in pages wholly above is read: others may be writing there */
 
     bool ended;  /* the log ends at chain: there was no good frame, above the mark */
     bool broken; /* the chain was lost to damage, and not to a file that may be missing */

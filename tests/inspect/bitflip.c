@@ -14,7 +14,7 @@
  *            the gets after an open for writing, one time in so many, and after it was opened again.
  *   salvage  returns all records that the bit is not in, in their newest version; for the others the
  *            newest or an older one that was really written, or a loss that is told; nothing deleted
- *            comes back.
+ *            comes back, unless the bit is in the very delete, and then a lost write is told.
  *
  * It ends with "N passed, N failed": a flip is one of them.
  */
@@ -318,8 +318,10 @@ static void flip_note_copy(struct flip *f, const struct warp_entry *entry, const
         support_die("a key that nobody wrote");
     }
     k = &f->keys[key];
-    if (entry->kind != WARP_ENTRY_PUT || k->newest == 0 ||
-        flip_version(f, key, entry->value, entry->value_bytes) != k->newest) {
+    if (entry->kind == WARP_ENTRY_DELETE && k->newest == 0) {
+        k->copy_count = 0; /* the last one counts */
+    } else if (entry->kind != WARP_ENTRY_PUT || k->newest == 0 ||
+               flip_version(f, key, entry->value, entry->value_bytes) != k->newest) {
         return;
     }
     if (k->copy_count == FLIP_COPIES) {
@@ -738,9 +740,7 @@ static void flip_ask_salvage(struct flip *f)
             continue;
         }
         short_of++;
-        if (key->newest == 0) {
-            flip_fail(f, "salvage brings %s back, which was deleted", key->name);
-        } else if (!flip_touches(f, key)) {
+        if (!flip_touches(f, key)) {
             flip_fail(f, "salvage has version %u of %s, not %u, and the bit is not in it",
                       key->got, key->name, key->newest);
         } else if (!key->told && report.writes_lost + report.writes_lost_most == 0) {
