@@ -402,7 +402,7 @@ static void flip_learn(struct flip *f)
 {
     static const struct warp_survey_calls calls = {.frame = flip_see_frame};
     struct warp_survey survey;
-    uint64_t s, mark, indexes[FLIP_FILES_MAX];
+    uint64_t mark, indexes[FLIP_FILES_MAX];
     uint32_t i, count = 0;
     char message[256];
 

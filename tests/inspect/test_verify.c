@@ -250,7 +250,7 @@ WARP_TEST(verify, a_damaged_manifest_or_a_missing_file_is_named)
     log_fini(&log);
 }
 
-WARP_TEST(verify, a_directory_in_use_is_refused_with_its_holder)
+WARP_TEST(verify, a_database_in_use_is_checked_and_its_holder_named)
 {
     const char *path = test_directory();
     struct warp_disk disk = {0};
@@ -258,9 +258,10 @@ WARP_TEST(verify, a_directory_in_use_is_refused_with_its_holder)
     struct verify_run run;
     struct log_fixture log;
     char pid[32], holder[256];
+    uint64_t at[300];
+    uint8_t byte = 0x55;
 
-    log_init(&log, S);
-    log_open_frame(&log, 1);
+    log_make(&log, at);
     write_directory(&log, path);
     check_int(warp_memory_init(&memory, NULL), ==, 0);
     check_int(warp_disk_open_directory(path, &memory, WARP_IO_BACKEND_PLAIN, false, &disk,
@@ -269,13 +270,31 @@ WARP_TEST(verify, a_directory_in_use_is_refused_with_its_holder)
     check_int(disk.ops->lock(disk.context, WARP_LOCK_NAME, false, holder, sizeof(holder)),
               ==, 0);
     run_verify(&run, path, NULL, NULL);
+    check_int(run.exit_code, ==, 0);
+    check(strstr(run.out, " is open, by ") != NULL);
+    check(strstr(run.out, "OK: no damage") != NULL);
+    snprintf(pid, sizeof(pid), "%d", (int)getpid());
+    check(strstr(run.out, pid) != NULL);
+    run_verify(&run, path, "--json", NULL);
+    check_int(run.exit_code, ==, 0);
+    check(strstr(run.out, "\"ok\":true,\"in_use\":true") != NULL);
+
+    run_verify(&run, path, "--log", NULL); /* that needs the whole log */
     check_int(run.exit_code, ==, 3);
     check(strstr(run.err, "is open already, by ") != NULL);
-    snprintf(pid, sizeof(pid), "%d", (int)getpid());
-    check(strstr(run.err, pid) != NULL);
-    disk.ops->unlock(disk.context);
+    run_verify(&run, path, "--recovery-estimate", NULL);
+    check_int(run.exit_code, ==, 3);
+
+    log_poke(&log, at[20] + 300, &byte, 1);
+    write_directory(&log, path);
     run_verify(&run, path, NULL, NULL);
-    check_int(run.exit_code, ==, 0);
+    check_int(run.exit_code, ==, 1);
+    check(strstr(run.out, "damaged: log-0000000000000000.warp, offset ") != NULL);
+    check(strstr(run.out, "DAMAGED: 1 places") != NULL);
+    run_verify(&run, path, "--json", NULL);
+    check_int(run.exit_code, ==, 1);
+    check(strstr(run.out, "\"damage_count\":1,\"damage\":[{\"file\":\"log-") != NULL);
+    disk.ops->unlock(disk.context);
     warp_disk_close(&disk);
     warp_memory_fini(&memory);
     log_fini(&log);
@@ -594,5 +613,9 @@ WARP_TEST(verify, the_speed_of_reading_can_be_bounded)
               (double)(after.tv_nsec - before.tv_nsec) / 1e9 >
           0.3);
     run_verify(&run, path, "--rate=fast", NULL);
+    check_int(run.exit_code, ==, 2);
+    run_verify(&run, path, "--mb-per-s=1000", NULL);
+    check_int(run.exit_code, ==, 0);
+    run_verify(&run, path, "--mb-per-s=0", NULL);
     check_int(run.exit_code, ==, 2);
 }

@@ -1,7 +1,8 @@
 /*
- * `warp verify`: checks every file of a closed database without opening it as one.
+ * `warp verify`: checks every file of a database without opening it as one.
  *
- * It takes the directory's lock shared, so nobody can write meanwhile, and reads the manifest, all
+ * It takes the directory's lock shared, so nobody can write meanwhile (somebody has it already: then
+ * wal/audit checks what can be checked beside a writer), and reads the manifest, all
  * checkpoints that count, the log that would be replayed, the log that is only kept for its values,
  * and the archive files. Here is the log: the header of every file and then every frame: header,
  * place, epoch, checksum, and the entries inside. Where the scan finds damage it notes the range, and
@@ -23,19 +24,23 @@
 #include "base/memory.h"
 #include "tools/commands.h"
 #include "tools/text.h"
+#include "wal/audit.h"
 #include "wal/frame.h"
 #include "wal/scan.h"
 
 static const char help[] =
     "Usage: warp verify [OPTION]...\n"
     "\n"
-    "Check every byte of a closed database: the manifest, the checkpoints, every frame of "
-    "the\n"
+    "Check every byte of a database: the manifest, the checkpoints, every frame of the\n"
     "log, also of log that is only kept for the values in it, and the archive files. "
     "Changes\n"
     "nothing. Exit status 1 if anything is damaged; each damaged range is printed with "
     "its\n"
     "file and offset.\n"
+    "\n"
+    "One that somebody has open is checked while it is in use: the log as far as its own\n"
+    "frames say that it is durable, and the other files as far as they are not removed\n"
+    "meanwhile. A program can check its own: warp_verify() in warp/warp.h.\n"
     "\n"
     "  --log                  print a line for every frame that would be replayed\n"
     "  --mb-per-s N           read at most so many megabytes a second\n"
@@ -273,17 +278,46 @@ static int verify_stretch(struct verify *v, uint64_t *begin, uint32_t epoch)
  * ---- the report ------------------------------------------------------------------------
  */
 
+static void verify_json_path(const struct verify *v)
+{
+    if (warp_text_utf8_valid(v->tool.path, strlen(v->tool.path))) {
+        warp_text_write_json_string(stdout, v->tool.path, strlen(v->tool.path));
+    } else {
+        fputs("null", stdout);
+    }
+}
+
+/* The last member, and the end. */
+static void verify_json_damage(const struct verify *v)
+{
+    uint32_t i;
+
+    printf(",\"damage_count\":%" PRIu32 ",\"damage\":[", v->damage_count);
+    for (i = 0; i < v->damage_count && i < VERIFY_DAMAGES_MAX; i++) {
+        const struct verify_damage *damage = &v->damages[i];
+
+        printf("%s{\"file\":\"%s\",\"offset\":%" PRIu64, i > 0 ? "," : "", damage->file,
+               damage->offset);
+        if (damage->position != UINT64_MAX) {
+            printf(",\"position\":%" PRIu64, damage->position);
+        }
+        if (damage->bytes != UINT64_MAX) {
+            printf(",\"bytes\":%" PRIu64, damage->bytes);
+        }
+        fputs(",\"what\":", stdout);
+        warp_text_write_json_string(stdout, damage->what, strlen(damage->what));
+        putchar('}');
+    }
+    puts("]}");
+}
+
 static void verify_report_json(const struct verify *v, uint64_t duration_ns)
 {
     bool damaged = v->damage_count > 0 || v->message[0] != 0;
     uint32_t i;
 
     fputs("{\"path\":", stdout);
-    if (warp_text_utf8_valid(v->tool.path, strlen(v->tool.path))) {
-        warp_text_write_json_string(stdout, v->tool.path, strlen(v->tool.path));
-    } else {
-        fputs("null", stdout);
-    }
+    verify_json_path(v);
     printf(",\"ok\":%s,\"files\":%" PRIu64 ",\"frames\":%" PRIu64 ",\"batches\":%" PRIu64
            ",\"puts\":%" PRIu64 ",\"deletes\":%" PRIu64 ",\"bytes\":%" PRIu64
            ",\"begin\":%" PRIu64 ",\"end\":%" PRIu64 ",\"bytes_cut\":%" PRIu64
@@ -309,23 +343,7 @@ static void verify_report_json(const struct verify *v, uint64_t duration_ns)
         fputs(",\"message\":", stdout);
         warp_text_write_json_string(stdout, v->message, strlen(v->message));
     }
-    printf(",\"damage_count\":%" PRIu32 ",\"damage\":[", v->damage_count);
-    for (i = 0; i < v->damage_count && i < VERIFY_DAMAGES_MAX; i++) {
-        const struct verify_damage *damage = &v->damages[i];
-
-        printf("%s{\"file\":\"%s\",\"offset\":%" PRIu64, i > 0 ? "," : "", damage->file,
-               damage->offset);
-        if (damage->position != UINT64_MAX) {
-            printf(",\"position\":%" PRIu64, damage->position);
-        }
-        if (damage->bytes != UINT64_MAX) {
-            printf(",\"bytes\":%" PRIu64, damage->bytes);
-        }
-        fputs(",\"what\":", stdout);
-        warp_text_write_json_string(stdout, damage->what, strlen(damage->what));
-        putchar('}');
-    }
-    puts("]}");
+    verify_json_damage(v);
 }
 
 static void verify_report_text(const struct verify *v, uint64_t duration_ns)
@@ -498,6 +516,106 @@ int warp_verify_all(struct verify *v)
     return 0;
 }
 
+/*
+ * ---- a database that somebody has open -------------------------------------------------
+ */
+
+static void verify_in_use_damaged(void *context, const struct warp_audit_damage *damage)
+{
+    struct verify *v = context;
+    struct verify_damage note = {
+        .offset = damage->offset, .bytes = damage->bytes, .position = damage->position};
+
+    snprintf(note.file, sizeof(note.file), "%s", damage->file);
+    snprintf(note.what, sizeof(note.what), "%s", damage->what);
+    verify_note(v, &note);
+}
+
+static int verify_in_use_pace(void *context, uint64_t bytes_more, uint64_t total)
+{
+    struct verify *v = context;
+
+    v->meter.total = total;
+    meter_add(&v->meter, bytes_more);
+    return 0;
+}
+
+/*
+ * The lock is not to be had, so files may come and go: checked is what is there, the log as far as
+ * some frame says that it was durable.
+ */
+static int verify_in_use(struct verify *v, const char *holder)
+{
+    struct warp_audit_report report;
+    struct warp_audit_config config = {.disk = &v->disk,
+                                       .memory = &v->memory,
+                                       .manifest = &v->manifest,
+                                       .durable = UINT64_MAX,
+                                       .direct = true,
+                                       .damaged = verify_in_use_damaged,
+                                       .pace = verify_in_use_pace,
+                                       .context = v};
+    char message[512] = "";
+    int rc;
+
+    if (v->log || v->estimate) {
+        return warp_tool_error(&v->tool, "%s is open already, by %s: %s needs it closed",
+                               v->tool.path, holder,
+                               v->log ? "--log" : "--recovery-estimate");
+    }
+    rc = warp_manifest_read(&v->disk, &v->manifest, message, sizeof(message));
+    if (rc != 0) {
+        return verify_failed(v, rc < 0 ? rc : WARP_EDAMAGED, message);
+    }
+    v->in_use = true;
+    snprintf(v->holder, sizeof(v->holder), "%s", holder);
+    rc = warp_audit(&config, &report);
+    if (rc < 0) {
+        return verify_failed(v, rc, "");
+    }
+    v->files = report.files;
+    v->frames = report.frames;
+    v->bytes = report.bytes;
+    v->end = report.durable;
+    v->files_gone = report.files_gone;
+    v->archive_entries = report.entries;
+    return 0;
+}
+
+static void verify_report_in_use(const struct verify *v, uint64_t duration_ns)
+{
+    char a[WARP_TEXT_SHORT_BYTES], b[WARP_TEXT_SHORT_BYTES], c[WARP_TEXT_SHORT_BYTES];
+
+    if (v->tool.json) {
+        printf("{\"path\":");
+        verify_json_path(v);
+        printf(",\"ok\":%s,\"in_use\":true,\"files\":%" PRIu64 ",\"files_gone\":%" PRIu64
+               ",\"frames\":%" PRIu64 ",\"bytes\":%" PRIu64 ",\"end\":%" PRIu64
+               ",\"duration_ns\":%" PRIu64,
+               v->damage_count > 0 ? "false" : "true", v->files, v->files_gone, v->frames,
+               v->bytes, v->end, duration_ns);
+        verify_json_damage(v);
+        return;
+    }
+    if (v->damage_count > VERIFY_DAMAGES_MAX) {
+        printf("... and %" PRIu32 " more\n", v->damage_count - VERIFY_DAMAGES_MAX);
+    }
+    printf("%s is open, by %s: checked while in use\n", v->tool.path, v->holder);
+    printf("  %s files, %s frames of log, %s, in %s\n", warp_text_count(a, v->files),
+           warp_text_count(b, v->frames), warp_text_size(c, v->bytes),
+           warp_text_duration(a, duration_ns));
+    printf("  the log up to position %" PRIu64 ", as far as it was known to be durable\n",
+           v->end);
+    if (v->files_gone > 0) {
+        printf("  %s files were removed meanwhile\n", warp_text_count(a, v->files_gone));
+    }
+    if (v->damage_count > 0) {
+        printf("DAMAGED: %" PRIu32 " places\n", v->damage_count);
+    } else {
+        puts("OK: no damage");
+    }
+}
+
 static int verify_run(struct verify *v)
 {
     char message[512] = "", holder[256] = "";
@@ -523,8 +641,7 @@ static int verify_run(struct verify *v)
     }
     rc = v->disk.ops->lock(v->disk.context, WARP_LOCK_NAME, true, holder, sizeof(holder));
     if (rc == -EWOULDBLOCK) {
-        exit_code = warp_tool_error(&v->tool, "%s is open already, by %s", v->tool.path,
-                                    holder[0] != 0 ? holder : "somebody");
+        exit_code = verify_in_use(v, holder[0] != 0 ? holder : "somebody");
         goto out;
     }
     if (rc < 0 && rc != -EROFS) { /* where nobody can write, nobody need be kept out */
@@ -600,7 +717,9 @@ int warp_tool_verify(int argc, char **argv)
     meter_clear(&v->meter);
     if (exit_code == WARP_TOOL_DONE && (!v->estimate || v->message[0] != 0)) {
         duration_ns = meter_passed_ns(&v->meter);
-        if (v->tool.json) {
+        if (v->in_use) {
+            verify_report_in_use(v, duration_ns);
+        } else if (v->tool.json) {
             verify_report_json(v, duration_ns);
         } else {
             verify_report_text(v, duration_ns);

@@ -80,6 +80,9 @@ struct verify {
     uint64_t held_files, held_frames, held_bytes, held_unknown;
     uint64_t archive_files, archive_entries, archive_bytes;
     uint32_t epoch;
+    bool in_use; /* by `holder`: checked as far as that goes */
+    char holder[256];
+    uint64_t files_gone;
     bool clean;
     struct verify_damage *damages;
     uint32_t damage_count; /* may be greater than the number listed */
