@@ -364,7 +364,6 @@ static void flip_see_frame(void *context, const struct warp_frame *frame,
     struct warp_frame_cursor cursor;
     struct warp_entry entry;
     uint64_t sequence, from, to;
-    char name[48];
 
     flip_use(f, frame->position,
              frame->kind == WARP_FRAME_PAD ? begin : begin + frame->body_bytes);
@@ -382,7 +381,6 @@ static void flip_see_frame(void *context, const struct warp_frame *frame,
         to = sequence + warp_entry_bytes(entry.flags, entry.key_bytes, entry.value_bytes);
         /* It may lie in two files; then the second part has no copy of its own to touch. */
         flip_note_copy(f, &entry, "", from, to);
-        (void)name;
     }
 }
 
@@ -413,7 +411,6 @@ static void flip_learn(struct flip *f)
         f->disk.ops->list(f->disk.context, flip_see_file, f) != 0) {
         support_die("what was made cannot be read");
     }
-    s = f->manifest.segment_bytes;
     for (i = 0; i < 4096 && count < FLIP_FILES_MAX; i++) {
         char name[48];
         struct flip_file *file;
@@ -454,7 +451,6 @@ static void flip_learn(struct flip *f)
             support_die("%s is nowhere", f->keys[i].name);
         }
     }
-    (void)s;
 }
 
 /* Whether the flip is in all copies of the newest version of the key. */
