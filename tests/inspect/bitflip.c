@@ -1,7 +1,7 @@
 /*
  * tests/inspect/bitflip.c - turns one bit of a database, and looks at what becomes of it.
  *
- *     bitflip [--seed N] [--flips N] [--every-byte] [--write-one-in N] [--trace]
+ *     bitflip [--seed N] [--flips N] [--every-byte] [--only TEXT] [--write-one-in N] [--trace]
  *
  * A small database is made that has all there is: log that is replayed and log that is only held, an
  * archive, two checkpoints, batches, deletes. Then, at many places of every file, one bit is turned,
@@ -811,10 +811,12 @@ static void flip_none(struct flip *f)
 
 int main(int count, char **words)
 {
-    static const char *const with_value[] = {"--seed", "--flips", "--write-one-in", NULL};
+    static const char *const with_value[] = {"--seed", "--flips", "--write-one-in",
+                                             "--only", NULL};
     static const char *const alone[] = {"--every-byte", "--trace", NULL};
     static struct flip f;
     uint64_t seed, flips, total = 0, done = 0, write_one_in, i, silent = 0, bytes = 0;
+    const char *only; /* files that have this in their names */
     uint32_t k, tries;
 
     support_flags_known(count, words, with_value, alone);
@@ -823,6 +825,7 @@ int main(int count, char **words)
     write_one_in = support_flag(count, words, "--write-one-in", 32);
     f.trace = support_flag_given(count, words, "--trace");
     f.random.state = seed;
+    only = support_flag_text(count, words, "--only", "");
     flip_now = &f;
     signal(SIGABRT, flip_crashed);
     signal(SIGSEGV, flip_crashed);
@@ -845,6 +848,9 @@ int main(int count, char **words)
         share =
             share < flips / (4 * f.file_count) + 8 ? flips / (4 * f.file_count) + 8 : share;
         bytes += file->bytes;
+        if (strstr(file->name, only) == NULL) {
+            continue;
+        }
         if (support_flag_given(count, words, "--every-byte")) {
             for (at = 0; at < file->bytes; at++) {
                 flip_one(&f, file, at, (uint32_t)support_random_below(&f.random, 8),
