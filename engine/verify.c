@@ -4,6 +4,8 @@
  */
 #include "engine/verify.h"
 
+#include <string.h>
+
 #include "base/thread.h"
 #include "wal/audit.h"
 #include "wal/wal.h"
@@ -73,10 +75,11 @@ int warp_engine_verify(struct warp *db, const struct warp_verify_options *option
     struct engine_verify verify = {
         .db = db, .options = options, .begun_ns = warp_clock_ns(db->env.clock)};
     struct warp_audit_report found;
+    struct warp_manifest constant;
     struct warp_audit_config config = {
         .disk = &db->disk,
         .memory = &db->memory,
-        .manifest = &db->manifest, /* only what never changes of it */
+        .manifest = &constant,
         .durable =
             db->wal == NULL ? UINT64_MAX : warp_sequence_durable(&db->wal->writer.sequence),
         .direct = db->segments.direct,
@@ -84,8 +87,15 @@ int warp_engine_verify(struct warp *db, const struct warp_verify_options *option
         .pace = verify_pace,
         .context = &verify,
     };
-    int rc = warp_audit(&config, &found);
+    int rc;
 
+    /* db->manifest is the background's; this is what never changes, and where the log begins. */
+    memset(&constant, 0, sizeof(constant));
+    memcpy(constant.id, db->segments.id, sizeof(constant.id));
+    constant.segment_bytes = db->segments.segment_bytes;
+    constant.epoch = UINT32_MAX;
+    constant.head_position = warp_segments_begin(&db->segments);
+    rc = warp_audit(&config, &found);
     report->damages = found.damages;
     report->files = found.files;
     report->files_gone = found.files_gone;

@@ -54,6 +54,7 @@ struct audit {
     int rc;              /* of pace */
     const char *archive; /* that is being walked */
     uint64_t unit;       /* of the block that was read last */
+    bool head_exact;     /* a frame begins at the head */
 };
 
 /* ---- damage ----------------------------------------------------------------------------- */
@@ -518,7 +519,7 @@ static int audit_log(struct audit *audit)
             next = file->number + 1;
         }
         /* What lies below the head in the head's own file has no use but for the values in it. */
-        if (base <= head && head < base + s && !file->listed) {
+        if (base <= head && head < base + s && !file->listed && audit->head_exact) {
             survey.chain = head;
         } else if (file->number == 0) {
             survey.chain = 0;
@@ -608,10 +609,11 @@ static int audit_all(struct audit *audit)
         rc = WARP_EFORMAT;
         snprintf(message, sizeof(message), "it is that of another database");
     }
+    audit->head_exact = rc == 0;
     if (rc != 0) {
         audit_keep(audit, WARP_MANIFEST_NAME, 0, UINT64_MAX, UINT64_MAX,
                    message[0] != 0 ? message : "it is missing");
-        audit->manifest = *config->manifest; /* as it was when the database was opened */
+        audit->manifest = *config->manifest;
     }
     audit->report->damages += audit->kept_count;
     if (audit->kept_count > 0 && config->damaged != NULL) {

@@ -38,7 +38,9 @@ struct warp_audit_damage {
 struct warp_audit_config {
     const struct warp_disk *disk;
     struct warp_memory *memory;
-    const struct warp_manifest *manifest; /* whose database it must be */
+    /* Whose database it must be. The rest is used only when MANIFEST cannot be read: then its head is
+     * taken for no more than a place below which no file is needed but those that are named. */
+    const struct warp_manifest *manifest;
     uint64_t
         durable; /* the log below it is durable; UINT64_MAX: as far as the files say so */
     bool direct; /* read log past the page cache */

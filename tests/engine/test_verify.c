@@ -192,6 +192,7 @@ WARP_TEST(verify, damage_in_each_kind_of_file_is_told_with_its_place)
 
         check_int(verify_run(db, &seen, &report, 0), ==, WARP_EDAMAGED);
         check_str(seen.file, "MANIFEST");
+        check_u64(seen.damages, ==, 1); /* the rest is checked, and sound */
     }
     verify_flip(path, "MANIFEST", 70);
     check_int(warp_close(&db), ==, 0);
