@@ -400,8 +400,13 @@ static int command_run(struct salvage_command *c)
     if (exit_code == 0) {
         exit_code = command_copy(c, &disk, &memory);
     }
-    if (c->losses != NULL && (ferror(c->losses) != 0) | (fclose(c->losses) != 0)) {
-        exit_code = warp_tool_error(&c->tool, "%s: %s", c->losses_name, strerror(errno));
+    if (c->losses != NULL) {
+        bool failed = ferror(c->losses) != 0;
+
+        if (fclose(c->losses) != 0 || failed) {
+            exit_code =
+                warp_tool_error(&c->tool, "%s: %s", c->losses_name, strerror(errno));
+        }
     }
     if (locked) {
         disk.ops->unlock(disk.context);
