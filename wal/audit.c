@@ -37,6 +37,10 @@ struct audit_file {
     bool present;
 };
 
+struct audit_range {
+    uint64_t from, to; /* of log */
+};
+
 struct audit_files {
     struct audit_file *files; /* ascending, once sorted */
     uint32_t count, capacity;
@@ -51,10 +55,13 @@ struct audit {
     uint32_t kept_count;
     uint64_t total;
     bool no_memory;
-    int rc;              /* of pace */
-    const char *archive; /* that is being walked */
-    uint64_t unit;       /* of the block that was read last */
-    bool head_exact;     /* a frame begins at the head */
+    int rc;                      /* of pace */
+    const char *archive;         /* that is being walked */
+    uint64_t unit;               /* of the block that was read last */
+    bool head_exact;             /* a frame begins at the head */
+    struct audit_range *unknown; /* log that no chain of frames leads to; ascending */
+    uint32_t unknown_count, unknown_capacity;
+    struct warp_survey *survey;
 };
 
 /* ---- damage ----------------------------------------------------------------------------- */
@@ -87,6 +94,20 @@ static bool audit_is_there(const struct audit *audit, const char *name)
     return true;
 }
 
+static void audit_tell(struct audit *audit, const struct audit_kept *kept)
+{
+    struct warp_audit_damage damage = {.file = kept->file,
+                                       .offset = kept->offset,
+                                       .bytes = kept->bytes,
+                                       .position = kept->position,
+                                       .what = kept->what};
+
+    audit->report->damages++;
+    if (audit->config->damaged != NULL) {
+        audit->config->damaged(audit->config->context, &damage);
+    }
+}
+
 /* The file is done: what was kept of it counts if it is still there. False: it is not. */
 static bool audit_settle(struct audit *audit, const char *name)
 {
@@ -95,19 +116,11 @@ static bool audit_settle(struct audit *audit, const char *name)
 
     for (i = 0; i < audit->kept_count && there; i++) {
         const struct audit_kept *kept = &audit->kept[i];
-        struct warp_audit_damage damage = {.file = kept->file,
-                                           .offset = kept->offset,
-                                           .bytes = kept->bytes,
-                                           .position = kept->position,
-                                           .what = kept->what};
 
         if (strcmp(kept->file, name) != 0 && !audit_is_there(audit, kept->file)) {
             continue; /* a frame that began in the file before, and that is gone */
         }
-        audit->report->damages++;
-        if (audit->config->damaged != NULL) {
-            audit->config->damaged(audit->config->context, &damage);
-        }
+        audit_tell(audit, kept);
     }
     audit->report->files += there;
     audit->report->files_gone += !there;
@@ -422,6 +435,31 @@ static void audit_log_damaged(void *context, uint64_t from, uint64_t to, const c
                from, what);
 }
 
+/* What the survey cannot tell, noted for audit_named(). */
+static void audit_unknown(void *context, uint64_t from, uint64_t to)
+{
+    struct audit *audit = context;
+    struct warp_memory *memory = audit->config->memory;
+
+    if (audit->unknown_count == audit->unknown_capacity) {
+        uint32_t capacity = audit->unknown_capacity * 2 + 16;
+        struct audit_range *more = warp_memory_reserve(memory, capacity * sizeof(*more), 0);
+
+        if (more == NULL) {
+            audit->no_memory = true;
+            return;
+        }
+        if (audit->unknown_count > 0) {
+            memcpy(more, audit->unknown, audit->unknown_count * sizeof(*more));
+        }
+        warp_memory_release(memory, audit->unknown,
+                            audit->unknown_capacity * sizeof(*more));
+        audit->unknown = more;
+        audit->unknown_capacity = capacity;
+    }
+    audit->unknown[audit->unknown_count++] = (struct audit_range){from, to};
+}
+
 static void audit_file_damaged(void *context, const char *name, uint64_t offset,
                                uint64_t bytes, const char *what)
 {
@@ -431,6 +469,7 @@ static void audit_file_damaged(void *context, const char *name, uint64_t offset,
 static const struct warp_survey_calls audit_calls = {
     .frame = audit_frame,
     .damaged = audit_log_damaged,
+    .unknown = audit_unknown,
     .file_damaged = audit_file_damaged,
     .pace = audit_pace,
 };
@@ -488,6 +527,86 @@ static void audit_gap(struct audit *audit, uint64_t first, uint64_t last)
     }
 }
 
+static int audit_see_named(void *context, uint32_t slot, uint32_t slot_records,
+                           const struct warp_checkpoint_entry *entry)
+{
+    struct audit *audit = context;
+    uint32_t low = 0, high = audit->unknown_count;
+    char name[WARP_SEGMENT_NAME_BYTES];
+
+    (void)slot;
+    (void)slot_records;
+    if (warp_place_is_archived(entry->place)) {
+        return 0;
+    }
+    while (low < high) {
+        uint32_t middle = (low + high) / 2;
+
+        if (audit->unknown[middle].to <= entry->place) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    if (low < audit->unknown_count && entry->place >= audit->unknown[low].from &&
+        !warp_survey_entry(audit->survey, entry->place, entry->in_batch, entry->key,
+                           entry->key_bytes, entry->value_bytes,
+                           entry->expires_at_ms != 0) &&
+        audit->survey->rc == 0) {
+        warp_segment_name(entry->place / audit->manifest.segment_bytes, name);
+        audit_keep(audit, name,
+                   WARP_SEGMENT_HEADER_BYTES + entry->place % audit->manifest.segment_bytes,
+                   entry->key_bytes + (uint64_t)entry->value_bytes, entry->place,
+                   "the entry that a checkpoint names here is damaged");
+    }
+    return audit->survey->rc;
+}
+
+/* Where no chain of frames leads only the checkpoints know what lies there: ask for what they name. */
+static int audit_named(struct audit *audit, struct warp_survey *survey)
+{
+    struct warp_checkpoint_summary found[AUDIT_CHECKPOINTS_MAX];
+    uint32_t count = 0, i, k;
+    int rc = audit->no_memory ? WARP_ENOMEM : 0;
+
+    audit->survey = survey;
+    if (rc == 0 && audit->unknown_count > 0) {
+        rc = warp_checkpoint_find(audit->config->disk, audit->config->memory,
+                                  &audit->manifest, true, found, AUDIT_CHECKPOINTS_MAX,
+                                  &count);
+        rc = rc == WARP_ENOMEM ? rc : 0;
+    }
+    for (i = 0; i < count && rc == 0; i++) {
+        struct warp_checkpoint *checkpoint = NULL;
+        char name[WARP_CHECKPOINT_NAME_BYTES];
+
+        if (found[i].number < audit->manifest.checkpoint_number ||
+            warp_checkpoint_open(&checkpoint, audit->config->disk, audit->config->memory,
+                                 &audit->manifest, found[i].number, NULL, 0) < 0) {
+            continue;
+        }
+        for (k = 0; k < warp_checkpoint_section_count(checkpoint) && rc == 0; k++) {
+            rc = warp_checkpoint_read_section(checkpoint, k, audit_see_named, audit, NULL);
+            /* What is wrong with the checkpoint itself was told. */
+            rc = rc == WARP_ENOMEM || survey->rc < 0 ? rc : 0;
+        }
+        warp_checkpoint_name(found[i].number, name);
+        if (!audit_is_there(audit, name)) {
+            audit->kept_count = 0; /* what it names may go */
+        }
+        for (k = 0; k < audit->kept_count; k++) {
+            const struct audit_kept kept = audit->kept[k];
+
+            if (audit_is_there(audit, kept.file)) {
+                audit_tell(audit, &kept);
+            }
+        }
+        audit->kept_count = 0;
+        warp_checkpoint_close(&checkpoint);
+    }
+    return rc;
+}
+
 static int audit_log(struct audit *audit)
 {
     uint64_t s = audit->manifest.segment_bytes, head = audit->manifest.head_position;
@@ -532,6 +651,9 @@ static int audit_log(struct audit *audit)
             survey.broken = false;
             survey.last_index = UINT64_MAX;
         }
+    }
+    if (rc == 0) {
+        rc = audit_named(audit, &survey);
     }
     if (rc == 0 && durable > 0) {
         audit_gap(audit, next, (durable - 1) / s + 1);
@@ -655,6 +777,8 @@ int warp_audit(const struct warp_audit_config *config, struct warp_audit_report 
                         audit->logs.capacity * sizeof(struct audit_file));
     warp_memory_release(config->memory, audit->archives.files,
                         audit->archives.capacity * sizeof(struct audit_file));
+    warp_memory_release(config->memory, audit->unknown,
+                        audit->unknown_capacity * sizeof(struct audit_range));
     warp_memory_release(config->memory, audit, sizeof(*audit));
     return rc;
 }

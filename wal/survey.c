@@ -347,6 +347,9 @@ static void survey_frames(struct warp_survey *survey, uint64_t base, uint64_t li
             survey_damaged(survey, base, next, "there is no frame header here");
         } else if (!survey->broken) {
             survey->unknown_bytes += next - base;
+            if (survey->calls->unknown != NULL && next > base) {
+                survey->calls->unknown(survey->context, base, next);
+            }
         }
         at = next;
     }
@@ -433,6 +436,40 @@ int warp_survey_segment(struct warp_survey *survey, uint64_t index, uint64_t lim
         survey->chain = WARP_SURVEY_UNKNOWN;
     }
     return survey->rc;
+}
+
+bool warp_survey_entry(struct warp_survey *survey, uint64_t place, bool in_batch,
+                       const void *key, uint32_t key_bytes, uint32_t value_bytes,
+                       bool has_expiry)
+{
+    uint8_t flags = (uint8_t)((has_expiry ? WARP_ENTRY_HAS_EXPIRY : 0u) |
+                              (in_batch ? WARP_ENTRY_HAS_CHECKSUM : 0u));
+    uint64_t entry_bytes = warp_entry_bytes(flags, key_bytes, value_bytes);
+    uint64_t before = in_batch ? 0 : WARP_FRAME_HEADER_BYTES;
+    const uint8_t *bytes;
+    struct warp_frame frame;
+    struct warp_entry entry;
+    size_t length;
+
+    if (place < before) {
+        return false;
+    }
+    bytes = warp_survey_look(survey, place - before, before + entry_bytes);
+    if (bytes == NULL) {
+        return false;
+    }
+    if (!in_batch) {
+        if (warp_frame_decode_header(bytes, survey->seed, &frame) != 0 ||
+            frame.position != place - before || frame.kind != WARP_FRAME_RECORD ||
+            frame.body_bytes != entry_bytes ||
+            !warp_frame_check_body(&frame, bytes + before)) {
+            return false;
+        }
+        bytes += before;
+    }
+    return warp_entry_decode(bytes, entry_bytes, &entry, &length) == 0 &&
+           length == entry_bytes && entry.flags == flags && entry.kind == WARP_ENTRY_PUT &&
+           entry.key_bytes == key_bytes && memcmp(entry.key, key, key_bytes) == 0;
 }
 
 int warp_survey_mark(struct warp_survey *survey, uint64_t index, uint64_t *mark)

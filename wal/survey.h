@@ -43,6 +43,9 @@ struct warp_survey_calls {
                   enum warp_survey_body state);
     /* [from, to) of the log holds no good frame. */
     void (*damaged)(void *context, uint64_t from, uint64_t to, const char *what);
+    /* [from, to) belongs to a frame that begins in a file that is not there, or to one whose header is
+     * lost: only those who know what lies there can say, see warp_survey_entry(). */
+    void (*unknown)(void *context, uint64_t from, uint64_t to);
     /* Something is wrong with the file itself. bytes UINT64_MAX: with all of it. */
     void (*file_damaged)(void *context, const char *name, uint64_t offset, uint64_t bytes,
                          const char *what);
@@ -108,6 +111,11 @@ int warp_survey_mark(struct warp_survey *survey, uint64_t index, uint64_t *mark)
  */
 int warp_survey_marks(struct warp_survey *survey, const uint64_t *indexes, uint32_t count,
                       uint64_t *mark);
+
+/* Whether the entry that a checkpoint names lies there and is good, as one who reads its value asks. */
+bool warp_survey_entry(struct warp_survey *survey, uint64_t place, bool in_batch,
+                       const void *key, uint32_t key_bytes, uint32_t value_bytes,
+                       bool has_expiry);
 
 /* [position, position + bytes) of the log, until the next call; NULL: it is not to be had. */
 const uint8_t *warp_survey_look(struct warp_survey *survey, uint64_t position,

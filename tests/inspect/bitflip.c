@@ -9,7 +9,8 @@
  *
  *   verify   reports damage in this file; or the bit is one that nobody reads, as docs/WAL_FORMAT.md
  *            says: zeros behind frames and blocks, the body of a PAD, space behind the end of the log,
- *            the lock file, spare files; or it is in the frame that closes the log. Those are counted.
+ *            the lock file, spare files; or it is in the frame that closes the log, or in the header of
+ *            the first frame behind a file that was given back. Those are counted, and cost nothing.
  *   open     refuses, with a sentence that names the file; or every get is right or an error. So do
  *            the gets after an open for writing, one time in so many, and after it was opened again.
  *   salvage  returns all records that the bit is not in, in their newest version; for the others the
@@ -36,6 +37,8 @@
 struct flip_copy {
     char file[48];
     uint64_t from, to;
+    uint64_t
+        head; /* of an entry of a batch: where its frame begins, whose 40 bytes are all it has */
 };
 
 struct flip_key {
@@ -69,6 +72,9 @@ struct flip {
     struct warp_manifest manifest;
     struct verify *verify;
     uint64_t close_from, close_to; /* positions of the last frame */
+    uint64_t
+        first; /* position of the first frame, if the file before is gone; else UINT64_MAX */
+    bool silent; /* verify finds nothing: then nothing may be lost either */
     /* The flip that is on. */
     struct flip_file *file;
     uint64_t offset;
@@ -304,7 +310,7 @@ static int flip_see_file(void *context, const char *name, uint64_t bytes)
 }
 
 static void flip_note_copy(struct flip *f, const struct warp_entry *entry, const char *file,
-                           uint64_t from, uint64_t to)
+                           uint64_t from, uint64_t to, uint64_t head)
 {
     uint32_t key = 0;
     struct flip_key *k;
@@ -330,6 +336,7 @@ static void flip_note_copy(struct flip *f, const struct warp_entry *entry, const
     snprintf(k->copies[k->copy_count].file, sizeof(k->copies[0].file), "%s", file);
     k->copies[k->copy_count].from = from;
     k->copies[k->copy_count].to = to;
+    k->copies[k->copy_count].head = head;
     k->copy_count++;
 }
 
@@ -365,6 +372,7 @@ static void flip_see_frame(void *context, const struct warp_frame *frame,
     struct warp_entry entry;
     uint64_t sequence, from, to;
 
+    f->first = f->first == UINT64_MAX ? frame->position : f->first;
     flip_use(f, frame->position,
              frame->kind == WARP_FRAME_PAD ? begin : begin + frame->body_bytes);
     if (frame->kind == WARP_FRAME_CLOSE || frame->kind == WARP_FRAME_MARK) {
@@ -380,7 +388,7 @@ static void flip_see_frame(void *context, const struct warp_frame *frame,
         from = alone ? frame->position : sequence;
         to = sequence + warp_entry_bytes(entry.flags, entry.key_bytes, entry.value_bytes);
         /* It may lie in two files; then the second part has no copy of its own to touch. */
-        flip_note_copy(f, &entry, "", from, to);
+        flip_note_copy(f, &entry, "", from, to, frame->position);
     }
 }
 
@@ -392,7 +400,7 @@ static int flip_see_entry(void *context, const struct warp_entry *entry, uint64_
 
     (void)sequence;
     flip_note_copy(f, entry, f->file->name, (uint64_t)at.unit * WARP_ARCHIVE_UNIT_BYTES,
-                   (uint64_t)(at.unit + at.units) * WARP_ARCHIVE_UNIT_BYTES);
+                   (uint64_t)(at.unit + at.units) * WARP_ARCHIVE_UNIT_BYTES, 0);
     return 0;
 }
 
@@ -429,6 +437,7 @@ static void flip_learn(struct flip *f)
         support_die("survey");
     }
     survey.mark = mark;
+    f->first = indexes[0] == 0 ? 0 : UINT64_MAX;
     for (i = 0; i < count && !survey.ended; i++) {
         warp_survey_segment(&survey, indexes[i], UINT64_MAX);
     }
@@ -469,7 +478,8 @@ static bool flip_touches(const struct flip *f, const struct flip_key *key)
             uint64_t position =
                 index * f->manifest.segment_bytes + f->offset - WARP_SEGMENT_HEADER_BYTES;
 
-            touched += position >= copy->from && position < copy->to;
+            touched += (position >= copy->from && position < copy->to) ||
+                       (position >= copy->head && position < copy->head + 40);
         }
     }
     return touched == key->copy_count && key->copy_count > 0;
@@ -493,8 +503,12 @@ static bool flip_is_unused(const struct flip *f, uint8_t before)
         if ((file->used[f->offset / 8] & 1u << f->offset % 8) == 0) {
             return true;
         }
-        return f->offset >= WARP_SEGMENT_HEADER_BYTES && position >= f->close_from &&
-               position < f->close_to;
+        /* The header of the first frame is what its chain begins with: whatever a checkpoint names behind it
+         * is asked for by its place, and of the rest nobody wants to know. */
+        return f->offset >= WARP_SEGMENT_HEADER_BYTES &&
+               ((position >= f->close_from && position < f->close_to) ||
+                (f->first != 0 && position >= f->first &&
+                 position < f->first + WARP_FRAME_HEADER_BYTES));
     }
     return strncmp(file->name, "archive-", 8) == 0 && before == 0 &&
            f->offset >= WARP_FILE_HEADER_BYTES;
@@ -525,6 +539,7 @@ static void flip_verify(struct flip *f, uint8_t before)
     bool named = false;
     int exit_code;
 
+    f->silent = false;
     memset(v, 0, sizeof(*v));
     v->damages = damages;
     v->disk = f->disk;
@@ -544,6 +559,7 @@ static void flip_verify(struct flip *f, uint8_t before)
             flip_fail(f, "verify ended with %d", exit_code);
         }
     } else if (v->damage_count == 0 && v->message[0] == '\0') {
+        f->silent = true;
         f->file->silent++;
         if (!f->file->is_sound && !flip_is_unused(f, before)) {
             flip_fail(f, "verify found nothing");
@@ -572,6 +588,9 @@ static void flip_gets(struct flip *f, struct warp *db)
         }
         if (rc == WARP_EDAMAGED || rc == WARP_EIO) {
             f->get_errors++;
+            if (f->silent) {
+                flip_fail(f, "%s cannot be read, and verify found nothing", key->name);
+            }
             if (!flip_touches(f, key) && strncmp(f->file->name, "archive-", 8) != 0 &&
                 f->file->used == NULL) {
                 flip_fail(f, "%s cannot be read, but the bit is not in it", key->name);
@@ -747,6 +766,9 @@ static void flip_ask_salvage(struct flip *f)
         f->lost += key->got == 0;
     }
     f->file->lost += short_of;
+    if (short_of > 0 && f->silent) {
+        flip_fail(f, "salvage is short of %u, and verify found nothing", short_of);
+    }
     if (short_of > 0 && salvage_complete(&report)) {
         flip_fail(f, "salvage calls it complete");
     }

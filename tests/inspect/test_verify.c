@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/bytes.h"
 #include "base/io.h"
 #include "tests/lib/log_fixture.h"
 #include "tests/lib/test.h"
@@ -559,6 +560,68 @@ WARP_TEST(verify, a_missing_held_file_is_named_and_the_rest_is_checked)
     check(strstr(run.out, "belong to frames") !=
           NULL); /* before the first header of file 2 */
     check(strstr(run.out, "DAMAGED: 2 places") != NULL);
+}
+
+/* The offset of the first frame of a log file, of which the file before is not there. */
+static int64_t first_frame(const char *path, const char *name, uint64_t index)
+{
+    static uint8_t bytes[1 << 20];
+    char full[512];
+    size_t got = 0, at;
+    FILE *file;
+
+    snprintf(full, sizeof(full), "%s/%s", path, name);
+    file = fopen(full, "rb");
+    if (check(file != NULL)) {
+        got = fread(bytes, 1, sizeof(bytes), file);
+        fclose(file);
+    }
+    for (at = 4096; at + 32 <= got; at += 8) {
+        if (bytes[at] == 'W' && bytes[at + 1] == 'F' &&
+            warp_load_u64le(bytes + at + 8) == (index << 20) + at - 4096) {
+            return (int64_t)at;
+        }
+    }
+    check(false);
+    return 4096;
+}
+
+/* No chain of frames leads there, but a checkpoint names the record. */
+WARP_TEST(verify, the_first_record_behind_a_missing_file_is_checked_by_its_place)
+{
+    const char *path = test_directory(), *name = "log-0000000000000001.warp";
+    struct warp_disk disk = {0};
+    struct warp_memory memory;
+    struct verify_run run;
+    char full[512], holder[256];
+    int64_t at;
+
+    make_database(path, 4, false);
+    snprintf(full, sizeof(full), "%s/log-0000000000000000.warp", path);
+    check_int(unlink(full), ==, 0);
+    at = first_frame(path, name, 1);
+    flip(path, name, at + 5);
+    run_verify(&run, path, NULL, NULL);
+    check_int(run.exit_code, ==, 1);
+    check(strstr(run.out, "damaged: log-0000000000000001.warp, offset ") != NULL);
+    check(strstr(run.out, "that a checkpoint names here is damaged") != NULL);
+
+    check_int(warp_memory_init(&memory, NULL), ==, 0);
+    check_int(warp_disk_open_directory(path, &memory, WARP_IO_BACKEND_PLAIN, false, &disk,
+                                       NULL, 0),
+              ==, 0);
+    check_int(disk.ops->lock(disk.context, WARP_LOCK_NAME, false, holder, sizeof(holder)),
+              ==, 0);
+    run_verify(&run, path, NULL, NULL); /* the same for one that is in use */
+    check_int(run.exit_code, ==, 1);
+    check(strstr(run.out, "that a checkpoint names here is damaged") != NULL);
+    flip(path, name, at + 5);
+    run_verify(&run, path, NULL, NULL);
+    check_int(run.exit_code, ==, 1); /* the missing file */
+    check(strstr(run.out, "that a checkpoint names here is damaged") == NULL);
+    disk.ops->unlock(disk.context);
+    warp_disk_close(&disk);
+    warp_memory_fini(&memory);
 }
 
 WARP_TEST(verify, files_behind_a_lost_log_file_are_checked_too)

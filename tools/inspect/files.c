@@ -123,4 +123,5 @@ void warp_verify_forget(struct verify *v)
 {
     free(v->logs.files);
     free(v->archives.files);
+    free(v->unknown);
 }

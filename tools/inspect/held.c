@@ -2,7 +2,8 @@
  * Log that is not replayed: segments below the head, kept for the values in them.
  *
  * They may have gaps between them, so they are surveyed (wal/survey) file by file. What lies before
- * the first header of one whose predecessor is gone cannot be checked, and is counted as such.
+ * the first header of one whose predecessor is gone is counted as such; what a checkpoint names in it is
+ * asked for by its place, and the rest of it nobody needs.
  *
  * The same serves for the log itself when it has lost a file. But its tail may hold what a crash
  * left, so there only that counts as damage which lies below a mark that some header carries, or
@@ -11,7 +12,9 @@
 #include <stdlib.h>
 
 #include "tools/inspect/verify.h"
+#include "wal/checkpoint.h"
 #include "wal/frame.h"
+#include "wal/place.h"
 #include "wal/survey.h"
 
 static void held_frame(void *context, const struct warp_frame *frame, const uint8_t *body,
@@ -43,6 +46,25 @@ static void held_damaged(void *context, uint64_t from, uint64_t to, const char *
     warp_verify_damaged_log(context, from, to, what);
 }
 
+/* What the survey cannot tell, noted for held_named(). */
+static void held_unknown(void *context, uint64_t from, uint64_t to)
+{
+    struct verify *v = context;
+
+    if (v->unknown_count == v->unknown_capacity) {
+        uint32_t capacity = v->unknown_capacity * 2 + 16;
+        struct verify_range *more = realloc(v->unknown, capacity * sizeof(*more));
+
+        if (more == NULL) {
+            v->no_memory = true;
+            return;
+        }
+        v->unknown = more;
+        v->unknown_capacity = capacity;
+    }
+    v->unknown[v->unknown_count++] = (struct verify_range){from, to};
+}
+
 static void held_file_damaged(void *context, const char *name, uint64_t offset,
                               uint64_t bytes, const char *what)
 {
@@ -60,9 +82,77 @@ static int held_pace(void *context, uint64_t bytes)
 static const struct warp_survey_calls held_calls = {
     .frame = held_frame,
     .damaged = held_damaged,
+    .unknown = held_unknown,
     .file_damaged = held_file_damaged,
     .pace = held_pace,
 };
+
+struct held_walk {
+    struct verify *v;
+    struct warp_survey *survey;
+};
+
+static int held_visit(void *context, uint32_t slot, uint32_t slot_records,
+                      const struct warp_checkpoint_entry *entry)
+{
+    struct held_walk *walk = context;
+    struct verify *v = walk->v;
+    uint32_t low = 0, high = v->unknown_count;
+
+    (void)slot;
+    (void)slot_records;
+    if (warp_place_is_archived(entry->place)) {
+        return 0;
+    }
+    while (low < high) {
+        uint32_t middle = (low + high) / 2;
+
+        if (v->unknown[middle].to <= entry->place) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    if (low == v->unknown_count || entry->place < v->unknown[low].from ||
+        warp_survey_entry(walk->survey, entry->place, entry->in_batch, entry->key,
+                          entry->key_bytes, entry->value_bytes,
+                          entry->expires_at_ms != 0)) {
+        return walk->survey->rc;
+    }
+    if (walk->survey->rc == 0) {
+        warp_verify_damaged_log(v, entry->place,
+                                entry->place + entry->key_bytes + entry->value_bytes,
+                                "the entry that a checkpoint names here is damaged");
+    }
+    return walk->survey->rc;
+}
+
+/*
+ * Where no chain of frames leads, only the checkpoints know what lies there: each entry that one of
+ * them names in such a range is asked for.
+ */
+static int held_named(struct verify *v, struct warp_survey *survey)
+{
+    struct held_walk walk = {.v = v, .survey = survey};
+    uint32_t i, k;
+    int rc = v->no_memory ? WARP_ENOMEM : 0;
+
+    for (i = 0; i < v->checkpoint_count && rc == 0 && v->unknown_count > 0; i++) {
+        struct warp_checkpoint *checkpoint = NULL;
+
+        if (!v->checkpoints[i].good ||
+            warp_checkpoint_open(&checkpoint, &v->disk, &v->memory, &v->manifest,
+                                 v->checkpoints[i].summary.number, NULL, 0) < 0) {
+            continue;
+        }
+        for (k = 0; k < v->checkpoints[i].sections && rc == 0; k++) {
+            rc = warp_checkpoint_read_section(checkpoint, k, held_visit, &walk, NULL);
+            rc = rc == WARP_ENOMEM ? rc : 0;
+        }
+        warp_checkpoint_close(&checkpoint);
+    }
+    return rc;
+}
 
 int warp_verify_held(struct verify *v)
 {
@@ -85,6 +175,9 @@ int warp_verify_held(struct verify *v)
         }
         rc = warp_survey_segment(&survey, file->number, limit);
         v->held_bytes += limit - base;
+    }
+    if (rc == 0) {
+        rc = held_named(v, &survey);
     }
     v->held_files += survey.files;
     v->held_unknown += survey.unknown_bytes;

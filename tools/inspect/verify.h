@@ -48,6 +48,10 @@ struct verify_file {
     uint64_t lost_position; /* ... and the place of the first of them */
 };
 
+struct verify_range {
+    uint64_t from, to; /* of log */
+};
+
 struct verify_files {
     struct verify_file *files; /* ascending */
     uint32_t count, capacity;
@@ -79,6 +83,9 @@ struct verify {
     uint64_t files, frames, batches, puts, deletes, bytes, bytes_cut, end;
     uint64_t held_files, held_frames, held_bytes, held_unknown;
     uint64_t archive_files, archive_entries, archive_bytes;
+    struct verify_range *unknown; /* log that no chain of frames leads to; ascending */
+    uint32_t unknown_count, unknown_capacity;
+    bool no_memory;
     uint32_t epoch;
     bool in_use; /* by `holder`: checked as far as that goes */
     char holder[256];
