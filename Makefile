@@ -217,10 +217,10 @@ define test_room
 $(OUT)/tests/$(1): $(call objects,$(wildcard tests/$(1)/test_*.c)) $(OUT)/libtest.a $(if $(filter tools inspect bench,$(1)),$(OUT)/libtools.a) $(OUT)/libwarp.a
 endef
 $(foreach room,$(TEST_ROOMS),$(eval $(call test_room,$(room))))
-$(addprefix $(OUT)/tests/,$(filter tools inspect bench,$(TEST_ROOMS))): LIBS_LINK = $(LIBS_PROGRAM)
+$(addprefix $(OUT)/tests/,$(filter tools inspect bench,$(TEST_ROOMS)) bitflip): LIBS_LINK = $(LIBS_PROGRAM)
 
 define test_actor
-$(OUT)/tests/$(call actor_name,$(1)): $(call objects,$(1)) $(OUT)/libtest.a $(OUT)/libwarp.a
+$(OUT)/tests/$(call actor_name,$(1)): $(call objects,$(1)) $(OUT)/libtest.a $(if $(filter tests/inspect/%,$(1)),$(OUT)/libtools.a) $(OUT)/libwarp.a
 endef
 $(foreach main,$(TEST_MAINS),$(eval $(call test_actor,$(main))))
 

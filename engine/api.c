@@ -12,6 +12,7 @@
 #include "engine/engine.h"
 #include "engine/metrics.h"
 #include "engine/options.h"
+#include "engine/verify.h"
 #include "shards/background.h"
 #include "shards/get.h"
 
@@ -242,6 +243,31 @@ int warp_compact(struct warp *db)
 {
     return db->background == NULL ? WARP_EREADONLY
                                   : warp_background_compact(db->background);
+}
+
+int warp_verify(struct warp *db, const struct warp_verify_options *options,
+                struct warp_verify_report *report)
+{
+    struct warp_verify_options known = WARP_VERIFY_OPTIONS_INIT;
+    struct warp_verify_report found = WARP_VERIFY_REPORT_INIT;
+    size_t bytes = report == NULL ? 0 : report->size;
+    int rc;
+
+    if (options != NULL &&
+        warp_options_copy(&known, sizeof(known), options,
+                          offsetof(struct warp_verify_options, context)) < 0) {
+        return WARP_EINVAL;
+    }
+    if (report != NULL &&
+        (bytes < offsetof(struct warp_verify_report, files) || bytes > sizeof(*report))) {
+        return WARP_EINVAL;
+    }
+    rc = warp_engine_verify(db, &known, &found);
+    if (report != NULL) {
+        memcpy(report, &found, bytes);
+        report->size = bytes;
+    }
+    return rc;
 }
 
 int warp_count(struct warp *db, uint64_t *records)

@@ -30,9 +30,12 @@ int use_of_warp_header(void)
     struct warp_request request = WARP_REQUEST_INIT;
     struct warp_value value = WARP_VALUE_INIT;
     struct warp_recovery recovery = WARP_RECOVERY_INIT;
+    struct warp_verify_options check = WARP_VERIFY_OPTIONS_INIT;
+    struct warp_verify_report report = WARP_VERIFY_REPORT_INIT;
     return options.size == sizeof(options) && write.size == sizeof(write) &&
            request.size == sizeof(request) && value.data == NULL &&
-           recovery.size == sizeof(recovery);
+           recovery.size == sizeof(recovery) && check.size == sizeof(check) &&
+           report.size == sizeof(report);
 }
 END
 sed '/^int use_of_warp_header(void);$/d' "$scratch/use.c" > "$scratch/use.cc"

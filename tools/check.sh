@@ -213,6 +213,7 @@ plan_search() {
     program linear 120 --seed "$SEED"
     program torture 120 --seed "$SEED"
     program crash 150 --seed "$SEED"
+    program bitflip 120 --flips "$((600 * SCALE))" --seed "$SEED"
     # One thread, so nothing for the thread sanitizer to see.
     if [[ $MODE != tsan ]]; then
         program sim 120 --runs "$((200 * SCALE))" --seed "$SEED"

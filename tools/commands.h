@@ -27,6 +27,7 @@ int warp_tool_torture_check(int argc, char **argv);
 
 /* tools/inspect/ */
 int warp_tool_verify(int argc, char **argv);
+int warp_tool_salvage(int argc, char **argv);
 /* bench/ */
 int warp_bench_main(int argc, char **argv);
 

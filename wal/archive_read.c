@@ -723,6 +723,13 @@ static int archive_walk_begin(struct archive_walk *walk, const struct warp_disk 
         archive_look_head(&walk->f, WARP_FILE_HEADER_BYTES, &first) == 0) {
         rc = WARP_EDAMAGED; /* garbage, but in front of blocks of ours */
     }
+    if (rc == WARP_EDAMAGED && walk->f.info.epoch == ARCHIVE_EPOCH_UNKNOWN &&
+        archive_look_head(&walk->f, WARP_FILE_HEADER_BYTES, &first) == 0 &&
+        first.kind == WARP_BLOCK_DICTIONARY) {
+        /* The page alone is lost: the dictionary has a header of its own. */
+        rc = archive_read_dictionary(&walk->f.info, disk, walk->f.file, first.raw_bytes);
+        rc = rc == WARP_ENOMEM ? rc : WARP_EDAMAGED;
+    }
     if (rc == WARP_EDAMAGED || rc == WARP_EIO) {
         archive_damaged(walk, 0, WARP_FILE_HEADER_BYTES,
                         walk->f.info.epoch == ARCHIVE_EPOCH_UNKNOWN

@@ -3,7 +3,7 @@
  * then renamed over MANIFEST, and the directory is synced. A crash before the rename is
  * durable leaves the old page, a crash after it the new one; MANIFEST.new is never read.
  *
- * A read must not mistake damage for absence: a missing manifest beside log files, a short
+ * A read must not mistake damage for absence: a missing manifest beside other files of ours, a short
  * one and one with a wrong checksum are all damage, and only a directory with neither is
  * new.
  */
@@ -65,15 +65,21 @@ static void manifest_say(char *message, size_t message_bytes, const char *text)
     }
 }
 
-static int manifest_see_log(void *context, const char *name, uint64_t bytes)
+/* Log, archives and checkpoints: whoever makes a new database here would remove them. */
+static int manifest_see_file(void *context, const char *name, uint64_t bytes)
 {
+    static const char *const prefixes[] = {"log-", "archive-", "checkpoint-"};
     bool *seen = context;
-    size_t length = strlen(name);
+    size_t length = strlen(name), i;
 
     (void)bytes;
-    if (length > 9 && strncmp(name, "log-", 4) == 0 &&
-        strcmp(name + length - 5, ".warp") == 0) {
-        *seen = true;
+    for (i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++) {
+        size_t prefix = strlen(prefixes[i]);
+
+        if (length > prefix + 5 && strncmp(name, prefixes[i], prefix) == 0 &&
+            strcmp(name + length - 5, ".warp") == 0) {
+            *seen = true;
+        }
     }
     return 0;
 }
@@ -81,17 +87,17 @@ static int manifest_see_log(void *context, const char *name, uint64_t bytes)
 static int manifest_absent(const struct warp_disk *disk, char *message,
                            size_t message_bytes)
 {
-    bool log_seen = false;
+    bool seen = false;
     int rc;
 
-    rc = disk->ops->list(disk->context, manifest_see_log, &log_seen);
+    rc = disk->ops->list(disk->context, manifest_see_file, &seen);
     if (rc < 0) {
         manifest_say(message, message_bytes, "The directory cannot be listed.");
         return warp_error_from_errno(rc);
     }
-    if (log_seen) {
+    if (seen) {
         manifest_say(message, message_bytes,
-                     "MANIFEST is missing, but there are log files beside it.");
+                     "MANIFEST is missing, but there are files of a database.");
         return WARP_EDAMAGED;
     }
     return WARP_ABSENT;

@@ -45,9 +45,9 @@ struct warp_manifest {
 };
 
 /*
- * 0 and *out; WARP_ABSENT: there is neither a manifest nor a log file, so nothing was ever
- * made here. A log without a manifest is WARP_EDAMAGED, so that nobody makes a new database
- * over it.
+ * 0 and *out; WARP_ABSENT: there is neither a manifest nor a log file, an archive or a
+ * checkpoint, so nothing was ever made here. One of those without a manifest is WARP_EDAMAGED, so
+ * that nobody makes a new database over it.
  */
 int warp_manifest_read(const struct warp_disk *disk, struct warp_manifest *out,
                        char *message, size_t message_bytes);

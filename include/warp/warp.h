@@ -372,6 +372,48 @@ WARP_API int warp_checkpoint(struct warp *db);
  * being asked for, too, when space_permille is exceeded. Errors as warp_checkpoint().
  */
 WARP_API int warp_compact(struct warp *db);
+
+/* Something in a file that is not as it was written. */
+struct warp_verify_damage {
+    const char *file;  /* its name in the database's directory; lives until the callback returns */
+    uint64_t offset;   /* in the file */
+    uint64_t bytes;    /* how much, as far as is known; UINT64_MAX: unknown, or all of it */
+    uint64_t position; /* in the log; UINT64_MAX: it is not in the log */
+    const char *what;  /* part of a sentence: "the body's checksum is wrong"; as file */
+};
+
+struct warp_verify_options {
+    size_t size;
+    uint64_t bytes_per_s; /* read at most so many a second; 0: as fast as it goes */
+    void (*damage)(void *context, const struct warp_verify_damage *damage); /* may be NULL */
+    /* Called for every megabyte or so; other than 0 ends it, and warp_verify() returns that. NULL: none. */
+    int (*progress)(void *context, uint64_t bytes_done, uint64_t bytes_total);
+    void *context; /* of both, which run on the calling thread */
+};
+#define WARP_VERIFY_OPTIONS_INIT { sizeof(struct warp_verify_options), 0, NULL, NULL, NULL }
+
+struct warp_verify_report {
+    size_t size;
+    uint64_t damages;
+    uint64_t files;      /* that were checked to their end */
+    uint64_t files_gone; /* removed by the engine while they were checked, which is no damage */
+    uint64_t bytes;      /* read */
+    uint64_t frames;     /* of log */
+    uint64_t log_end;    /* the log was checked as far as it was durable when that began */
+};
+#define WARP_VERIFY_REPORT_INIT { sizeof(struct warp_verify_report), 0, 0, 0, 0, 0, 0 }
+
+/*
+ * Read all that the database has on disk and check it, while everything goes on: the manifest, the
+ * checkpoints, the log as far as it is durable (all of it: warp_flush() first), old log and archives.
+ * What the engine removes meanwhile is no damage. Blocks the calling thread for as long as reading
+ * takes, holds nothing that others wait for, and needs a few MiB, or the greatest record; what it finds
+ * changes nothing about how the database goes on. options and report may be NULL. 0; WARP_EDAMAGED if
+ * there is damage, all of which was told; what progress returned; WARP_EINVAL, _ENOMEM, _EIO.
+ */
+WARP_API int warp_verify(struct warp *db, const struct warp_verify_options *options,
+                         struct warp_verify_report *report);
+
 /* How many records there are; expired ones count until the sweep has met them. Never blocks. */
 WARP_API int warp_count(struct warp *db, uint64_t *records);
 

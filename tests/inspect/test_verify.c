@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/bytes.h"
 #include "base/io.h"
 #include "tests/lib/log_fixture.h"
 #include "tests/lib/test.h"
@@ -250,7 +251,7 @@ WARP_TEST(verify, a_damaged_manifest_or_a_missing_file_is_named)
     log_fini(&log);
 }
 
-WARP_TEST(verify, a_directory_in_use_is_refused_with_its_holder)
+WARP_TEST(verify, a_database_in_use_is_checked_and_its_holder_named)
 {
     const char *path = test_directory();
     struct warp_disk disk = {0};
@@ -258,9 +259,10 @@ WARP_TEST(verify, a_directory_in_use_is_refused_with_its_holder)
     struct verify_run run;
     struct log_fixture log;
     char pid[32], holder[256];
+    uint64_t at[300];
+    uint8_t byte = 0x55;
 
-    log_init(&log, S);
-    log_open_frame(&log, 1);
+    log_make(&log, at);
     write_directory(&log, path);
     check_int(warp_memory_init(&memory, NULL), ==, 0);
     check_int(warp_disk_open_directory(path, &memory, WARP_IO_BACKEND_PLAIN, false, &disk,
@@ -269,13 +271,31 @@ WARP_TEST(verify, a_directory_in_use_is_refused_with_its_holder)
     check_int(disk.ops->lock(disk.context, WARP_LOCK_NAME, false, holder, sizeof(holder)),
               ==, 0);
     run_verify(&run, path, NULL, NULL);
+    check_int(run.exit_code, ==, 0);
+    check(strstr(run.out, " is open, by ") != NULL);
+    check(strstr(run.out, "OK: no damage") != NULL);
+    snprintf(pid, sizeof(pid), "%d", (int)getpid());
+    check(strstr(run.out, pid) != NULL);
+    run_verify(&run, path, "--json", NULL);
+    check_int(run.exit_code, ==, 0);
+    check(strstr(run.out, "\"ok\":true,\"in_use\":true") != NULL);
+
+    run_verify(&run, path, "--log", NULL); /* that needs the whole log */
     check_int(run.exit_code, ==, 3);
     check(strstr(run.err, "is open already, by ") != NULL);
-    snprintf(pid, sizeof(pid), "%d", (int)getpid());
-    check(strstr(run.err, pid) != NULL);
-    disk.ops->unlock(disk.context);
+    run_verify(&run, path, "--recovery-estimate", NULL);
+    check_int(run.exit_code, ==, 3);
+
+    log_poke(&log, at[20] + 300, &byte, 1);
+    write_directory(&log, path);
     run_verify(&run, path, NULL, NULL);
-    check_int(run.exit_code, ==, 0);
+    check_int(run.exit_code, ==, 1);
+    check(strstr(run.out, "damaged: log-0000000000000000.warp, offset ") != NULL);
+    check(strstr(run.out, "DAMAGED: 1 places") != NULL);
+    run_verify(&run, path, "--json", NULL);
+    check_int(run.exit_code, ==, 1);
+    check(strstr(run.out, "\"damage_count\":1,\"damage\":[{\"file\":\"log-") != NULL);
+    disk.ops->unlock(disk.context);
     warp_disk_close(&disk);
     warp_memory_fini(&memory);
     log_fini(&log);
@@ -542,6 +562,68 @@ WARP_TEST(verify, a_missing_held_file_is_named_and_the_rest_is_checked)
     check(strstr(run.out, "DAMAGED: 2 places") != NULL);
 }
 
+/* The offset of the first frame of a log file, of which the file before is not there. */
+static int64_t first_frame(const char *path, const char *name, uint64_t index)
+{
+    static uint8_t bytes[1 << 20];
+    char full[512];
+    size_t got = 0, at;
+    FILE *file;
+
+    snprintf(full, sizeof(full), "%s/%s", path, name);
+    file = fopen(full, "rb");
+    if (check(file != NULL)) {
+        got = fread(bytes, 1, sizeof(bytes), file);
+        fclose(file);
+    }
+    for (at = 4096; at + 32 <= got; at += 8) {
+        if (bytes[at] == 'W' && bytes[at + 1] == 'F' &&
+            warp_load_u64le(bytes + at + 8) == (index << 20) + at - 4096) {
+            return (int64_t)at;
+        }
+    }
+    check(false);
+    return 4096;
+}
+
+/* No chain of frames leads there, but a checkpoint names the record. */
+WARP_TEST(verify, the_first_record_behind_a_missing_file_is_checked_by_its_place)
+{
+    const char *path = test_directory(), *name = "log-0000000000000001.warp";
+    struct warp_disk disk = {0};
+    struct warp_memory memory;
+    struct verify_run run;
+    char full[512], holder[256];
+    int64_t at;
+
+    make_database(path, 4, false);
+    snprintf(full, sizeof(full), "%s/log-0000000000000000.warp", path);
+    check_int(unlink(full), ==, 0);
+    at = first_frame(path, name, 1);
+    flip(path, name, at + 5);
+    run_verify(&run, path, NULL, NULL);
+    check_int(run.exit_code, ==, 1);
+    check(strstr(run.out, "damaged: log-0000000000000001.warp, offset ") != NULL);
+    check(strstr(run.out, "that a checkpoint names here is damaged") != NULL);
+
+    check_int(warp_memory_init(&memory, NULL), ==, 0);
+    check_int(warp_disk_open_directory(path, &memory, WARP_IO_BACKEND_PLAIN, false, &disk,
+                                       NULL, 0),
+              ==, 0);
+    check_int(disk.ops->lock(disk.context, WARP_LOCK_NAME, false, holder, sizeof(holder)),
+              ==, 0);
+    run_verify(&run, path, NULL, NULL); /* the same for one that is in use */
+    check_int(run.exit_code, ==, 1);
+    check(strstr(run.out, "that a checkpoint names here is damaged") != NULL);
+    flip(path, name, at + 5);
+    run_verify(&run, path, NULL, NULL);
+    check_int(run.exit_code, ==, 1); /* the missing file */
+    check(strstr(run.out, "that a checkpoint names here is damaged") == NULL);
+    disk.ops->unlock(disk.context);
+    warp_disk_close(&disk);
+    warp_memory_fini(&memory);
+}
+
 WARP_TEST(verify, files_behind_a_lost_log_file_are_checked_too)
 {
     const char *path = test_directory();
@@ -594,5 +676,9 @@ WARP_TEST(verify, the_speed_of_reading_can_be_bounded)
               (double)(after.tv_nsec - before.tv_nsec) / 1e9 >
           0.3);
     run_verify(&run, path, "--rate=fast", NULL);
+    check_int(run.exit_code, ==, 2);
+    run_verify(&run, path, "--mb-per-s=1000", NULL);
+    check_int(run.exit_code, ==, 0);
+    run_verify(&run, path, "--mb-per-s=0", NULL);
     check_int(run.exit_code, ==, 2);
 }

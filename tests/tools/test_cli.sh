@@ -41,7 +41,7 @@ json() { if python3 -m json.tool <<<"$1" >/dev/null 2>&1; then good; else bad "n
 
 # ---- the program ----
 status 0 "$WARP" --help
-for command in put get del incr load dump stat verify checkpoint compact shell bench; do
+for command in put get del incr load dump stat verify salvage checkpoint compact shell bench; do
     has "$out" "  $command "
 done
 same "" "$(grep -c torture stdout | grep -v '^0$')"
@@ -54,7 +54,7 @@ status 2 "$WARP" delete
 has "$err" "did you mean 'del'"
 status 2 "$WARP" xyzzyxyzzy
 has "$err" "no command"
-for command in put get del incr load dump stat checkpoint compact shell verify bench; do
+for command in put get del incr load dump stat checkpoint compact shell verify salvage bench; do
     status 0 "$WARP" "$command" --help
     has "${out,,}" "usage: warp $command"
 done
@@ -463,6 +463,61 @@ fi
 # ---- verify, as the other commands end ----
 status 0 "$WARP" verify --path a
 status 3 "$WARP" verify --path none
+
+# one that somebody has open: checked all the same
+mkfifo commands
+"$WARP" shell --path a <commands >shell-out 2>&1 &
+process=$!
+exec 9>commands
+echo "put held value" >&9
+for _ in $(seq 200); do
+    "$WARP" get --path a held 2>&1 | grep -q "open already" && break
+    sleep 0.05
+done
+status 0 "$WARP" verify --path a
+has "$out" "a is open, by "
+has "$out" "OK: no damage"
+same "" "$err" # no bar where nobody looks
+status 0 "$WARP" verify --path a --json
+json "$out"
+has "$out" '"in_use":true'
+status 3 "$WARP" verify --path a --log
+has "$err" "is open already, by "
+status 3 "$WARP" salvage --path a --to from-held
+has "$err" "a is open, by "
+exec 9>&-
+wait "$process"
+status 0 "$WARP" verify --path a --mb-per-s 500
+status 2 "$WARP" verify --path a --mb-per-s fast
+
+# ---- salvage ----
+seq 5000 | sed 's/.*/key&\tvalue of &/' >salvage.tsv
+status 0 "$WARP" load --path sick --durability interval salvage.tsv
+status 0 "$WARP" del --path sick key17
+status 0 "$WARP" salvage --path sick --to well
+has "$out" "COMPLETE: "
+same 4999 "$(echo count | "$WARP" shell --path well)"
+status 0 "$WARP" verify --path well
+same_file <("$WARP" dump --path sick | sort) <("$WARP" dump --path well | sort)
+printf 'XXXX' | dd of=sick/log-0000000000000000.warp bs=1 seek=100000 conv=notrunc 2>/dev/null
+rm sick/MANIFEST
+status 3 "$WARP" get --path sick key1
+has "$err" "MANIFEST is missing"
+status 1 "$WARP" salvage --path sick --to part --losses losses
+has "$out" "damaged: log-0000000000000000.warp, offset "
+has "$out" "LOSSES: "
+has "$out" "MANIFEST is missing"
+has "$(cat losses)" '{"kind":"range","matters":true,"file":"log-0000000000000000.warp"'
+count=$(echo count | "$WARP" shell --path part)
+if [[ $count -ge 4990 && $count -lt 5000 ]]; then good; else bad "$count records"; fi
+status 1 "$WARP" get --path part key17
+status 1 "$WARP" salvage --path sick --to again --json
+json "$out"
+has "$out" '"complete":false'
+status 3 "$WARP" salvage --path sick --to part
+status 2 "$WARP" salvage --path sick --to sick
+status 2 "$WARP" salvage --path sick
+status 3 "$WARP" salvage --path foreign --to from-foreign
 
 # ---- a writer that is killed loses nothing that it acknowledged ----
 for level in commit interval; do

@@ -1275,6 +1275,25 @@ WARP_TEST(archive, without_its_dictionary_a_block_is_told_lost)
     fixture_fini(&f);
 }
 
+/* The header page says only how long the dictionary is, and so does the dictionary's own block. */
+WARP_TEST(archive, without_its_header_page_the_dictionary_is_found_all_the_same)
+{
+    struct fixture f;
+
+    fixture_init(&f);
+    fixture_text(&f, 3000);
+    f.config.block_bytes = 1024;
+    f.config.dictionary_bytes = 4096;
+    check_int(fixture_write(&f), ==, 0);
+    check_u64(f.totals.dictionary_bytes, >, 0);
+    fixture_bytes(&f, NULL)[200] ^= 1;
+    check_int(fixture_walk(&f), ==, 0);
+    check_u64(f.walked, ==, f.count);
+    check_u64(f.damaged, ==, 1);
+    check_u64(f.wrong, ==, 0);
+    fixture_fini(&f);
+}
+
 WARP_TEST(archive, a_scratch_that_is_too_small_is_refused)
 {
     struct fixture f;

@@ -212,6 +212,23 @@ WARP_TEST(manifest, values_out_of_range_are_damage)
     memory_disk_destroy(&disk);
 }
 
+/* With its manifest and its log lost, what is left must not be taken for a place that is free. */
+WARP_TEST(manifest, an_archive_or_a_checkpoint_without_a_manifest_is_damage_too)
+{
+    static const char *const names[] = {"archive-0000000000000003.warp",
+                                        "checkpoint-0000000000000001.warp"};
+    struct warp_manifest back;
+    uint32_t i;
+
+    for (i = 0; i < 2; i++) {
+        struct memory_disk *disk = memory_disk_create();
+
+        memory_disk_put(disk, names[i], NULL, 100);
+        check_int(warp_manifest_read(&disk->disk, &back, NULL, 0), ==, WARP_EDAMAGED);
+        memory_disk_destroy(&disk);
+    }
+}
+
 WARP_TEST(manifest, a_log_without_a_manifest_is_damage_not_absence)
 {
     struct memory_disk *disk = memory_disk_create();

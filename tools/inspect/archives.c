@@ -21,7 +21,7 @@ static int archives_entry(void *context, const struct warp_entry *entry, uint64_
     walk->v->archive_entries++;
     if (at.unit != walk->unit) {
         walk->unit = at.unit;
-        warp_verify_progress(walk->v, (uint64_t)at.units * WARP_ARCHIVE_UNIT_BYTES);
+        meter_add(&walk->v->meter, (uint64_t)at.units * WARP_ARCHIVE_UNIT_BYTES);
     }
     return 0;
 }

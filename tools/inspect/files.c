@@ -97,7 +97,7 @@ static int files_visit(void *context, const char *name, uint64_t bytes)
         file->present = true;
     }
     if (file != NULL || files_number(name, "checkpoint-", &number)) {
-        v->bytes_total += bytes;
+        v->meter.total += bytes;
     }
     return 0;
 }
@@ -123,4 +123,5 @@ void warp_verify_forget(struct verify *v)
 {
     free(v->logs.files);
     free(v->archives.files);
+    free(v->unknown);
 }

@@ -141,7 +141,7 @@ static int index_checkpoint(struct verify *v, struct verify_checkpoint *one)
             warp_verify_damaged(v, name, offset, UINT64_MAX, what);
             rc = 0;
         }
-        warp_verify_progress(v, one->summary.bytes / one->sections);
+        meter_add(&v->meter, one->summary.bytes / one->sections);
     }
     one->entries = walk.entries;
     if (rc == 0 && v->damage_count == damages && walk.entries != one->summary.records) {

@@ -1,7 +1,8 @@
 /*
- * `warp verify`: checks every file of a closed database without opening it as one.
+ * `warp verify`: checks every file of a database without opening it as one.
  *
- * It takes the directory's lock shared, so nobody can write meanwhile, and reads the manifest, all
+ * It takes the directory's lock shared, so nobody can write meanwhile (somebody has it already: then
+ * wal/audit checks what can be checked beside a writer), and reads the manifest, all
  * checkpoints that count, the log that would be replayed, the log that is only kept for its values,
  * and the archive files. Here is the log: the header of every file and then every frame: header,
  * place, epoch, checksum, and the entries inside. Where the scan finds damage it notes the range, and
@@ -23,82 +24,33 @@
 #include "base/memory.h"
 #include "tools/commands.h"
 #include "tools/text.h"
+#include "wal/audit.h"
 #include "wal/frame.h"
 #include "wal/scan.h"
 
 static const char help[] =
     "Usage: warp verify [OPTION]...\n"
     "\n"
-    "Check every byte of a closed database: the manifest, the checkpoints, every frame of "
-    "the\n"
+    "Check every byte of a database: the manifest, the checkpoints, every frame of the\n"
     "log, also of log that is only kept for the values in it, and the archive files. "
     "Changes\n"
     "nothing. Exit status 1 if anything is damaged; each damaged range is printed with "
     "its\n"
     "file and offset.\n"
     "\n"
+    "One that somebody has open is checked while it is in use: the log as far as its own\n"
+    "frames say that it is durable, and the other files as far as they are not removed\n"
+    "meanwhile. A program can check its own: warp_verify() in warp/warp.h.\n"
+    "\n"
     "  --log                  print a line for every frame that would be replayed\n"
-    "  --rate BYTES           read at most so many bytes a second, with K, M or G\n"
+    "  --mb-per-s N           read at most so many megabytes a second\n"
+    "  --rate BYTES           the same in bytes, with K, M or G\n"
     "  --recovery-estimate    only print what an open would have to read\n";
 
-enum { OPTION_LOG = 1, OPTION_RATE, OPTION_ESTIMATE };
+enum { OPTION_LOG = 1, OPTION_RATE, OPTION_MB, OPTION_ESTIMATE };
 
 #define VERIFY_CHUNK_BYTES 4194304u
-#define VERIFY_BAR_NS      100000000u
 #define VERIFY_KEY_SHOWN   40u
-
-/*
- * ---- the progress bar ------------------------------------------------------------------
- */
-
-void warp_verify_bar_clear(struct verify *v)
-{
-    if (v->bar_shown) {
-        fputs("\r\033[K", stderr);
-        v->bar_shown = false;
-    }
-}
-
-static void verify_bar(struct verify *v, uint64_t now_ns)
-{
-    uint64_t total = v->bytes_total, done = v->bytes_done < total ? v->bytes_done : total;
-    uint32_t filled, i;
-
-    if (v->log || total == 0 || now_ns - v->bar_ns < VERIFY_BAR_NS ||
-        !isatty(STDERR_FILENO)) {
-        return;
-    }
-    v->bar_ns = now_ns;
-    v->bar_shown = true;
-    filled = (uint32_t)((double)done / (double)total * 40.0);
-    fputs("\r[", stderr);
-    for (i = 0; i < 40; i++) {
-        fputc(i < filled ? '#' : '.', stderr);
-    }
-    fprintf(stderr, "] %3u %%", (unsigned)((double)done * 100.0 / (double)total));
-    fflush(stderr);
-}
-
-void warp_verify_progress(struct verify *v, uint64_t bytes)
-{
-    uint64_t now_ns = warp_clock_ns(warp_clock_system());
-
-    v->bytes_done += bytes;
-    verify_bar(v, now_ns);
-    if (v->rate > 0) {
-        /* So long it should have taken until here. */
-        double due_ns = (double)v->bytes_done * 1e9 / (double)v->rate;
-        double passed_ns = (double)(now_ns - v->began_ns);
-
-        if (due_ns > passed_ns) {
-            uint64_t wait_ns = (uint64_t)(due_ns - passed_ns);
-            struct timespec wait = {(time_t)(wait_ns / 1000000000u),
-                                    (long)(wait_ns % 1000000000u)};
-
-            nanosleep(&wait, NULL);
-        }
-    }
-}
 
 /*
  * ---- frames ----------------------------------------------------------------------------
@@ -117,10 +69,10 @@ static void verify_note(struct verify *v, const struct verify_damage *damage)
     if (v->damage_count++ < VERIFY_DAMAGES_MAX) {
         v->damages[v->damage_count - 1] = *damage;
     }
-    if (v->tool.json || v->damage_count > VERIFY_DAMAGES_MAX) {
+    if (v->tool.json || v->silent || v->damage_count > VERIFY_DAMAGES_MAX) {
         return;
     }
-    warp_verify_bar_clear(v);
+    meter_clear(&v->meter);
     printf("damaged: %s, offset %" PRIu64 ": %s", damage->file, damage->offset,
            damage->what);
     if (damage->position != UINT64_MAX) {
@@ -295,7 +247,7 @@ static int verify_stretch(struct verify *v, uint64_t *begin, uint32_t epoch)
         for (i = 0; i < chunk.frame_count; i++) {
             verify_frame(v, &chunk.frames[i], chunk.bodies[i]);
         }
-        warp_verify_progress(v, result->bytes - bytes);
+        meter_add(&v->meter, result->bytes - bytes);
         bytes = result->bytes;
     }
     if (result->frames > 0) {
@@ -326,17 +278,46 @@ static int verify_stretch(struct verify *v, uint64_t *begin, uint32_t epoch)
  * ---- the report ------------------------------------------------------------------------
  */
 
+static void verify_json_path(const struct verify *v)
+{
+    if (warp_text_utf8_valid(v->tool.path, strlen(v->tool.path))) {
+        warp_text_write_json_string(stdout, v->tool.path, strlen(v->tool.path));
+    } else {
+        fputs("null", stdout);
+    }
+}
+
+/* The last member, and the end. */
+static void verify_json_damage(const struct verify *v)
+{
+    uint32_t i;
+
+    printf(",\"damage_count\":%" PRIu32 ",\"damage\":[", v->damage_count);
+    for (i = 0; i < v->damage_count && i < VERIFY_DAMAGES_MAX; i++) {
+        const struct verify_damage *damage = &v->damages[i];
+
+        printf("%s{\"file\":\"%s\",\"offset\":%" PRIu64, i > 0 ? "," : "", damage->file,
+               damage->offset);
+        if (damage->position != UINT64_MAX) {
+            printf(",\"position\":%" PRIu64, damage->position);
+        }
+        if (damage->bytes != UINT64_MAX) {
+            printf(",\"bytes\":%" PRIu64, damage->bytes);
+        }
+        fputs(",\"what\":", stdout);
+        warp_text_write_json_string(stdout, damage->what, strlen(damage->what));
+        putchar('}');
+    }
+    puts("]}");
+}
+
 static void verify_report_json(const struct verify *v, uint64_t duration_ns)
 {
     bool damaged = v->damage_count > 0 || v->message[0] != 0;
     uint32_t i;
 
     fputs("{\"path\":", stdout);
-    if (warp_text_utf8_valid(v->tool.path, strlen(v->tool.path))) {
-        warp_text_write_json_string(stdout, v->tool.path, strlen(v->tool.path));
-    } else {
-        fputs("null", stdout);
-    }
+    verify_json_path(v);
     printf(",\"ok\":%s,\"files\":%" PRIu64 ",\"frames\":%" PRIu64 ",\"batches\":%" PRIu64
            ",\"puts\":%" PRIu64 ",\"deletes\":%" PRIu64 ",\"bytes\":%" PRIu64
            ",\"begin\":%" PRIu64 ",\"end\":%" PRIu64 ",\"bytes_cut\":%" PRIu64
@@ -362,23 +343,7 @@ static void verify_report_json(const struct verify *v, uint64_t duration_ns)
         fputs(",\"message\":", stdout);
         warp_text_write_json_string(stdout, v->message, strlen(v->message));
     }
-    printf(",\"damage_count\":%" PRIu32 ",\"damage\":[", v->damage_count);
-    for (i = 0; i < v->damage_count && i < VERIFY_DAMAGES_MAX; i++) {
-        const struct verify_damage *damage = &v->damages[i];
-
-        printf("%s{\"file\":\"%s\",\"offset\":%" PRIu64, i > 0 ? "," : "", damage->file,
-               damage->offset);
-        if (damage->position != UINT64_MAX) {
-            printf(",\"position\":%" PRIu64, damage->position);
-        }
-        if (damage->bytes != UINT64_MAX) {
-            printf(",\"bytes\":%" PRIu64, damage->bytes);
-        }
-        fputs(",\"what\":", stdout);
-        warp_text_write_json_string(stdout, damage->what, strlen(damage->what));
-        putchar('}');
-    }
-    puts("]}");
+    verify_json_damage(v);
 }
 
 static void verify_report_text(const struct verify *v, uint64_t duration_ns)
@@ -446,10 +411,13 @@ static void verify_report_text(const struct verify *v, uint64_t duration_ns)
 /* An answer of the lower rooms as an exit status, with the sentence printed. */
 static int verify_failed(struct verify *v, int rc, const char *message)
 {
-    warp_verify_bar_clear(v);
+    meter_clear(&v->meter);
     if (rc == WARP_EDAMAGED) {
         snprintf(v->message, sizeof(v->message), "%s", message);
         return WARP_TOOL_DONE; /* the report says it */
+    }
+    if (v->silent) {
+        return WARP_TOOL_ERROR;
     }
     if (message[0] != 0) {
         return warp_tool_error(&v->tool, "%s: %s", v->tool.path, message);
@@ -499,7 +467,7 @@ static int verify_log(struct verify *v)
 /*
  * Everything behind the lock. 0 (the counts and damages are filled in) or an exit status.
  */
-static int verify_files(struct verify *v)
+int warp_verify_all(struct verify *v)
 {
     char message[512] = "";
     int rc;
@@ -548,6 +516,106 @@ static int verify_files(struct verify *v)
     return 0;
 }
 
+/*
+ * ---- a database that somebody has open -------------------------------------------------
+ */
+
+static void verify_in_use_damaged(void *context, const struct warp_audit_damage *damage)
+{
+    struct verify *v = context;
+    struct verify_damage note = {
+        .offset = damage->offset, .bytes = damage->bytes, .position = damage->position};
+
+    snprintf(note.file, sizeof(note.file), "%s", damage->file);
+    snprintf(note.what, sizeof(note.what), "%s", damage->what);
+    verify_note(v, &note);
+}
+
+static int verify_in_use_pace(void *context, uint64_t bytes_more, uint64_t total)
+{
+    struct verify *v = context;
+
+    v->meter.total = total;
+    meter_add(&v->meter, bytes_more);
+    return 0;
+}
+
+/*
+ * The lock is not to be had, so files may come and go: checked is what is there, the log as far as
+ * some frame says that it was durable.
+ */
+static int verify_in_use(struct verify *v, const char *holder)
+{
+    struct warp_audit_report report;
+    struct warp_audit_config config = {.disk = &v->disk,
+                                       .memory = &v->memory,
+                                       .manifest = &v->manifest,
+                                       .durable = UINT64_MAX,
+                                       .direct = true,
+                                       .damaged = verify_in_use_damaged,
+                                       .pace = verify_in_use_pace,
+                                       .context = v};
+    char message[512] = "";
+    int rc;
+
+    if (v->log || v->estimate) {
+        return warp_tool_error(&v->tool, "%s is open already, by %s: %s needs it closed",
+                               v->tool.path, holder,
+                               v->log ? "--log" : "--recovery-estimate");
+    }
+    rc = warp_manifest_read(&v->disk, &v->manifest, message, sizeof(message));
+    if (rc != 0) {
+        return verify_failed(v, rc < 0 ? rc : WARP_EDAMAGED, message);
+    }
+    v->in_use = true;
+    snprintf(v->holder, sizeof(v->holder), "%s", holder);
+    rc = warp_audit(&config, &report);
+    if (rc < 0) {
+        return verify_failed(v, rc, "");
+    }
+    v->files = report.files;
+    v->frames = report.frames;
+    v->bytes = report.bytes;
+    v->end = report.durable;
+    v->files_gone = report.files_gone;
+    v->archive_entries = report.entries;
+    return 0;
+}
+
+static void verify_report_in_use(const struct verify *v, uint64_t duration_ns)
+{
+    char a[WARP_TEXT_SHORT_BYTES], b[WARP_TEXT_SHORT_BYTES], c[WARP_TEXT_SHORT_BYTES];
+
+    if (v->tool.json) {
+        printf("{\"path\":");
+        verify_json_path(v);
+        printf(",\"ok\":%s,\"in_use\":true,\"files\":%" PRIu64 ",\"files_gone\":%" PRIu64
+               ",\"frames\":%" PRIu64 ",\"bytes\":%" PRIu64 ",\"end\":%" PRIu64
+               ",\"duration_ns\":%" PRIu64,
+               v->damage_count > 0 ? "false" : "true", v->files, v->files_gone, v->frames,
+               v->bytes, v->end, duration_ns);
+        verify_json_damage(v);
+        return;
+    }
+    if (v->damage_count > VERIFY_DAMAGES_MAX) {
+        printf("... and %" PRIu32 " more\n", v->damage_count - VERIFY_DAMAGES_MAX);
+    }
+    printf("%s is open, by %s: checked while in use\n", v->tool.path, v->holder);
+    printf("  %s files, %s frames of log, %s, in %s\n", warp_text_count(a, v->files),
+           warp_text_count(b, v->frames), warp_text_size(c, v->bytes),
+           warp_text_duration(a, duration_ns));
+    printf("  the log up to position %" PRIu64 ", as far as it was known to be durable\n",
+           v->end);
+    if (v->files_gone > 0) {
+        printf("  %s files were removed meanwhile\n", warp_text_count(a, v->files_gone));
+    }
+    if (v->damage_count > 0) {
+        printf("DAMAGED: %" PRIu32 " places\n", v->damage_count);
+    } else {
+        puts("OK: no damage");
+    }
+}
+
 static int verify_run(struct verify *v)
 {
     char message[512] = "", holder[256] = "";
@@ -573,8 +641,7 @@ static int verify_run(struct verify *v)
     }
     rc = v->disk.ops->lock(v->disk.context, WARP_LOCK_NAME, true, holder, sizeof(holder));
     if (rc == -EWOULDBLOCK) {
-        exit_code = warp_tool_error(&v->tool, "%s is open already, by %s", v->tool.path,
-                                    holder[0] != 0 ? holder : "somebody");
+        exit_code = verify_in_use(v, holder[0] != 0 ? holder : "somebody");
         goto out;
     }
     if (rc < 0 && rc != -EROFS) { /* where nobody can write, nobody need be kept out */
@@ -582,7 +649,7 @@ static int verify_run(struct verify *v)
                                     strerror(-rc));
         goto out;
     }
-    exit_code = verify_files(v);
+    exit_code = warp_verify_all(v);
     if (rc == 0) {
         v->disk.ops->unlock(v->disk.context);
     }
@@ -596,6 +663,7 @@ int warp_tool_verify(int argc, char **argv)
     static const struct option own[] = {
         {"log", no_argument, NULL, OPTION_LOG},
         {"rate", required_argument, NULL, OPTION_RATE},
+        {"mb-per-s", required_argument, NULL, OPTION_MB},
         {"recovery-estimate", no_argument, NULL, OPTION_ESTIMATE},
         {NULL, 0, NULL, 0},
     };
@@ -609,13 +677,19 @@ int warp_tool_verify(int argc, char **argv)
         return WARP_TOOL_ERROR;
     }
     warp_tool_init(&v->tool, "verify", help);
+    meter_init(&v->meter);
     while ((code = warp_tool_next(&v->tool, argc, argv, own)) > 0) {
         v->log = v->log || code == OPTION_LOG;
         v->estimate = v->estimate || code == OPTION_ESTIMATE;
-        if (code == OPTION_RATE &&
-            (!warp_text_read_size(optarg, &v->rate) || v->rate == 0)) {
+        if (code == OPTION_RATE && !meter_read_bytes(optarg, &v->meter.rate)) {
             exit_code =
                 warp_tool_usage(&v->tool, "--rate is a number of bytes, not '%s'", optarg);
+            free(v);
+            return exit_code;
+        }
+        if (code == OPTION_MB && !meter_read_mb(optarg, &v->meter.rate)) {
+            exit_code = warp_tool_usage(
+                &v->tool, "--mb-per-s is a number greater than 0, not '%s'", optarg);
             free(v);
             return exit_code;
         }
@@ -638,12 +712,14 @@ int warp_tool_verify(int argc, char **argv)
         free(v);
         return exit_code;
     }
-    v->began_ns = v->bar_ns = warp_clock_ns(warp_clock_system());
+    v->meter.quiet = v->log;
     exit_code = verify_run(v);
-    warp_verify_bar_clear(v);
+    meter_clear(&v->meter);
     if (exit_code == WARP_TOOL_DONE && (!v->estimate || v->message[0] != 0)) {
-        duration_ns = warp_clock_ns(warp_clock_system()) - v->began_ns;
-        if (v->tool.json) {
+        duration_ns = meter_passed_ns(&v->meter);
+        if (v->in_use) {
+            verify_report_in_use(v, duration_ns);
+        } else if (v->tool.json) {
             verify_report_json(v, duration_ns);
         } else {
             verify_report_text(v, duration_ns);
@@ -654,9 +730,6 @@ int warp_tool_verify(int argc, char **argv)
         if (fflush(stdout) != 0 || ferror(stdout)) {
             exit_code = warp_tool_error(&v->tool, "standard output: %s", strerror(errno));
         }
-    }
-    if (v->chunk != NULL) {
-        warp_memory_unmap(&v->memory, v->chunk, v->manifest.segment_bytes);
     }
     warp_verify_forget(v);
     warp_memory_fini(&v->memory);

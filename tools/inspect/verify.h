@@ -10,7 +10,7 @@
  * Units:     bytes; positions of log; offsets in files.
  * Ordering:  files first, then checkpoints, for they say which segments must be there; then the rest.
  * Errors:    damage is told and counted, not returned; < 0 is a WARP_E... that ends the run.
- * Cost:      one read of every file; memory for one segment and a section of a checkpoint.
+ * Cost:      one read of every file; memory for the greatest frame and a section of a checkpoint.
  */
 #ifndef TOOLS_INSPECT_VERIFY_H
 #define TOOLS_INSPECT_VERIFY_H
@@ -20,6 +20,7 @@
 
 #include "base/io.h"
 #include "base/memory.h"
+#include "tools/inspect/meter.h"
 #include "tools/options.h"
 #include "wal/checkpoint.h"
 #include "wal/manifest.h"
@@ -47,6 +48,10 @@ struct verify_file {
     uint64_t lost_position; /* ... and the place of the first of them */
 };
 
+struct verify_range {
+    uint64_t from, to; /* of log */
+};
+
 struct verify_files {
     struct verify_file *files; /* ascending */
     uint32_t count, capacity;
@@ -65,30 +70,37 @@ struct verify {
     struct warp_disk disk;
     struct warp_manifest manifest;
     struct warp_segments segments;
-    bool log;       /* print frames */
-    bool estimate;  /* only say what an open would have to read */
-    bool read;      /* the log could be read as one */
-    uint64_t rate;  /* bytes a second; 0: as fast as it goes */
-    uint8_t *chunk; /* of segment_bytes, and a little more */
+    bool log;      /* print frames */
+    bool silent;   /* say nothing, only count */
+    bool estimate; /* only say what an open would have to read */
+    bool read;     /* the log could be read as one */
 
     struct verify_files logs, archives;
-    uint64_t bytes_total, bytes_done; /* of all files that are going to be read */
+    struct meter meter; /* total: of all files that are going to be read */
     struct verify_checkpoint checkpoints[VERIFY_CHECKPOINTS_MAX];
     uint32_t checkpoint_count;
 
     uint64_t files, frames, batches, puts, deletes, bytes, bytes_cut, end;
     uint64_t held_files, held_frames, held_bytes, held_unknown;
     uint64_t archive_files, archive_entries, archive_bytes;
+    struct verify_range *unknown; /* log that no chain of frames leads to; ascending */
+    uint32_t unknown_count, unknown_capacity;
+    bool no_memory;
     uint32_t epoch;
+    bool in_use; /* by `holder`: checked as far as that goes */
+    char holder[256];
+    uint64_t files_gone;
     bool clean;
     struct verify_damage *damages;
     uint32_t damage_count; /* may be greater than the number listed */
     char message[512];     /* damage that is in no place of a file; empty: none */
-    uint64_t began_ns, bar_ns;
-    bool bar_shown;
 };
 
 /* ---- verify.c ------------------------------------------------------------------------- */
+
+/* Check all files: v->disk and v->memory are set, and v->damages has room for VERIFY_DAMAGES_MAX. 0
+ * (counts and damages are filled in) or an exit status. */
+int warp_verify_all(struct verify *v);
 
 /* Damage in [position, end) of the log; end UINT64_MAX: unknown. */
 void warp_verify_damaged_log(struct verify *v, uint64_t position, uint64_t end,
@@ -96,9 +108,6 @@ void warp_verify_damaged_log(struct verify *v, uint64_t position, uint64_t end,
 /* Damage of any file. bytes UINT64_MAX: unknown. */
 void warp_verify_damaged(struct verify *v, const char *file, uint64_t offset,
                          uint64_t bytes, const char *what);
-/* So many bytes more have been read: moves the bar, and waits where --rate says so. */
-void warp_verify_progress(struct verify *v, uint64_t bytes);
-void warp_verify_bar_clear(struct verify *v);
 
 /* ---- files.c -------------------------------------------------------------------------- */
 
