@@ -315,7 +315,13 @@ static int backup_list_all(struct backup *backup)
                                   manifest->checkpoint_number, backup->pool.message,
                                   sizeof(backup->pool.message));
         if (rc < 0) {
-            return rc;
+            char name[WARP_CHECKPOINT_NAME_BYTES];
+
+            warp_checkpoint_name(manifest->checkpoint_number, name);
+            return backup->pool.message[0] != '\0'
+                       ? rc
+                       : warp_pool_say(&backup->pool, rc, "reading %s: %s", name,
+                                       warp_error_text(rc));
         }
         summary = warp_checkpoint_summary(checkpoint);
     }

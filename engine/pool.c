@@ -818,6 +818,10 @@ int warp_pool_collect(struct warp_pool *pool)
     }
     if (removed > 0 && rc == 0) {
         rc = warp_error_from_errno(pool->disk->ops->sync_directory(pool->disk->context));
+        if (rc < 0) {
+            (void)warp_pool_say(pool, rc, "syncing the directory of the backups: %s",
+                                warp_error_text(rc));
+        }
     }
 done:
     warp_memory_release(pool->memory, gather.items, gather.capacity * gather.item_bytes);
