@@ -894,13 +894,20 @@ static void client_checkpoint(struct client *client)
 struct backup_watch {
     struct sim *sim;
     uint64_t calls_left;
+    uint64_t pauses; /* between two pieces: so many others may go on */
 };
 
 static int backup_progress(void *context, uint64_t done, uint64_t total)
 {
     struct backup_watch *watch = context;
 
+    uint64_t i;
+
     watch->sim->quiet_steps = 0;
+    for (i = 0; i < watch->pauses && !watch->sim->stopping; i++) {
+        fiber_yield(watch->sim->current);
+        watch->sim->quiet_steps = 0;
+    }
     if (done > total) {
         oracle_violate(watch->sim->oracle, "a backup has done more than there was to do");
     }
@@ -976,7 +983,8 @@ static void client_backup(struct client *client)
     struct sim *sim = client->sim;
     struct warp_backup_options options = WARP_BACKUP_OPTIONS_INIT;
     struct warp_backup_info info = WARP_BACKUP_INFO_INIT;
-    struct backup_watch watch = {sim, percent(sim, 10) ? below(sim, 20) : UINT64_MAX};
+    struct backup_watch watch = {sim, percent(sim, 10) ? below(sim, 20) : UINT64_MAX,
+                                 percent(sim, 50) ? 0 : below(sim, 200)};
     uint64_t floor = oracle_flush_begin(sim->oracle);
     bool first = sim->backups_running == 0, bad = false, excused;
     char message[256] = "";
