@@ -157,10 +157,11 @@ WARP_TEST(pool, a_list_that_makes_no_database_is_damage)
                               ? support_random_between(&random, 24, 143)
                               : support_random_between(&random, 4096, bytes - 1);
 
-            content[at] =
-                support_random_chance(&random, 3)
-                    ? (uint8_t)support_random_next(&random)
-                    : (uint8_t)(content[at] ^ 1u << support_random_below(&random, 8));
+            if (support_random_chance(&random, 3)) {
+                content[at] = (uint8_t)support_random_next(&random);
+            } else {
+                content[at] ^= (uint8_t)(1u << support_random_below(&random, 8));
+            }
         }
         warp_store_u64le(content + 144, warp_hash_key(content + 4096, bytes - 4096, 0));
         warp_store_u32le(content + 20, 0);
