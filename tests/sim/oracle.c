@@ -1114,7 +1114,8 @@ void oracle_recovery_begin(struct oracle *oracle, bool damaged, uint64_t damage_
 {
     uint32_t i;
 
-    if (damaged && damage_floor < oracle->base_place) {
+    /* The last recovery may have found more log than base_place shows. */
+    if (damaged && (oracle->exact || damage_floor < oracle->base_place)) {
         history_return(oracle);
     }
 

@@ -1018,7 +1018,8 @@ static void client_backup(struct client *client)
         sim->totals->backups++;
         sim->totals->backups_shared += info.files - info.files_copied;
         sim->totals->boundary_cuts += info.sequence % sim->env.segment_bytes == 0;
-        oracle_flush_end(sim->oracle, floor);
+        /* It was cut where the log was durable. */
+        oracle_flush_end(sim->oracle, info.sequence - 1);
         if (floor != 0 && floor >= info.sequence) {
             oracle_violate(sim->oracle,
                            "a backup is cut at %" PRIu64 ", but %" PRIu64
