@@ -67,25 +67,41 @@ static int engine_lock(struct warp *db, const char *path, struct engine_message 
     return 0;
 }
 
-static int engine_find_log(void *context, const char *name, uint64_t bytes)
+struct engine_seen {
+    bool log, restoring, backups;
+};
+
+static int engine_see(void *context, const char *name, uint64_t bytes)
 {
+    struct engine_seen *seen = context;
+
     (void)bytes;
-    if (strncmp(name, "log-", 4) == 0) {
-        *(bool *)context = true;
-    }
+    seen->log = seen->log || strncmp(name, "log-", 4) == 0;
+    seen->restoring = seen->restoring || strcmp(name, WARP_RESTORING_NAME) == 0;
+    seen->backups = seen->backups || strncmp(name, "backup-", 7) == 0;
     return 0;
 }
 
 static int engine_make_manifest(struct warp *db, struct engine_message *message)
 {
-    bool has_log = false;
+    struct engine_seen seen = {false, false, false};
     int rc;
 
-    rc = db->disk.ops->list(db->disk.context, engine_find_log, &has_log);
+    rc = db->disk.ops->list(db->disk.context, engine_see, &seen);
     if (rc < 0) {
         return warp_error_from_errno(rc);
     }
-    if (has_log) {
+    if (seen.restoring) {
+        ENGINE_SAY(message, "a restore into this directory has not come to its end: "
+                            "empty it and restore again");
+        return WARP_EDAMAGED;
+    }
+    if (seen.backups) {
+        ENGINE_SAY(message, "this is a directory of backups: restore one into another "
+                            "directory");
+        return WARP_EFORMAT;
+    }
+    if (seen.log) {
         ENGINE_SAY(message, "there are log files but no MANIFEST: it was removed");
         return WARP_EDAMAGED;
     }
@@ -398,6 +414,8 @@ static int engine_build(struct warp *db, const char *path, struct engine_message
         }
     }
     db->recovery.fencing_epoch = db->manifest.epoch;
+    db->recovered_end = position;
+    db->identity = db->manifest;
     if (!db->read_only) {
         rc = engine_make_background(db, message);
         if (rc < 0) {
@@ -526,6 +544,7 @@ int warp_engine_close(struct warp **db)
     int rc = 0;
 
     warp_assert(atomic_load_explicit(&one->sessions, memory_order_relaxed) == 0);
+    warp_assert(atomic_load_explicit(&one->backing_up, memory_order_relaxed) == 0);
     if (one->background != NULL) {
         warp_background_stop(one->background);
         warp_background_destroy(&one->background);

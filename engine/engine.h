@@ -53,6 +53,10 @@ struct warp {
     struct warp_holdings holdings;
     bool holdings_ready;
     struct warp_background *background; /* NULL when read-only */
+    struct warp_manifest
+        identity;                /* as it was when the doors opened; constant afterwards */
+    uint64_t recovered_end;      /* of the log, when it was opened */
+    _Atomic uint32_t backing_up; /* a backup is being made */
     struct warp_recovery recovery;
     struct warp_writer_tail log_tail; /* the opener's */
     _Atomic uint64_t sessions;        /* open now */

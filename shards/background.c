@@ -348,7 +348,7 @@ static enum warp_work background_compact(struct warp_background *background,
         return WARP_WORK_NONE;
     }
     state = warp_compact_remove_step(background->compact,
-                                     warp_checkpointer_oldest(checkpointer), &error);
+                                     warp_checkpointer_removable(checkpointer), &error);
     if (state == WARP_COMPACT_WORKED) {
         return WARP_WORK_DONE;
     }

@@ -29,6 +29,80 @@ int warp_checkpointer_init(struct warp_checkpointer *checkpointer,
                : 0;
 }
 
+static void checkpointer_lock(struct warp_checkpointer *checkpointer)
+{
+    uint32_t round = 0;
+
+    /* Acquire: pairs with the release in checkpointer_unlock. */
+    while (atomic_exchange_explicit(&checkpointer->kept_lock, 1, memory_order_acquire) !=
+           0) {
+        if (++round % 64 == 0) {
+            warp_thread_yield();
+        } else {
+            warp_cpu_relax();
+        }
+    }
+}
+
+static void checkpointer_unlock(struct warp_checkpointer *checkpointer)
+{
+    /* Release: pairs with the acquire in checkpointer_lock. */
+    atomic_store_explicit(&checkpointer->kept_lock, 0, memory_order_release);
+}
+
+uint64_t warp_checkpointer_removable(struct warp_checkpointer *checkpointer)
+{
+    uint64_t number;
+
+    checkpointer_lock(checkpointer);
+    number = checkpointer->config.kept[1].number;
+    if (checkpointer->pinned && checkpointer->pinned_number < number) {
+        number = checkpointer->pinned_number;
+    }
+    checkpointer_unlock(checkpointer);
+    return number;
+}
+
+bool warp_checkpointer_pin(struct warp_checkpointer *checkpointer,
+                           struct warp_checkpoint_summary *out, uint64_t *head)
+{
+    bool free;
+
+    checkpointer_lock(checkpointer);
+    free = !checkpointer->pinned;
+    if (free) {
+        checkpointer->pinned = true;
+        checkpointer->pinned_number = checkpointer->config.kept[0].number;
+        *out = checkpointer->config.kept[0];
+        /* Only who has a checkpoint changes the manifest, and then the head is not asked for. */
+        *head =
+            out->number != 0 ? out->begin : checkpointer->config.manifest->head_position;
+    }
+    checkpointer_unlock(checkpointer);
+    return free;
+}
+
+void warp_checkpointer_unpin(struct warp_checkpointer *checkpointer)
+{
+    const struct warp_checkpoint_summary *kept = checkpointer->config.kept;
+    uint64_t number;
+    bool stale;
+
+    checkpointer_lock(checkpointer);
+    warp_assert(checkpointer->pinned);
+    number = checkpointer->pinned_number;
+    stale = number != 0 && number != kept[0].number && number != kept[1].number;
+    checkpointer->pinned = stale; /* one that is kept is the namer's again, from now on */
+    checkpointer_unlock(checkpointer);
+    if (stale) {
+        /* Before the files may go that only it names; one that stays is removed by the next open. */
+        (void)warp_checkpoint_remove(checkpointer->config.store->env->disk, number);
+        checkpointer_lock(checkpointer);
+        checkpointer->pinned = false;
+        checkpointer_unlock(checkpointer);
+    }
+}
+
 static void checkpointer_rest(struct warp_checkpointer *checkpointer)
 {
     warp_walk_drop(&checkpointer->walk);
@@ -188,6 +262,7 @@ static int checkpointer_name(struct warp_checkpointer *checkpointer)
     const struct warp_disk *disk = config->store->env->disk;
     struct warp_checkpoint_summary newest = checkpointer->sealed;
     struct warp_checkpoint_summary *kept = config->kept;
+    uint64_t leaves = kept[1].number;
     int rc = 0;
 
     if (kept[0].number != 0) {
@@ -199,10 +274,6 @@ static int checkpointer_name(struct warp_checkpointer *checkpointer)
         if (rc == 0) {
             *config->manifest = manifest;
             warp_segments_advance(config->segments, kept[0].begin);
-            if (kept[1].number != 0) {
-                /* One that stays is removed by the next open. */
-                (void)warp_checkpoint_remove(disk, kept[1].number);
-            }
         }
     }
     if (rc < 0) {
@@ -210,8 +281,17 @@ static int checkpointer_name(struct warp_checkpointer *checkpointer)
         (void)warp_checkpoint_remove(disk, newest.number);
         return rc;
     }
+    checkpointer_lock(checkpointer);
     kept[1] = kept[0];
     kept[0] = newest;
+    if (checkpointer->pinned && checkpointer->pinned_number == leaves) {
+        leaves = 0; /* unpin will do it */
+    }
+    checkpointer_unlock(checkpointer);
+    if (leaves != 0) {
+        /* One that stays is removed by the next open. */
+        (void)warp_checkpoint_remove(disk, leaves);
+    }
     warp_counter_add(&checkpointer->made, 1);
     warp_counter_set(&checkpointer->last_number, newest.number);
     warp_counter_set(&checkpointer->last_begin, newest.begin);

@@ -17,11 +17,16 @@
  *   NAMED      the manifest's head is the begin of the one before, log below it is only held for
  *              its values; the one before that is removed
  *
- * Threads:   begin and step by one thread at a time (shards/background); the counters by any.
+ * A backup pins the newest one: until it lets go, that one stays, whatever newer ones are made, and
+ * so does every file that it or the log behind it refers to (shards/removal asks removable()).
+ *
+ * Threads:   begin and step by one thread at a time (shards/background); pin, by any thread,
+ *            and unpin by who pinned; the counters by any.
  * Lifetime:  embedded; init and fini. What is not sealed at fini is removed.
  * Units:     bytes of log, slots, records.
  * Ordering:  a lease that was free after begin was read has published all its writes below begin,
- *            which the walk then sees.
+ *            which the walk then sees. What is kept and what is pinned change under a lock that is
+ *            never held across a system call (acquire, release).
  * Errors:    a step returns < 0 once when the checkpoint had to be given up (WARP_ENOSPC, _EIO,
  *            _ENOMEM, ...): nothing is lost, the older ones and the log are still there.
  * Cost:      a step takes one slot or as many records as fit a buffer, and may write one buffer.
@@ -83,6 +88,11 @@ struct warp_checkpointer {
     uint64_t begun_ns;
     struct warp_checkpoint_summary sealed; /* not named yet */
 
+    /* Guards config.kept, read by others than the thread that steps, and what follows. */
+    _Atomic uint32_t kept_lock;
+    bool pinned;
+    uint64_t pinned_number; /* 0: there was none, and all the log is needed */
+
     /* Written by the thread that steps, read by observers, relaxed. */
     _Atomic uint64_t made, failed;
     _Atomic uint64_t last_number, last_begin, last_bytes, last_records, last_duration_ns,
@@ -115,6 +125,18 @@ static inline uint64_t warp_checkpointer_next(const struct warp_checkpointer *ch
 {
     return checkpointer->config.number_last + 1;
 }
+
+/* Files that are empty since this one or longer may go: the oldest that is kept or pinned. */
+uint64_t warp_checkpointer_removable(struct warp_checkpointer *checkpointer);
+
+/*
+ * Hold on to the newest one, and to all it needs, until unpin. *out gets it; number 0: there is none,
+ * and *head gets where the log begins instead. False: somebody else has one pinned.
+ */
+bool warp_checkpointer_pin(struct warp_checkpointer *checkpointer,
+                           struct warp_checkpoint_summary *out, uint64_t *head);
+/* Remove it, if it is not kept any more, and let go. */
+void warp_checkpointer_unpin(struct warp_checkpointer *checkpointer);
 
 /* Begin one; none is under way. */
 void warp_checkpointer_begin(struct warp_checkpointer *checkpointer);

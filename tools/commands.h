@@ -20,6 +20,8 @@ int warp_tool_dump(int argc, char **argv);
 int warp_tool_stat(int argc, char **argv);
 int warp_tool_checkpoint(int argc, char **argv);
 int warp_tool_compact(int argc, char **argv);
+int warp_tool_backup(int argc, char **argv);
+int warp_tool_restore(int argc, char **argv);
 int warp_tool_shell(int argc, char **argv);
 /* Not in the list that --help prints: for make demo and the crash tests. */
 int warp_tool_torture_writer(int argc, char **argv);

@@ -28,6 +28,8 @@ static const struct command commands[] = {
     {"salvage", warp_tool_salvage, "copy what can be read of a damaged database"},
     {"checkpoint", warp_tool_checkpoint, "write the index down, so that opening is quick"},
     {"compact", warp_tool_compact, "give back the space of what is dead"},
+    {"backup", warp_tool_backup, "make, list, verify and delete backups"},
+    {"restore", warp_tool_restore, "make a database of a backup"},
     {"shell", warp_tool_shell, "commands from a terminal or a pipe"},
     {"bench", warp_bench_main, "measure, alone or beside other engines"},
     {"torture-writer", warp_tool_torture_writer, NULL},

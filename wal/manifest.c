@@ -34,11 +34,14 @@ enum {
     MANIFEST_AT_CREATED_MS = 56,
     MANIFEST_AT_HEAD = 64,
     MANIFEST_AT_CHECKPOINT = 72,
-    MANIFEST_USED_BYTES = 80,
+    MANIFEST_AT_LINEAGE = 80,
+    MANIFEST_USED_BYTES = 88,
 };
 
 /* The first version whose readers know what a checkpoint is. */
 #define MANIFEST_CHECKPOINT_VERSION 2u
+/* The first whose readers keep a lineage when they write the page again. */
+#define MANIFEST_LINEAGE_VERSION 3u
 
 /* What is on disk: one page, and its bytes are placed by hand. */
 struct manifest_page {
@@ -128,6 +131,7 @@ static int manifest_decode(const struct manifest_page *page, struct warp_manifes
     manifest.created_ms = warp_load_u64le(bytes + MANIFEST_AT_CREATED_MS);
     manifest.head_position = warp_load_u64le(bytes + MANIFEST_AT_HEAD);
     manifest.checkpoint_number = warp_load_u64le(bytes + MANIFEST_AT_CHECKPOINT);
+    manifest.lineage = warp_load_u64le(bytes + MANIFEST_AT_LINEAGE);
     manifest.segment_bytes = warp_load_u32le(bytes + MANIFEST_AT_SEGMENT_BYTES);
     manifest.epoch = warp_load_u32le(bytes + MANIFEST_AT_EPOCH);
     if (!warp_is_power_of_two(manifest.segment_bytes) ||
@@ -146,6 +150,12 @@ static int manifest_decode(const struct manifest_page *page, struct warp_manifes
         warp_load_u32le(bytes + MANIFEST_AT_READER) < MANIFEST_CHECKPOINT_VERSION) {
         manifest_say(message, message_bytes,
                      "MANIFEST, offset 72: a checkpoint, in a version that knows none.");
+        return WARP_EDAMAGED;
+    }
+    if (manifest.lineage != 0 &&
+        warp_load_u32le(bytes + MANIFEST_AT_READER) < MANIFEST_LINEAGE_VERSION) {
+        manifest_say(message, message_bytes,
+                     "MANIFEST, offset 80: a lineage, in a version that knows none.");
         return WARP_EDAMAGED;
     }
     *out = manifest;
@@ -195,7 +205,9 @@ static void manifest_encode(struct manifest_page *page,
                             const struct warp_manifest *manifest)
 {
     /* Without a checkpoint the page is the one that version 1 wrote, and it may read it. */
-    uint32_t version = manifest->checkpoint_number != 0 ? MANIFEST_CHECKPOINT_VERSION : 1u;
+    uint32_t version = manifest->lineage != 0             ? MANIFEST_LINEAGE_VERSION
+                       : manifest->checkpoint_number != 0 ? MANIFEST_CHECKPOINT_VERSION
+                                                          : 1u;
     uint8_t *bytes = page->bytes;
 
     memset(bytes, 0, sizeof(page->bytes));
@@ -210,6 +222,7 @@ static void manifest_encode(struct manifest_page *page,
     warp_store_u64le(bytes + MANIFEST_AT_CREATED_MS, manifest->created_ms);
     warp_store_u64le(bytes + MANIFEST_AT_HEAD, manifest->head_position);
     warp_store_u64le(bytes + MANIFEST_AT_CHECKPOINT, manifest->checkpoint_number);
+    warp_store_u64le(bytes + MANIFEST_AT_LINEAGE, manifest->lineage);
     warp_store_u32le(bytes + MANIFEST_AT_CRC, manifest_crc(page));
 }
 

@@ -23,10 +23,11 @@
 
 #define WARP_MANIFEST_NAME       "MANIFEST"
 #define WARP_MANIFEST_NAME_ASIDE "MANIFEST.new"
-#define WARP_LOCK_NAME           "LOCK" /* for disk->ops->lock() */
+#define WARP_RESTORING_NAME      "RESTORING" /* marks what is no database yet */
+#define WARP_LOCK_NAME           "LOCK"      /* for disk->ops->lock() */
 
 #define WARP_FORMAT_VERSION      1u    /* of the log */
-#define WARP_MANIFEST_VERSION    2u    /* 2: with a checkpoint number */
+#define WARP_MANIFEST_VERSION    3u    /* 2: with a checkpoint number; 3: with a lineage */
 #define WARP_FILE_HEADER_BYTES   4096u /* of the manifest and of every log file */
 #define WARP_DATABASE_ID_BYTES   16u
 #define WARP_SEGMENT_BYTES_FLOOR 4096u
@@ -40,6 +41,10 @@ struct warp_manifest {
     /* The oldest checkpoint that must exist for the log from the head to be enough; 0: none.
      * With one, an engine that knows no checkpoints must not open this: the page says so. */
     uint64_t checkpoint_number;
+    /* Random in a database that was restored from a backup, 0 in one that never was: two
+     * databases of one id write different things to the same positions, and this tells them
+     * apart. With one, an engine that would forget it must not open this: the page says so. */
+    uint64_t lineage;
     uint32_t segment_bytes; /* power of two, for ever */
     uint32_t epoch;         /* one more at every open for writing, before the first write */
 };

@@ -122,19 +122,31 @@ static uint32_t segment_header_crc(const uint8_t *bytes)
                        WARP_SEGMENT_HEADER_BYTES - SEGMENT_AT_CRC - 4);
 }
 
-static void segment_encode_header(struct warp_segments *segments, uint64_t index)
+static void segment_encode(void *page, const uint8_t id[WARP_DATABASE_ID_BYTES],
+                           uint32_t segment_bytes, uint64_t index)
 {
-    uint8_t *bytes = segments->page;
+    uint8_t *bytes = page;
 
     memset(bytes, 0, WARP_SEGMENT_HEADER_BYTES);
     memcpy(bytes + SEGMENT_AT_MAGIC, segment_magic, sizeof(segment_magic));
     warp_store_u32le(bytes + SEGMENT_AT_FORMAT, WARP_FORMAT_VERSION);
     warp_store_u32le(bytes + SEGMENT_AT_READER, WARP_FORMAT_VERSION);
     warp_store_u32le(bytes + SEGMENT_AT_HEADER_BYTES, WARP_SEGMENT_HEADER_BYTES);
-    warp_store_u32le(bytes + SEGMENT_AT_SEGMENT_BYTES, segments->segment_bytes);
-    memcpy(bytes + SEGMENT_AT_ID, segments->id, sizeof(segments->id));
+    warp_store_u32le(bytes + SEGMENT_AT_SEGMENT_BYTES, segment_bytes);
+    memcpy(bytes + SEGMENT_AT_ID, id, WARP_DATABASE_ID_BYTES);
     warp_store_u64le(bytes + SEGMENT_AT_INDEX, index);
     warp_store_u32le(bytes + SEGMENT_AT_CRC, segment_header_crc(bytes));
+}
+
+static void segment_encode_header(struct warp_segments *segments, uint64_t index)
+{
+    segment_encode(segments->page, segments->id, segments->segment_bytes, index);
+}
+
+void warp_segment_encode_header(void *page, const struct warp_manifest *manifest,
+                                uint64_t index)
+{
+    segment_encode(page, manifest->id, manifest->segment_bytes, index);
 }
 
 static int segment_say(struct warp_segments *segments, uint64_t index, uint32_t offset,

@@ -101,6 +101,10 @@ struct warp_segments {
 /* "log-<16 hexadecimal digits>.warp" */
 void warp_segment_name(uint64_t index, char out[WARP_SEGMENT_NAME_BYTES]);
 
+/* The first 4096 bytes of a segment's file, for who makes one where no log is open (a restore). */
+void warp_segment_encode_header(void *page, const struct warp_manifest *manifest,
+                                uint64_t index);
+
 /*
  * Find the files of the log, check every header, and take the ones that follow
  * head_position without a gap. Files wholly below it are left alone, and remembered for

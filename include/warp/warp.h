@@ -488,6 +488,90 @@ WARP_API int warp_session_fd(struct warp_session *session);
 /* Waits for what is in flight, drops completions not polled, returns their loans. */
 WARP_API void warp_session_destroy(struct warp_session **session);
 
+/* ---- backups ---------------------------------------------------------------------------- */
+
+/*
+ * A backup is a consistent copy of a database that is in use, in a directory that several backups
+ * share: files that never change again are copied once, so each backup after the first copies only
+ * what is new since (docs/BACKUP.md). It holds exactly the writes whose sequence is below
+ * info.sequence: all that had been acknowledged, at any level, before warp_backup() was called, and
+ * a prefix of what came meanwhile.
+ */
+
+/*
+ * Called with the bytes read so far and the bytes to read in all, about ten times a second when the
+ * speed is limited and once for each MiB when not, on the calling thread. What it returns, if it is
+ * not 0, ends the work, and is then what the function returns; nothing is left of it.
+ */
+typedef int (*warp_backup_progress)(void *context, uint64_t bytes_done,
+                                    uint64_t bytes_total);
+
+struct warp_backup_options {
+    size_t size;
+    uint64_t bytes_per_second;     /* of reading; 0: no limit */
+    warp_backup_progress progress; /* NULL: none */
+    void *progress_context;
+    char *message;        /* NULL, or where a sentence is put when it fails ... */
+    size_t message_bytes; /* ... of at most so many bytes, the closing zero included */
+};
+#define WARP_BACKUP_OPTIONS_INIT                                                               \
+    {                                                                                          \
+        sizeof(struct warp_backup_options), 0, NULL, NULL, NULL, 0                             \
+    }
+
+struct warp_backup_info {
+    size_t size;
+    uint64_t number;        /* 1, 2, ...: newer is greater */
+    uint64_t made_ms;       /* Unix time */
+    uint64_t sequence;      /* every write below it is in, no other is */
+    uint64_t files, bytes;  /* it consists of */
+    uint64_t files_copied, bytes_copied; /* of these, by it; the others are earlier backups' */
+    uint64_t checkpoint;    /* number of the one it begins with; 0: with the log alone */
+    uint32_t fencing_epoch; /* how often the database had been opened for writing */
+    uint32_t damaged;       /* 1: its description cannot be read, and only number is known */
+};
+#define WARP_BACKUP_INFO_INIT { sizeof(struct warp_backup_info), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+
+/*
+ * Make one more backup of db in `directory`, which is made if it is not there; it may hold backups
+ * already, also of other databases, but nothing else. Blocks until the backup is on stable storage.
+ * Reading, writing, checkpoints and compaction go on; files that it needs stay until it is done.
+ * options and info may be NULL. After an error, earlier backups are as before. A read-only handle
+ * will do.
+ * Errors: WARP_EBUSY (one is being made of db, or the directory is in use), _EFORMAT (the directory
+ * holds something else), _EFAILED, _ENOSPC, _EIO, _EDAMAGED (a file of db), _EPERM, _ENOTDIR,
+ * _ENOMEM, _EINVAL.
+ */
+WARP_API int warp_backup(struct warp *db, const char *directory,
+                         const struct warp_backup_options *options,
+                         struct warp_backup_info *info);
+
+/*
+ * Make a database in `path` of a backup (number 0: the newest). path must be absent or empty. Every
+ * byte is compared with its checksum before the database can be opened; an open refuses what an
+ * unfinished restore left. options and info may be NULL.
+ * Errors: WARP_ENOENT (no such backup), _EDAMAGED (message names the file), _EEXIST (path is not
+ * empty), _EBUSY, _ENOSPC, _EIO, _EVERSION, _EPERM, _ENOTDIR, _ENOMEM, _EINVAL.
+ */
+WARP_API int warp_restore(const char *directory, uint64_t number, const char *path,
+                          const struct warp_backup_options *options,
+                          struct warp_backup_info *info);
+
+/* Called for each backup, oldest first. info lives until it returns; what it returns, if it is not
+ * 0, ends the walk and is then what warp_backup_list() returns. */
+typedef int (*warp_backup_visitor)(void *context, const struct warp_backup_info *info);
+WARP_API int warp_backup_list(const char *directory, warp_backup_visitor visit, void *context,
+                              const struct warp_backup_options *options);
+
+/* Compare every byte of a backup (number 0: of all) with its checksum. 0, or WARP_EDAMAGED with the
+ * file in message, or another error. */
+WARP_API int warp_backup_verify(const char *directory, uint64_t number,
+                                const struct warp_backup_options *options);
+
+/* Remove a backup, and the files that no other one has. WARP_ENOENT: there is no such backup. */
+WARP_API int warp_backup_delete(const char *directory, uint64_t number,
+                                const struct warp_backup_options *options);
+
 /* ---- metrics -------------------------------------------------------------------------- */
 
 /*

@@ -4,6 +4,7 @@
  */
 #include "tests/engine/fixture.h"
 
+#include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -125,6 +126,20 @@ static uint64_t peak_rss(void)
         fclose(file);
     }
     return kib;
+}
+
+/* What tests before this one had does not count: begin the peak anew, at what it answers. */
+static uint64_t peak_rss_begin(void)
+{
+    FILE *file;
+
+    (void)malloc_trim(0);
+    file = fopen("/proc/self/clear_refs", "w");
+    if (file != NULL) {
+        (void)fputs("5", file);
+        fclose(file);
+    }
+    return peak_rss();
 }
 
 /* ---- every way to read --------------------------------------------------------------- */
@@ -319,12 +334,14 @@ WARP_TEST(cold, thirteen_times_memory_comes_back_by_every_call)
 {
     struct warp_options options = cold_options();
     const char *directory = test_directory();
-    struct warp *db = fixture_open(directory, &options);
     uint8_t *buffer = malloc(VALUE_BYTES_MAX);
+    struct warp *db;
     struct sampler sampler;
-    uint64_t bytes = 0, rss;
+    uint64_t bytes = 0, rss, before;
     uint32_t i;
 
+    before = peak_rss_begin();
+    db = fixture_open(directory, &options);
     if (db == NULL) {
         free(buffer);
         return;
@@ -351,7 +368,7 @@ WARP_TEST(cold, thirteen_times_memory_comes_back_by_every_call)
         sampler_end(&sampler, "opened again");
         check_int(warp_close(&db), ==, 0);
     }
-    rss = peak_rss();
+    rss = peak_rss() - before;
     printf("    %.0f MiB of values in %.0f MiB: peak RSS %.1f MiB\n",
            (double)bytes / 1048576, (double)LIMIT_BYTES / 1048576, (double)rss / 1024);
     if (!SUPPORT_SANITIZED) {

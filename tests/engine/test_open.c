@@ -318,9 +318,9 @@ WARP_TEST(open, newer_format_version)
 
     fill(directory, 1, 10);
     path_in(path, directory, "MANIFEST");
-    patch_page(path, 8, 3, 20); /* written by version 3, which version 2 can read */
+    patch_page(path, 8, 4, 20); /* written by version 4, which version 3 can read */
     fill(directory, 1, 10);
-    patch_page(path, 12, 3, 20); /* which it cannot */
+    patch_page(path, 12, 4, 20); /* which it cannot */
     refused(directory, 0, WARP_EVERSION, "newer");
     refused(directory, WARP_READ_ONLY, WARP_EVERSION, "newer");
 }

@@ -89,6 +89,7 @@ struct oracle {
     uint64_t base_place;     /* where the log ended at the last recovery */
     bool keep_history;
     bool old_allowed; /* the log was cut below base_place */
+    bool exact; /* the next recovery finds the log cut at one place, and nowhere else */
     struct deferred *deferred;
     uint32_t deferred_count, deferred_capacity;
     uint8_t *scratch;
@@ -156,6 +157,7 @@ void oracle_reset(struct oracle *oracle, uint64_t seed, uint32_t key_count,
 
     oracle->keep_history = keep_history;
     oracle->old_allowed = false;
+    oracle->exact = false;
     oracle->base_place = 0;
     oracle->seed = mix(seed + 0x5eed);
     oracle->step = 1;
@@ -489,6 +491,7 @@ static bool disturbed(const struct oracle *oracle, uint32_t index, uint32_t floo
 uint32_t oracle_write_begin(struct oracle *oracle, const struct oracle_intent *intent,
                             uint64_t wall_ms)
 {
+
     struct key *key = &oracle->keys[intent->key];
     struct write *write;
     uint32_t id = oracle->write_count;
@@ -706,6 +709,7 @@ static void add_end(struct oracle *oracle, uint32_t id, int64_t number, uint64_t
 void oracle_write_end(struct oracle *oracle, uint32_t id, int rc, uint64_t sequence,
                       int64_t number, uint64_t wall_ms)
 {
+
     struct write *write = &oracle->writes[id];
 
     write->ended = ++oracle->step;
@@ -1097,14 +1101,21 @@ static void history_return(struct oracle *oracle)
             oracle->writes[key->history.items[j]].gone = false;
             list_add(&key->writes, key->history.items[j]);
         }
+        key->history.count = 0;
     }
+}
+
+void oracle_recovery_exact(struct oracle *oracle)
+{
+    oracle->exact = true;
 }
 
 void oracle_recovery_begin(struct oracle *oracle, bool damaged, uint64_t damage_floor)
 {
     uint32_t i;
 
-    if (damaged && damage_floor < oracle->base_place) {
+    /* The last recovery may have found more log than base_place shows. */
+    if (damaged && (oracle->exact || damage_floor < oracle->base_place)) {
         history_return(oracle);
     }
 
@@ -1349,7 +1360,8 @@ static void check_counter(struct oracle *oracle, uint32_t index, bool damaged)
     }
 }
 
-static void rebase(struct oracle *oracle, uint64_t place, bool on_medium)
+/* reached: writes up to here are in the log, though place may be all that their traces show. */
+static void rebase(struct oracle *oracle, uint64_t place, uint64_t reached, bool on_medium)
 {
     uint32_t i;
 
@@ -1359,6 +1371,8 @@ static void rebase(struct oracle *oracle, uint64_t place, bool on_medium)
         oracle->writes[i].gone = true;
     }
     oracle->base_place = place;
+    oracle->old_allowed = false;
+    oracle->exact = false;
     for (i = 0; i < oracle->key_count; i++) {
         struct key *key = &oracle->keys[i];
         uint32_t id = key->found ? key->found_write : ORACLE_NONE;
@@ -1367,7 +1381,8 @@ static void rebase(struct oracle *oracle, uint64_t place, bool on_medium)
             struct write *write = &oracle->writes[key->writes.items[j]];
 
             if (write->outcome != OUTCOME_REFUSED &&
-                !(write->rank_known && write->rank > place) && key->writes.items[j] != id) {
+                !(write->rank_known && write->rank > reached) &&
+                key->writes.items[j] != id) {
                 write->history = true;
                 list_add(&key->history, key->writes.items[j]);
             }
@@ -1436,7 +1451,7 @@ void oracle_recovery_end(struct oracle *oracle, bool on_medium, bool damaged,
                          uint64_t damage_floor, uint64_t wall_ms)
 {
     uint64_t place = damaged ? damage_floor : oracle->durable_floor;
-    uint64_t highest = 0;
+    uint64_t highest = 0, reached;
     uint32_t i, j, bad = 0, wanted = ORACLE_NONE;
     bool fit;
 
@@ -1466,6 +1481,11 @@ void oracle_recovery_end(struct oracle *oracle, bool on_medium, bool damaged,
     if (oracle->violation[0] != '\0') {
         return;
     }
+    if (oracle->exact && highest > place) {
+        oracle_violate(oracle, "a write at %llu was found behind the cut at %llu",
+                       (unsigned long long)highest, (unsigned long long)place);
+        return;
+    }
     raise(&place, highest);
     for (i = 0; i < oracle->key_count; i++) {
         if (oracle->keys[i].found && oracle->keys[i].found_write != ORACLE_NONE) {
@@ -1473,17 +1493,20 @@ void oracle_recovery_end(struct oracle *oracle, bool on_medium, bool damaged,
         }
     }
     fit = fits(oracle, place, wall_ms, &bad, &wanted);
-    for (i = 0; !fit && i < oracle->key_count; i++) {
-        for (j = 0; !fit && j < oracle->keys[i].writes.count; j++) {
+    reached = fit ? place : UINT64_MAX;
+    for (i = 0; !fit && !oracle->exact && i < oracle->key_count; i++) {
+        for (j = 0; j < oracle->keys[i].writes.count; j++) {
             const struct write *write = &oracle->writes[oracle->keys[i].writes.items[j]];
             uint32_t other_bad, other_wanted;
 
-            if (write->rank_known && write->rank > place &&
+            /* The least that explains it all: the log goes so far at least. */
+            if (write->rank_known && write->rank > place && write->rank < reached &&
                 fits(oracle, write->rank, wall_ms, &other_bad, &other_wanted)) {
-                fit = true;
+                reached = write->rank;
             }
         }
     }
+    fit = reached != UINT64_MAX;
     if (!fit) {
         const struct key *key = &oracle->keys[bad];
 
@@ -1500,7 +1523,7 @@ void oracle_recovery_end(struct oracle *oracle, bool on_medium, bool damaged,
             wanted == ORACLE_NONE ? 0 : oracle->writes[wanted].intent.durability);
         return;
     }
-    rebase(oracle, place, on_medium);
+    rebase(oracle, place, reached, on_medium);
 }
 
 void oracle_dump(const struct oracle *oracle)

@@ -117,6 +117,8 @@ void oracle_flush_end(struct oracle *oracle, uint64_t token);
  * `damage_floor` must be there then.
  */
 void oracle_recovery_begin(struct oracle *oracle, bool damaged, uint64_t damage_floor);
+/* Before begin: the log was cut exactly behind damage_floor (a backup), nothing more is there. */
+void oracle_recovery_exact(struct oracle *oracle);
 void oracle_recovery_record(struct oracle *oracle, uint32_t key, const void *data,
                             size_t bytes, uint64_t sequence, uint64_t expires_at_ms);
 /*

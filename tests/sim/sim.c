@@ -37,6 +37,7 @@
 #include "base/random.h"
 #include "engine/engine.h"
 #include "engine/metrics.h"
+#include "engine/restore.h"
 #include "shards/get.h"
 #include "shards/store.h"
 #include "tests/sim/fiber.h"
@@ -56,6 +57,7 @@
 #define INTERVAL_TURNS 400u
 /* So many turns of the background may pass while nothing else comes to an end. */
 #define BACKGROUND_TURNS 20000u
+#define BACKUPS_MAX      32u
 
 enum mode { MODE_FAULTS, MODE_ROT, MODE_ENOSPC, MODE_MEMORY, MODE_ALL };
 
@@ -75,6 +77,7 @@ struct totals {
         rot_found;
     uint64_t intervals, no_memory, rot_survived, steps, bytes_cut, crowded_steps,
         busy_steps;
+    uint64_t backups, backups_failed, backups_shared, restores, restores_cut, boundary_cuts;
     uint64_t evictions, cold_reads, admissions, checkpoints, archives, files_removed;
     char failure[1024];
 };
@@ -174,6 +177,16 @@ struct sim {
     uint32_t inside_calls; /* threads inside a call of the disk that has not come back */
     uint32_t background_turns; /* since a call came to an end */
 
+    /* Backups go to a disk of their own, and come back onto a third one. */
+    struct sim_disk *vault, *spare;
+    uint32_t backup_permille; /* of blocking operations */
+    uint32_t backups_running;
+    uint64_t restores; /* of this run */
+    struct {
+        uint64_t number, cut;
+    } backups[BACKUPS_MAX]; /* that were promised */
+    uint32_t backup_count;
+
     uint64_t hash;
     uint64_t events;
 };
@@ -221,7 +234,8 @@ static uint64_t wall_ms(struct sim *sim)
 
 static bool broken(const struct sim *sim)
 {
-    return oracle_violation(sim->oracle) != NULL || sim_disk_misuse(sim->disk) != NULL;
+    return oracle_violation(sim->oracle) != NULL || sim_disk_misuse(sim->disk) != NULL ||
+           sim_disk_misuse(sim->vault) != NULL;
 }
 
 /* ---- who goes on
@@ -874,6 +888,164 @@ static void client_checkpoint(struct client *client)
     check_answer(sim, "checkpointed", rc, false);
 }
 
+/* ---- backups
+ * -------------------------------------------------------------------------------- */
+
+struct backup_watch {
+    struct sim *sim;
+    uint64_t calls_left;
+    uint64_t pauses; /* between two pieces: so many others may go on */
+};
+
+static int backup_progress(void *context, uint64_t done, uint64_t total)
+{
+    struct backup_watch *watch = context;
+
+    uint64_t i;
+
+    watch->sim->quiet_steps = 0;
+    for (i = 0; i < watch->pauses && !watch->sim->stopping; i++) {
+        fiber_yield(watch->sim->current);
+        watch->sim->quiet_steps = 0;
+    }
+    if (done > total) {
+        oracle_violate(watch->sim->oracle, "a backup has done more than there was to do");
+    }
+    return watch->calls_left-- == 0 ? 55 : 0;
+}
+
+/* What the disk of the backups goes through meanwhile. */
+static void vault_weather(struct sim *sim)
+{
+    uint64_t kind = below(sim, 100);
+
+    if (kind < 20) {
+        sim_disk_fail(sim->vault, (uint32_t)(1 + below(sim, SIM_ANY)), below(sim, 60),
+                      percent(sim, 50) ? EIO : ENOSPC, percent(sim, 50));
+    } else if (kind < 50) {
+        sim_disk_end_at(sim->vault, below(sim, percent(sim, 50) ? 20 : 120),
+                        (enum sim_where)below(sim, 3),
+                        percent(sim, 70) ? SIM_POWER_CUT : SIM_KILL);
+    }
+}
+
+/* True if it went through bad weather. */
+static bool vault_settle(struct sim *sim)
+{
+    bool bad = sim_disk_ended(sim->vault) || sim_disk_fault_met(sim->vault);
+
+    sim_disk_fail_clear(sim->vault);
+    sim_disk_end_never(sim->vault);
+    if (!sim_disk_ended(sim->vault)) {
+        if (sim_disk_open_files(sim->vault) != 0 || sim_disk_locked(sim->vault)) {
+            oracle_violate(sim->oracle, "a backup left %u files open, lock %s",
+                           sim_disk_open_files(sim->vault),
+                           sim_disk_locked(sim->vault) ? "held" : "free");
+        }
+        if (percent(sim, 30)) {
+            sim_disk_end_now(sim->vault, SIM_POWER_CUT);
+        }
+    }
+    if (sim_disk_ended(sim->vault)) {
+        sim_disk_restart(sim->vault);
+    }
+    return bad;
+}
+
+static void forget_backup(struct sim *sim, uint32_t which)
+{
+    sim->backups[which] = sim->backups[--sim->backup_count];
+}
+
+static void delete_backup(struct sim *sim)
+{
+    uint32_t which = (uint32_t)below(sim, sim->backup_count);
+    struct warp_memory memory;
+    struct warp_pool pool;
+    int rc;
+
+    (void)warp_memory_init(&memory, NULL);
+    rc = warp_pool_open(&pool, sim_disk_face(sim->vault), &memory, true);
+    if (rc == 0) {
+        rc = warp_pool_delete(&pool, sim->backups[which].number);
+        warp_pool_close(&pool);
+    }
+    if (rc != 0) {
+        oracle_violate(sim->oracle, "backup %" PRIu64 " cannot be deleted: %d, %s",
+                       sim->backups[which].number, rc, pool.message);
+    }
+    forget_backup(sim, which);
+    warp_memory_fini(&memory);
+}
+
+static void client_backup(struct client *client)
+{
+    struct sim *sim = client->sim;
+    struct warp_backup_options options = WARP_BACKUP_OPTIONS_INIT;
+    struct warp_backup_info info = WARP_BACKUP_INFO_INIT;
+    struct backup_watch watch = {sim, percent(sim, 10) ? below(sim, 20) : UINT64_MAX,
+                                 percent(sim, 50) ? 0 : below(sim, 200)};
+    uint64_t floor = oracle_flush_begin(sim->oracle);
+    bool first = sim->backups_running == 0, bad = false, excused;
+    char message[256] = "";
+    int rc;
+
+    if (sim->backup_count == BACKUPS_MAX) {
+        return;
+    }
+    options.progress = backup_progress;
+    options.progress_context = &watch;
+    options.message = message;
+    options.message_bytes = sizeof(message);
+    if (first) {
+        vault_weather(sim);
+    }
+    sim->backups_running++;
+    note(sim, "backup", first, floor);
+    rc = warp_backup_make(sim->db, sim_disk_face(sim->vault), &options, &info);
+    note(sim, "backed up", (uint64_t)(int64_t)rc, info.sequence);
+    sim->backups_running--;
+    sim->quiet_steps = 0;
+    if (!first) {
+        if (rc != WARP_EBUSY && rc != WARP_ENOMEM) {
+            oracle_violate(sim->oracle, "a backup beside another returned %d: %s", rc,
+                           message);
+        }
+        return;
+    }
+    bad = vault_settle(sim);
+    if (rc == 0) {
+        sim->totals->backups++;
+        sim->totals->backups_shared += info.files - info.files_copied;
+        sim->totals->boundary_cuts += info.sequence % sim->env.segment_bytes == 0;
+        /* It was cut where the log was durable. */
+        oracle_flush_end(sim->oracle, info.sequence - 1);
+        if (floor != 0 && floor >= info.sequence) {
+            oracle_violate(sim->oracle,
+                           "a backup is cut at %" PRIu64 ", but %" PRIu64
+                           " had been acknowledged",
+                           info.sequence, floor);
+        }
+        sim->backups[sim->backup_count].number = info.number;
+        sim->backups[sim->backup_count++].cut = info.sequence;
+        if (percent(sim, 15)) {
+            delete_backup(sim);
+        }
+        return;
+    }
+    sim->totals->backups_failed++;
+    excused = bad || sim_disk_ended(sim->disk) || sim->fault_allowed ||
+              (rc == WARP_ENOMEM && sim->memory_allowed) ||
+              (rc == WARP_ENOSPC && sim->full_allowed) || (rc == 55);
+    if (!excused || (rc != WARP_EIO && rc != WARP_ENOSPC && rc != WARP_EFAILED &&
+                     rc != WARP_ENOMEM && rc != 55)) {
+        oracle_violate(sim->oracle, "a backup returned %d: %s", rc, message);
+    }
+    if (rc < 0 && rc != WARP_ENOMEM && message[0] == '\0') {
+        oracle_violate(sim->oracle, "a backup returned %d without a message", rc);
+    }
+}
+
 /* ---- walks
  * ---------------------------------------------------------------------------------- */
 
@@ -1308,7 +1480,9 @@ static void blocking_operation(struct client *client)
     struct sim *sim = client->sim;
     uint64_t kind = below(sim, 1000);
 
-    if (kind < 10) {
+    if (sim->backup_permille > 0 && below(sim, 1000) < sim->backup_permille) {
+        client_backup(client);
+    } else if (kind < 10) {
         client_walk(client);
     } else if (kind < 15) {
         client_checkpoint(client);
@@ -1404,7 +1578,7 @@ static void compare(struct sim *sim, bool on_medium, bool damaged, uint64_t dama
     warp_engine_check(sim->db);
     oracle_recovery_begin(sim->oracle, damaged, damage_floor);
     rc = warp_visit(sim->db, compare_visit, sim);
-    if (rc == WARP_EDAMAGED && damaged) {
+    if (rc == WARP_EDAMAGED && damaged && sim->mode == MODE_ROT) {
         sim->totals->rot_found++; /* a value lies in what is rotten, and that is told */
         return;
     }
@@ -1688,6 +1862,162 @@ static void open_and_compare(struct sim *sim, bool on_medium, bool nested)
     compare(sim, on_medium, false, 0);
 }
 
+/* ---- restoring
+ * ------------------------------------------------------------------------------ */
+
+struct listing {
+    struct sim *sim;
+    uint64_t seen; /* bit mask of those promised */
+};
+
+static int listing_visit(void *context, const struct warp_backup_info *info)
+{
+    struct listing *listing = context;
+    struct sim *sim = listing->sim;
+    uint32_t i;
+
+    if (info->damaged != 0) {
+        oracle_violate(sim->oracle, "backup %" PRIu64 " cannot be read", info->number);
+    }
+    for (i = 0; i < sim->backup_count; i++) {
+        if (sim->backups[i].number == info->number) {
+            listing->seen |= UINT64_C(1) << i;
+            if (sim->backups[i].cut != info->sequence) {
+                oracle_violate(sim->oracle, "backup %" PRIu64 " is cut somewhere else",
+                               info->number);
+            }
+        }
+    }
+    return 0;
+}
+
+/* A machine may end while it restores: there is nothing then, or all of it. */
+static int restore_onto_spare(struct sim *sim, uint64_t number, struct warp_memory *memory,
+                              char *message)
+{
+    struct warp_backup_options options = WARP_BACKUP_OPTIONS_INIT;
+    struct warp_backup_info info = WARP_BACKUP_INFO_INIT;
+    bool cut = percent(sim, 50);
+    struct sim_disk *disk = sim->disk;
+    int rc, open_rc;
+
+    options.message = message;
+    options.message_bytes = 256;
+    for (;;) {
+        sim_disk_reset(sim->spare, sim->seed + ++sim->restores, &sim->disk_options);
+        sim_disk_advance(sim->spare, sim_disk_now_ns(disk));
+        if (cut) {
+            sim_disk_end_at(sim->spare, below(sim, percent(sim, 50) ? 20 : 100),
+                            (enum sim_where)below(sim, 3),
+                            percent(sim, 70) ? SIM_POWER_CUT : SIM_KILL);
+        }
+        rc = warp_restore_make(sim_disk_face(sim->vault), number, sim_disk_face(sim->spare),
+                               memory, sim_disk_clock(sim->spare), sim->seed + number,
+                               &options, &info);
+        sim_disk_end_never(sim->spare);
+        if (!cut || (rc == 0 && !sim_disk_ended(sim->spare))) {
+            if (rc == 0 && percent(sim, 50)) {
+                sim_disk_end_now(sim->spare, SIM_POWER_CUT);
+                sim_disk_restart(sim->spare);
+            }
+            return rc;
+        }
+        cut = false;
+        sim->totals->restores_cut++;
+        sim_disk_restart(sim->spare);
+        /* Does it open? Then it is whole, and goes on to be compared. */
+        sim->disk = sim->spare;
+        sim->env.disk = sim_disk_face(sim->disk);
+        sim->env.clock = sim_disk_clock(sim->disk);
+        open_rc = sim_open(sim, WARP_MUST_EXIST);
+        if (open_rc == 0) {
+            open_rc = sim_close(sim);
+        }
+        sim->disk = disk;
+        sim->env.disk = sim_disk_face(sim->disk);
+        sim->env.clock = sim_disk_clock(sim->disk);
+        if (open_rc == 0) {
+            return 0;
+        }
+        if (rc == 0 || (open_rc != WARP_ENOENT && open_rc != WARP_EDAMAGED)) {
+            oracle_violate(sim->oracle, "an open after half a restore (%d) returned %d: %s",
+                           rc, open_rc, sim->totals->failure);
+            return rc;
+        }
+        sim->totals->failure[0] = '\0';
+    }
+}
+
+/* The disk of the database is lost for good; one of the backups takes its place. */
+static void disaster(struct sim *sim)
+{
+    struct warp_backup_options options = WARP_BACKUP_OPTIONS_INIT;
+    struct listing listing = {sim, 0};
+    char message[256] = "";
+    struct warp_memory memory;
+    struct sim_disk *lost = sim->disk;
+    uint64_t number, cut;
+    uint32_t which, i;
+    int rc;
+
+    if (sim_close(sim) != 0) {
+        oracle_violate(sim->oracle, "a close before a restore failed");
+        return;
+    }
+    options.message = message;
+    options.message_bytes = sizeof(message);
+    (void)warp_memory_init(&memory, NULL);
+    rc = warp_restore_list(sim_disk_face(sim->vault), &memory, listing_visit, &listing,
+                           &options);
+    if (rc == 0) {
+        rc = warp_restore_verify(sim_disk_face(sim->vault), 0, &memory,
+                                 sim_disk_clock(sim->disk), &options);
+    }
+    if (rc != 0 || listing.seen != (UINT64_C(1) << sim->backup_count) - 1) {
+        oracle_violate(sim->oracle,
+                       "of %u backups only some are there (%" PRIx64 "), or %d: %s",
+                       sim->backup_count, listing.seen, rc, message);
+        return;
+    }
+    which = (uint32_t)below(sim, sim->backup_count);
+    number = sim->backups[which].number;
+    cut = sim->backups[which].cut;
+    note(sim, "restore", number, cut);
+    rc = restore_onto_spare(sim, number, &memory, message);
+    warp_memory_fini(&memory);
+    if (rc != 0 || broken(sim)) {
+        oracle_violate(sim->oracle, "restoring backup %" PRIu64 " returned %d: %s", number,
+                       rc, message);
+        return;
+    }
+    sim->disk = sim->spare;
+    sim->spare = lost;
+    sim->env.disk = sim_disk_face(sim->disk);
+    sim->env.clock = sim_disk_clock(sim->disk);
+    rc = sim_open(sim, percent(sim, 10) ? WARP_READ_ONLY : WARP_CREATE);
+    if (rc != 0) {
+        oracle_violate(sim->oracle, "opening restored backup %" PRIu64 " returned %d: %s",
+                       number, rc, sim->totals->failure);
+        return;
+    }
+    sim->totals->restores++;
+    oracle_recovery_exact(sim->oracle);
+    compare(sim, true, true, cut - 1);
+    if (!broken(sim) && sim->db->background == NULL) {
+        /* It was only looked at. */
+        if (sim_close(sim) != 0 || sim_open(sim, WARP_CREATE) != 0) {
+            oracle_violate(sim->oracle, "a restored database cannot be opened to write");
+            return;
+        }
+    }
+    /* Those that were made later tell of a world that is gone. */
+    for (i = sim->backup_count; i-- > 0;) {
+        if (sim->backups[i].cut > cut) {
+            forget_backup(sim, i);
+        }
+    }
+}
+
 /* ---- a run
  * ------------------------------------------------------------------------------------ */
 
@@ -1822,6 +2152,8 @@ static void draw_run(struct sim *sim)
     sim->disk_options.trace = note;
     sim->disk_options.context = sim;
     draw_keys(sim);
+    sim->backup_permille =
+        sim->mode == MODE_ROT || percent(sim, 60) ? 0 : (uint32_t)(3 + below(sim, 30));
 }
 
 static void clients_work(struct sim *sim, enum ending ending)
@@ -2092,13 +2424,25 @@ static bool play(struct sim *sim, uint64_t seed)
     draw_run(sim);
     sim_disk_reset(sim->disk, seed, &sim->disk_options);
     oracle_reset(sim->oracle, seed, sim->key_count, sim->counter_count,
-                 sim->mode == MODE_ROT);
+                 sim->mode == MODE_ROT || sim->backup_permille > 0);
+    {
+        struct sim_disk_options calm = sim->disk_options;
+
+        calm.yield = NULL;
+        sim_disk_reset(sim->vault, seed + 7777, &calm);
+    }
+    sim->backup_count = 0;
+    sim->backups_running = 0;
+    sim->restores = 0;
     sim->fault_allowed = false;
     sim->full_allowed = false;
     lives = (uint32_t)(1 + below(sim, 4));
     open_and_compare(sim, true, percent(sim, 10));
     for (i = 0; i < lives && !broken(sim); i++) {
         run_life(sim, i + 1 == lives);
+        if (!broken(sim) && sim->backup_count > 0 && (i + 1 == lives || percent(sim, 30))) {
+            disaster(sim);
+        }
     }
     if (!broken(sim) && sim->db != NULL) {
         int rc = sim_close(sim);
@@ -2118,7 +2462,9 @@ static bool play(struct sim *sim, uint64_t seed)
         const char *what = oracle_violation(sim->oracle);
 
         snprintf(sim->totals->failure, sizeof(sim->totals->failure), "%s",
-                 what != NULL ? what : sim_disk_misuse(sim->disk));
+                 what != NULL                         ? what
+                 : sim_disk_misuse(sim->disk) != NULL ? sim_disk_misuse(sim->disk)
+                                                      : sim_disk_misuse(sim->vault));
         if (sim->arguments->verbose && what != NULL) {
             oracle_dump(sim->oracle);
         }
@@ -2140,7 +2486,8 @@ static void sim_make(struct sim *sim, const struct arguments *arguments)
     sim->allocator.allocate = memory_allocate;
     sim->allocator.release = memory_release;
     sim->allocator.context = sim;
-    if (sim_disk_create(&sim->disk) != 0 || oracle_create(&sim->oracle) != 0) {
+    if (sim_disk_create(&sim->disk) != 0 || sim_disk_create(&sim->vault) != 0 ||
+        sim_disk_create(&sim->spare) != 0 || oracle_create(&sim->oracle) != 0) {
         abort();
     }
     for (i = 0; i < CLIENTS_MAX; i++) {
@@ -2170,6 +2517,8 @@ static void sim_unmake(struct sim *sim)
         fiber_destroy(&sim->actors[i].fiber);
     }
     sim_disk_destroy(&sim->disk);
+    sim_disk_destroy(&sim->vault);
+    sim_disk_destroy(&sim->spare);
     oracle_destroy(&sim->oracle);
 }
 
@@ -2391,6 +2740,12 @@ int main(int argc, char **argv)
            mode_name(arguments.mode), shared->evictions, shared->cold_reads,
            shared->admissions, shared->checkpoints, shared->archives,
            shared->files_removed);
+    printf("sim %s: %" PRIu64 " backups (%" PRIu64 " files shared, %" PRIu64
+           " cut at the end of a log file), %" PRIu64 " failed, %" PRIu64
+           " restored and compared, %" PRIu64 " restores cut off\n",
+           mode_name(arguments.mode), shared->backups, shared->backups_shared,
+           shared->boundary_cuts, shared->backups_failed, shared->restores,
+           shared->restores_cut);
     printf("%" PRIu64 " passed, %" PRIu64 " failed in %.1f s (%.0f seeds/s)\n",
            shared->runs > violations ? shared->runs - violations : 0, violations, seconds,
            (double)shared->runs / (seconds > 0 ? seconds : 1));

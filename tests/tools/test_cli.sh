@@ -41,7 +41,7 @@ json() { if python3 -m json.tool <<<"$1" >/dev/null 2>&1; then good; else bad "n
 
 # ---- the program ----
 status 0 "$WARP" --help
-for command in put get del incr load dump stat verify salvage checkpoint compact shell bench; do
+for command in put get del incr load dump stat verify checkpoint compact salvage backup restore shell bench; do
     has "$out" "  $command "
 done
 same "" "$(grep -c torture stdout | grep -v '^0$')"
@@ -54,7 +54,7 @@ status 2 "$WARP" delete
 has "$err" "did you mean 'del'"
 status 2 "$WARP" xyzzyxyzzy
 has "$err" "no command"
-for command in put get del incr load dump stat checkpoint compact shell verify salvage bench; do
+for command in put get del incr load dump stat checkpoint compact salvage backup restore shell verify bench; do
     status 0 "$WARP" "$command" --help
     has "${out,,}" "usage: warp $command"
 done
@@ -89,6 +89,14 @@ status 2 "$WARP" stat extra
 status 2 "$WARP" shell extra
 status 2 "$WARP" checkpoint extra
 status 2 "$WARP" compact extra
+status 2 "$WARP" backup
+status 2 "$WARP" backup one two
+status 2 "$WARP" backup --list --verify there
+status 2 "$WARP" backup --delete 0 there
+status 2 "$WARP" backup --limit fast there
+status 2 "$WARP" backup --backup 1 there
+status 2 "$WARP" restore
+status 2 "$WARP" restore there --backup x
 if [[ -e warp-data ]]; then bad "a usage error made a database"; else good; fi
 
 # ---- put, get, del, incr ----
@@ -341,6 +349,63 @@ status 3 "$WARP" stat --path none
 "$WARP" stat --path a | sed '/^Counters/,$d' | awk 'length > 80' >wide
 same "" "$(cat wide)"
 has "$("$WARP" stat --path a)" "newest              none yet"
+
+# ---- backup and restore ----
+for i in $(seq 200); do printf 'key%s\tvalue%s\n' "$i" "$i"; done >backed.tsv
+status 0 "$WARP" load --path backed --format tsv backed.tsv
+before=$(cd backed && cksum MANIFEST log-* | sort)
+status 3 "$WARP" backup --path nowhere pool
+status 0 "$WARP" backup --path backed pool
+has "$out" "backup 1: "
+same "" "$err"
+same "$before" "$(cd backed && cksum MANIFEST log-* | sort)"
+status 0 "$WARP" put --path backed late comer
+status 0 "$WARP" backup --path backed pool --json --limit 100M
+json "$out"
+has "$out" '"number":2'
+status 0 "$WARP" backup --list pool
+same 2 "$(wc -l <<<"$out")"
+status 0 "$WARP" backup --list pool --json
+json "$out"
+status 0 "$WARP" backup --verify pool
+status 0 "$WARP" backup --verify pool --backup 2 --json
+same '{"whole":true}' "$out"
+status 1 "$WARP" backup --verify pool --backup 7
+has "$err" "no backup 7"
+status 0 "$WARP" restore pool --path again
+has "$out" "backup 2 is restored"
+same "$("$WARP" dump --path backed | sort)" "$("$WARP" dump --path again | sort)"
+status 0 "$WARP" verify --path again
+status 0 "$WARP" restore pool --path earlier --backup 1 --json
+json "$out"
+status 1 "$WARP" get --path earlier late
+same value7 "$("$WARP" get --path earlier key7)"
+status 3 "$WARP" restore pool --path again
+has "$err" "not empty"
+status 1 "$WARP" restore pool --path third --backup 9
+status 3 "$WARP" restore nowhere --path third
+status 3 "$WARP" backup --path backed again
+has "$err" "database"
+status 3 "$WARP" put --path pool a b
+has "$err" "backups"
+sleep 20 | "$WARP" shell --path backed >/dev/null &
+holder=$!
+for i in $(seq 100); do grep -q . backed/LOCK && break || sleep 0.1; done
+status 3 "$WARP" backup --path backed pool
+has "$err" "open already"
+kill "$holder" 2>/dev/null
+wait "$holder" 2>/dev/null
+damaged=$(ls pool/log-*.pool | tail -1)
+printf 'x' | dd of="$damaged" bs=1 seek=4200 conv=notrunc 2>/dev/null
+status 1 "$WARP" backup --verify pool
+has "$err" "$(basename "$damaged")"
+status 3 "$WARP" restore pool --path third
+has "$err" "$(basename "$damaged")"
+if ls third/MANIFEST 2>/dev/null; then bad "a damaged backup was restored"; else good; fi
+last=$(basename "$(ls pool/backup-*.warp | tail -1)" | sed 's/backup-0*//; s/\.warp//')
+status 0 "$WARP" backup --delete "$((16#$last))" pool
+status 1 "$WARP" backup --delete "$((16#$last))" pool
+status 0 "$WARP" backup --verify pool
 
 # ---- compact ----
 pad=$(printf 'some words that are always the same %.0s' {1..30})

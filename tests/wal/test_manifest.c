@@ -31,7 +31,7 @@ static bool manifest_equal(const struct warp_manifest *a, const struct warp_mani
 {
     return memcmp(a->id, b->id, sizeof(a->id)) == 0 && a->hash_seed == b->hash_seed &&
            a->created_ms == b->created_ms && a->head_position == b->head_position &&
-           a->checkpoint_number == b->checkpoint_number &&
+           a->checkpoint_number == b->checkpoint_number && a->lineage == b->lineage &&
            a->segment_bytes == b->segment_bytes && a->epoch == b->epoch;
 }
 
@@ -169,9 +169,10 @@ WARP_TEST(manifest, newer_version_is_refused_and_a_newer_writer_is_not)
     char message[200] = "";
 
     check_int(warp_manifest_write(&disk->disk, &manifest), ==, 0);
-    manifest_poke_u32(disk, 8, 3); /* a newer format that version 1 can read */
+    /* A newer format that version 1 can read. */
+    manifest_poke_u32(disk, 8, WARP_MANIFEST_VERSION + 1);
     check_int(warp_manifest_read(&disk->disk, &back, message, sizeof(message)), ==, 0);
-    manifest_poke_u32(disk, 12, 3);
+    manifest_poke_u32(disk, 12, WARP_MANIFEST_VERSION + 1);
     check_int(warp_manifest_read(&disk->disk, &back, message, sizeof(message)), ==,
               WARP_EVERSION);
     check(strstr(message, "newer") != NULL);
@@ -192,6 +193,28 @@ WARP_TEST(manifest, a_checkpoint_that_version_1_would_overlook_is_damage)
     check(strstr(message, "offset 72") != NULL);
     manifest_poke_u32(disk, 12, 2);
     check_int(warp_manifest_read(&disk->disk, &back, NULL, 0), ==, 0);
+    memory_disk_destroy(&disk);
+}
+
+WARP_TEST(manifest, a_lineage_asks_for_a_reader_that_keeps_it)
+{
+    struct memory_disk *disk = memory_disk_create();
+    struct warp_manifest manifest = manifest_sample(), back;
+    char message[200] = "";
+    const uint8_t *bytes;
+
+    manifest.checkpoint_number = 5;
+    manifest.lineage = 0x8877665544332211u;
+    check_int(warp_manifest_write(&disk->disk, &manifest), ==, 0);
+    bytes = memory_disk_bytes(disk, WARP_MANIFEST_NAME, NULL);
+    check_u64(warp_load_u32le(bytes + 12), ==, 3);
+    check_u64(warp_load_u64le(bytes + 80), ==, 0x8877665544332211u);
+    check_int(warp_manifest_read(&disk->disk, &back, NULL, 0), ==, 0);
+    check(manifest_equal(&manifest, &back));
+    manifest_poke_u32(disk, 12, 2);
+    check_int(warp_manifest_read(&disk->disk, &back, message, sizeof(message)), ==,
+              WARP_EDAMAGED);
+    check(strstr(message, "offset 80") != NULL);
     memory_disk_destroy(&disk);
 }
 
