@@ -62,6 +62,8 @@ struct warp_env {
     uint64_t checkpoint_log_bytes;  /* of log behind the last checkpoint make one due */
     uint32_t checkpoint_buffer_bytes; /* multiple of 4096 */
     uint32_t compact_read_bytes;      /* multiple of 4096 */
+    uint32_t warm_read_bytes;         /* multiple of 4096, >= 16 KiB */
+    uint32_t warm_places_max;         /* sorted at a time */
 };
 
 static inline bool warp_env_chance(const struct warp_env *env, enum warp_chance point)

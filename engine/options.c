@@ -203,6 +203,12 @@ int warp_options_complete(const struct warp_options *given, struct warp_options 
     if (options.compaction == 0) {
         options.compaction = 1;
     }
+    if (options.warm_up == 0) {
+        options.warm_up = 1;
+    }
+    if (options.warm_up > 2) {
+        OPTIONS_REFUSE("options.warm_up %u is not 0, 1 or 2", options.warm_up);
+    }
     if (options.space_permille == 0) {
         options.space_permille = OPTIONS_SPACE_PERMILLE;
     }

@@ -373,6 +373,7 @@ int warp_store_create(struct warp_store **store, const struct warp_store_config 
     made->drain_max = config->drain_max;
     made->pin_threads = config->pin_threads;
     made->read_only = config->read_only;
+    made->warm_up = config->warm_up;
     made->spin_rounds = config->spin_us * 20;
     made->wall_offset_ms = warp_clock_wall_offset_ms(config->env->clock);
     warp_slotmap_init(&made->slotmap, config->shard_count);

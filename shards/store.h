@@ -112,6 +112,9 @@ struct warp_shard {
     alignas(WARP_CACHELINE) _Atomic uint32_t word;
     _Atomic uint32_t sleeping;
     _Atomic uint32_t stop;
+    /* Under the lease, hardly ever: what the checkpoint says was resident, as of the replay; records,
+     * and bytes by standing. */
+    uint64_t warm_records, warm_bytes[WARP_RECORD_HITS_MASK + 1];
 };
 
 struct warp_store {
@@ -130,6 +133,7 @@ struct warp_store {
     uint32_t spin_rounds;
     bool pin_threads;
     bool read_only;
+    bool warm_up; /* values that were resident at the checkpoint are wished back */
     struct warp_shard **shards;
 
     struct warp_coldread_gate gate;
@@ -155,6 +159,7 @@ struct warp_store_config {
     bool pin_threads;
     bool huge_pages;
     bool read_only;
+    bool warm_up;
 };
 
 int warp_store_create(struct warp_store **store, const struct warp_store_config *config);

@@ -195,11 +195,13 @@ struct warp_options {
     uint32_t compaction;     /* 1: on (the default), 2: only when warp_compact() asks */
     uint32_t space_permille; /* space on disk, in thousandths of what is alive, above which old files are
                                 compacted; 1,050 - 1,000,000; default 1,250 */
+    uint32_t warm_up;        /* 1 (the default): after open, what was in memory when the last checkpoint was made is
+                                read back in the background, as far as there is room; 2: not */
 };
 #define WARP_OPTIONS_INIT                                                                      \
     {                                                                                          \
         sizeof(struct warp_options), 0, WARP_COMMIT, 100, WARP_READ_DURABLE_AUTO, 0,           \
-            WARP_CREATE, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0      \
+            WARP_CREATE, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0   \
                                                                                  \
     }
 
