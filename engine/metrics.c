@@ -107,6 +107,9 @@ void warp_metrics_collect(struct warp *db, struct warp_engine_totals *totals)
         totals->adds += warp_counter_read(&counters->adds);
         totals->conflicts += warp_counter_read(&counters->conflicts);
         totals->expired += warp_counter_read(&counters->expired);
+        totals->expired_bytes += warp_counter_read(&counters->expired_bytes);
+        totals->sweeps += warp_counter_read(&counters->sweeps);
+        totals->sweep_looks += warp_counter_read(&counters->sweep_looks);
         totals->messages += warp_counter_read(&counters->messages);
         totals->stalls += warp_counter_read(&counters->stalls);
         totals->turns += warp_counter_read(&counters->turns);

@@ -55,6 +55,11 @@
     X(borrows, "warp_borrows_total", counter, "Values lent by blocking calls.")            \
     X(conflicts, "warp_conflicts_total", counter, "Writes whose condition did not hold.")  \
     X(expired, "warp_expired_total", counter, "Records removed by the expiry sweep.")      \
+    X(expired_bytes, "warp_expired_bytes", gauge,                                          \
+      "Memory of records that have expired and were not swept yet: an estimate.")          \
+    X(sweeps, "warp_expiry_sweeps_total", counter, "Slots swept for what has expired.")    \
+    X(sweep_looks, "warp_expiry_looks_total", counter,                                     \
+      "Records looked at by these sweeps.")                                                \
     X(retained_records, "warp_retained_records", gauge,                                    \
       "Replaced records kept because a borrower has them: leaked loans show here.")        \
     X(reclaimed, "warp_reclaimed_total", counter,                                          \

@@ -8,6 +8,7 @@
 #include "base/crc32c.h"
 #include "base/hash.h"
 #include "shards/evict.h"
+#include "shards/expire.h"
 #include "shards/get.h"
 
 /* What a single write may take out of use: its record, an array, a directory, and one to spare. */
@@ -23,11 +24,8 @@ static void put_count_expiry(struct warp_shard *shard, uint32_t slot,
         return;
     }
     expires_at_ms = warp_record_expires_at_ms(record);
-    if (expires_at_ms < state->earliest_expiry_ms) {
-        state->earliest_expiry_ms = expires_at_ms;
-    }
-    if (expires_at_ms < shard->earliest_expiry_ms) {
-        shard->earliest_expiry_ms = expires_at_ms;
+    if (expires_at_ms < state->due_ms) {
+        warp_expire_note(shard, slot, record, expires_at_ms);
     }
     warp_shard_disturb(shard);
 }

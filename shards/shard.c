@@ -180,7 +180,7 @@ static bool shard_tick(struct warp_shard *shard, uint64_t now_ns)
 
         shard->next_tick_ns = now_ns + SHARD_TICK_NS;
         shard->restless =
-            garbage || shard->earliest_expiry_ms != UINT64_MAX || warp_evict_is_over(shard);
+            garbage || shard->due_ms != UINT64_MAX || warp_evict_is_over(shard);
     }
     return more;
 }
@@ -198,7 +198,7 @@ static uint64_t shard_due(struct warp_shard *shard, uint64_t now_ns)
         return shard->next_tick_ns;
     }
     now_ms = warp_store_wall_ms(shard->store);
-    left_ms = shard->earliest_expiry_ms > now_ms ? shard->earliest_expiry_ms - now_ms : 0;
+    left_ms = shard->due_ms > now_ms ? shard->due_ms - now_ms : 0;
     if (left_ms > 1000) {
         left_ms = 1000; /* also the pace of looking after leaked loans */
     }
@@ -313,8 +313,9 @@ static int shard_create(struct warp_store *store, uint32_t id,
     }
     shard->store = store;
     shard->id = id;
-    shard->earliest_expiry_ms = UINT64_MAX;
+    shard->due_ms = UINT64_MAX;
     shard->sweep_slot = WARP_SLOT_COUNT;
+    warp_expire_init(shard);
     warp_mailbox_init(&shard->mailbox, store->memory, config->mailbox_capacity);
     rc = warp_limbo_init(&shard->limbo, store->memory, store->epoch, config->huge_pages);
     if (rc < 0) {
@@ -378,7 +379,7 @@ int warp_store_create(struct warp_store **store, const struct warp_store_config 
     made->wall_offset_ms = warp_clock_wall_offset_ms(config->env->clock);
     warp_slotmap_init(&made->slotmap, config->shard_count);
     for (i = 0; i < WARP_SLOT_COUNT; i++) {
-        made->slots[i].earliest_expiry_ms = UINT64_MAX;
+        made->slots[i].due_ms = UINT64_MAX;
     }
     made->shards =
         warp_memory_reserve(made->memory, config->shard_count * sizeof(*made->shards), 0);

@@ -481,6 +481,10 @@ static int table_walk_array(uint64_t word,
     uint32_t b, i;
 
     for (b = 0; b < n; b++) {
+        for (i = 0; b + 1 < n && i < WARP_BUCKET_ENTRIES; i++) {
+            __builtin_prefetch(warp_word_pointer(
+                atomic_load_explicit(&buckets[b + 1].entries[i], memory_order_relaxed)));
+        }
         for (i = 0; i < WARP_BUCKET_ENTRIES; i++) {
             /* Acquire: pairs with the release of who published the record. */
             uint64_t entry =

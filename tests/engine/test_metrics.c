@@ -129,6 +129,24 @@ static void act_expire(struct warp *db)
     }
 }
 
+/* Until the sweep has met some that had expired. */
+static void act_expire_many(struct warp *db)
+{
+    struct warp_write how = WARP_WRITE_INIT;
+    uint64_t until_ns = support_now_ns() + 20000000000u;
+    uint32_t i = 0, k;
+    char key[32];
+
+    how.ttl_ms = 5;
+    do {
+        for (k = 0; k < 2000; k++) {
+            snprintf(key, sizeof(key), "short-%u", i++);
+            warp_put(db, support_text(key), support_text("v"), &how, NULL);
+        }
+        support_sleep_ns(20000000);
+    } while (fixture_metric(db, "warp_expired_bytes") <= 0 && support_now_ns() < until_ns);
+}
+
 static void act_commit(struct warp *db)
 {
     struct warp_write how = WARP_WRITE_INIT;
@@ -710,6 +728,9 @@ static const struct row rows[] = {
     {"warp_borrows_total", RISES, act_borrow, NULL},
     {"warp_conflicts_total", RISES, act_conflict, NULL},
     {"warp_expired_total", RISES, act_expire, NULL},
+    {"warp_expired_bytes", RISES, act_expire_many, NULL},
+    {"warp_expiry_sweeps_total", RISES, act_expire, NULL},
+    {"warp_expiry_looks_total", RISES, act_expire, NULL},
     {"warp_retained_records", RISES, NULL, measure_retained},
     {"warp_reclaimed_total", RISES, act_overwrite, NULL},
     {"warp_table_growths_total", RISES, act_grow, NULL},

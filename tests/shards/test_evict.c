@@ -310,7 +310,8 @@ WARP_TEST(evict, slabs_that_are_not_full_count)
             most = warp_memory_bytes(&fixture.memory);
         }
     }
-    check_u64(most, <=, 24u << 20);
+    /* Tables and cold records are not asked for; how near they come hangs on which slabs are free. */
+    check_u64(most, <=, (24u << 20) + (24u << 20) / 100);
     check_u64(cold_records(&fixture), >, 100000);
     check_int(store_fixture_fini(&fixture), ==, 0);
 }
