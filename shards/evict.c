@@ -349,14 +349,14 @@ void warp_evict_note_again(struct warp_shard *shard, uint32_t slot, uint64_t has
 {
     uint8_t hits, queue;
 
-    queue = warp_horizon_readmit(&shard->horizon, slot, hash,
-                                 warp_slab_round(warp_record_bytes_of(fresh)), standing,
-                                 &hits);
+    queue =
+        warp_horizon_readmit(&shard->horizon, slot, hash,
+                             warp_slab_round(warp_record_bytes_of(fresh)), standing, &hits);
     warp_record_set_heat(fresh, hits, queue);
 }
 
-bool warp_evict_readmits(struct warp_shard *shard, const struct warp_record_content *content,
-                         uint8_t standing)
+bool warp_evict_readmits(struct warp_shard *shard,
+                         const struct warp_record_content *content, uint8_t standing)
 {
     uint64_t bytes = warp_slab_round(warp_record_bytes_with((uint32_t)content->key.bytes,
                                                             (uint32_t)content->value.bytes,

@@ -91,8 +91,8 @@ void warp_evict_note_again(struct warp_shard *shard, uint32_t slot, uint64_t has
 
 /* Is there room for a value of this standing to come back, at the cost of nothing that has earned more?
  * Makes it. */
-bool warp_evict_readmits(struct warp_shard *shard, const struct warp_record_content *content,
-                         uint8_t standing);
+bool warp_evict_readmits(struct warp_shard *shard,
+                         const struct warp_record_content *content, uint8_t standing);
 
 /* A resident record goes away by itself. */
 static inline void warp_evict_forget(struct warp_shard *shard,

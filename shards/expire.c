@@ -15,19 +15,19 @@
 #include "base/hash.h"
 #include "shards/put.h"
 
-#define EXPIRE_RECORDS_PER_CALL  2048u
-#define EXPIRE_SLOTS_PER_CALL    4096u
-#define EXPIRE_LINGER_MS         60000u
-#define EXPIRE_EARLY_PART        256u /* of a slot, put to expire before it is due: sweep then */
-#define EXPIRE_PROBES_PER_PASS   4u
-#define EXPIRE_PROBES_PER_JUDGE  64u
-#define EXPIRE_SHARE_MAX         7u /* thousandths: above, slots are swept earlier ... */
-#define EXPIRE_SHARE_MIN         4u /* ... below, later */
-#define EXPIRE_PERMILLE_FIRST    10u
-#define EXPIRE_PERMILLE_MIN      1u
-#define EXPIRE_PERMILLE_MAX      12u
-#define EXPIRE_CLASS_BITS        3u
-#define EXPIRE_CLASSES           (64u << EXPIRE_CLASS_BITS)
+#define EXPIRE_RECORDS_PER_CALL 2048u
+#define EXPIRE_SLOTS_PER_CALL   4096u
+#define EXPIRE_LINGER_MS        60000u
+#define EXPIRE_EARLY_PART       256u /* of a slot, put to expire before it is due: sweep then */
+#define EXPIRE_PROBES_PER_PASS  4u
+#define EXPIRE_PROBES_PER_JUDGE 64u
+#define EXPIRE_SHARE_MAX        7u /* thousandths: above, slots are swept earlier ... */
+#define EXPIRE_SHARE_MIN        4u /* ... below, later */
+#define EXPIRE_PERMILLE_FIRST   10u
+#define EXPIRE_PERMILLE_MIN     1u
+#define EXPIRE_PERMILLE_MAX     12u
+#define EXPIRE_CLASS_BITS       3u
+#define EXPIRE_CLASSES          (64u << EXPIRE_CLASS_BITS)
 
 struct expire_walk {
     struct warp_shard *shard;
@@ -136,7 +136,7 @@ static uint64_t expire_foretell(const struct expire_walk *walk, uint64_t slot_by
     if (walk->earliest_ms == UINT64_MAX) {
         return UINT64_MAX;
     }
-    for (class = 0; class < EXPIRE_CLASSES; class++) {
+    for (class = 0; class < EXPIRE_CLASSES; class ++) {
         sum += walk->classes[class];
         if (sum > share) {
             due_ms = walk->now_ms + expire_class_ms(class);
@@ -171,16 +171,16 @@ static uint64_t expire_slot(struct warp_shard *shard, uint32_t slot, uint64_t no
 /* What the probes say, and what follows from it. */
 static void expire_judge(struct warp_shard *shard)
 {
-    uint64_t permille =
-        shard->probe_bytes == 0 ? 0 : shard->probe_expired_bytes * 1000 / shard->probe_bytes;
+    uint64_t permille = shard->probe_bytes == 0
+                            ? 0
+                            : shard->probe_expired_bytes * 1000 / shard->probe_bytes;
 
     if (permille > EXPIRE_SHARE_MAX) {
         shard->sweep_permille = shard->sweep_permille * 3 / 4;
         if (shard->sweep_permille < EXPIRE_PERMILLE_MIN) {
             shard->sweep_permille = EXPIRE_PERMILLE_MIN;
         }
-    } else if (permille < EXPIRE_SHARE_MIN &&
-               shard->sweep_permille < EXPIRE_PERMILLE_MAX) {
+    } else if (permille < EXPIRE_SHARE_MIN && shard->sweep_permille < EXPIRE_PERMILLE_MAX) {
         shard->sweep_permille++;
     }
     shard->probe_bytes -= shard->probe_bytes / 4;

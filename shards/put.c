@@ -92,8 +92,7 @@ static const struct warp_record *put_resident(const struct warp_record *record)
 static void put_note(struct warp_shard *shard, uint32_t slot, uint64_t hash,
                      struct warp_record *fresh, const struct warp_record *old)
 {
-    int standing =
-        old != NULL && warp_record_is_cold(old) ? warp_record_wished(old) : -1;
+    int standing = old != NULL && warp_record_is_cold(old) ? warp_record_wished(old) : -1;
 
     if (WARP_UNLIKELY(standing >= 0)) {
         warp_evict_note_again(shard, slot, hash, fresh, (uint8_t)standing);

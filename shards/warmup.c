@@ -66,9 +66,9 @@ struct warp_warmup {
 
     struct warmup_item *items;
     uint32_t capacity, count;
-    bool again;     /* there were more, or some have moved */
-    uint32_t slot;  /* to pick from next */
-    uint32_t looks; /* in this step */
+    bool again;      /* there were more, or some have moved */
+    uint32_t slot;   /* to pick from next */
+    uint32_t looks;  /* in this step */
     uint32_t sorted; /* [sorted, count) is in order */
     uint32_t at;     /* of those in order: the next to settle ... */
     uint32_t read;   /* ... and the first that was not read with it */
@@ -99,7 +99,8 @@ int warp_warmup_create(struct warp_warmup **warmup, const struct warp_warmup_con
                     config->read_bytes != 0 ? config->read_bytes : WARMUP_READ_BYTES,
                     config->direct);
     for (i = 0; i < config->store->shard_count; i++) {
-        records += config->store->shards[i]->warm_records; /* of the replay, which is over */
+        records +=
+            config->store->shards[i]->warm_records; /* of the replay, which is over */
     }
     warp_counter_set(&made->counters.wished, records);
     warp_counter_set(&made->counters.remaining, records);
@@ -431,9 +432,9 @@ static bool warmup_install(struct warp_warmup *warmup, struct warp_shard *shard,
                            const struct warp_record_content *content)
 {
     struct warmup_share *share = &warmup->shares[shard->id];
-    uint64_t bytes = warp_slab_round(
-        warp_record_bytes_with((uint32_t)content->key.bytes, (uint32_t)content->value.bytes,
-                               warp_record_flags(content)));
+    uint64_t bytes = warp_slab_round(warp_record_bytes_with((uint32_t)content->key.bytes,
+                                                            (uint32_t)content->value.bytes,
+                                                            warp_record_flags(content)));
     struct warp_record *record, *fresh;
     _Atomic uint64_t *place = NULL;
 
@@ -523,13 +524,13 @@ static void warmup_read_alone(struct warp_warmup *warmup, const struct warmup_it
     warp_counter_add(&warmup->counters.lone_reads, 1);
     warmup->lone_bytes += cold.read.rc == 0 ? item->entry_bytes : 0;
     warmup_publish_reads(warmup);
-    content = (struct warp_record_content){.sequence = cold.read.sequence,
-                                           .place = cold.read.place,
-                                           .key = cold.read.key,
-                                           .value = {cold.read.value,
-                                                     cold.read.value_bytes},
-                                           .expires_at_ms = cold.read.expires_at_ms,
-                                           .in_batch = cold.read.in_batch};
+    content =
+        (struct warp_record_content){.sequence = cold.read.sequence,
+                                     .place = cold.read.place,
+                                     .key = cold.read.key,
+                                     .value = {cold.read.value, cold.read.value_bytes},
+                                     .expires_at_ms = cold.read.expires_at_ms,
+                                     .in_batch = cold.read.in_batch};
     warmup_settle_one(warmup, item, cold.read.rc == 0 ? &content : NULL);
     warp_coldread_end(store, &cold);
 }

@@ -54,11 +54,12 @@ struct warp_warmup_config {
 
 /* Written by the one thread, read by observers, all relaxed. */
 struct warp_warmup_counters {
-    _Atomic uint64_t wished;     /* when the database was opened */
-    _Atomic uint64_t remaining;  /* of these: not settled yet, about */
-    _Atomic uint64_t values;     /* brought back */
-    _Atomic uint64_t bytes;      /* of memory that these took */
-    _Atomic uint64_t left;       /* settled without: read by somebody before, written, no room, ... */
+    _Atomic uint64_t wished;    /* when the database was opened */
+    _Atomic uint64_t remaining; /* of these: not settled yet, about */
+    _Atomic uint64_t values;    /* brought back */
+    _Atomic uint64_t bytes;     /* of memory that these took */
+    _Atomic uint64_t
+        left; /* settled without: read by somebody before, written, no room, ... */
     _Atomic uint64_t reads;      /* of the device, for many values at a time */
     _Atomic uint64_t lone_reads; /* for one value: it lies in two files, or is too long */
     _Atomic uint64_t read_bytes;
@@ -71,7 +72,6 @@ void warp_warmup_destroy(struct warp_warmup **warmup);
 /* One bounded step; false: there is nothing more to do. */
 bool warp_warmup_step(struct warp_warmup *warmup);
 
-const struct warp_warmup_counters *
-warp_warmup_counters(const struct warp_warmup *warmup);
+const struct warp_warmup_counters *warp_warmup_counters(const struct warp_warmup *warmup);
 
 #endif

@@ -34,7 +34,7 @@
 #include "wal/place.h"
 #include "wal/segment.h"
 
-#define READER_RUN_GROUP 64u /* of warp_reader_run() side by side */
+#define READER_RUN_GROUP     64u /* of warp_reader_run() side by side */
 #define READER_NONE          UINT32_MAX
 #define READER_ALIGNMENT     4096u   /* of buffers; a multiple of every block of a disk */
 #define READER_BATCH         32u     /* requests handed to a queue at a time */

@@ -87,9 +87,9 @@ static int32_t sweep_open(const struct warp_sweep *sweep, uint64_t file)
     } else {
         warp_segment_name(file, name);
     }
-    return sweep->disk->ops->open(
-        sweep->disk->context, name,
-        WARP_FILE_READ_ONLY | (sweep->direct ? WARP_FILE_DIRECT : 0));
+    return sweep->disk->ops->open(sweep->disk->context, name,
+                                  WARP_FILE_READ_ONLY |
+                                      (sweep->direct ? WARP_FILE_DIRECT : 0));
 }
 
 /* What must be known of an archive to take its blocks apart. */

@@ -766,6 +766,7 @@ static const struct row rows[] = {
     {"warp_build_info", POSITIVE, act_nothing, NULL},
 };
 enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
+_Static_assert(ROWS <= 8 * 8, "check_rows() is called for all of them");
 
 static const struct row checkpoint_rows[] = {
     {"warp_checkpoints_total", RISES, act_checkpoint, NULL},

@@ -46,9 +46,9 @@ static void put_all(struct warp *db, uint32_t count)
 
     for (i = 0; i < count; i++) {
         support_fill(value, sizeof(value), i);
-        check_int(warp_put(db, key_of(i, key), support_slice(value, sizeof(value)), NULL,
-                           NULL),
-                  ==, 0);
+        check_int(
+            warp_put(db, key_of(i, key), support_slice(value, sizeof(value)), NULL, NULL),
+            ==, 0);
     }
 }
 
@@ -74,8 +74,8 @@ static uint64_t read_some(struct warp *db, uint64_t seed, uint32_t count)
     for (i = 0; i < count; i++) {
         uint32_t at = favourite(&random);
 
-        if (!check_int(warp_get(db, key_of(at, key), value, sizeof(value), &bytes, NULL), ==,
-                       0) ||
+        if (!check_int(warp_get(db, key_of(at, key), value, sizeof(value), &bytes, NULL),
+                       ==, 0) ||
             !check(bytes == VALUE_BYTES && support_matches(value, bytes, at))) {
             break;
         }

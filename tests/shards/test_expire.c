@@ -333,12 +333,11 @@ static void cache_holds_little(uint32_t tags, uint64_t ttl_ms, uint64_t spread_m
             /* So few slots that a slot has as many as it would have of ten millions. */
             snprintf(text, sizeof(text), "{%u}%lu", (uint32_t)(key % tags),
                      (unsigned long)key);
-            check_int(store_put(&fixture, text, "a value of forty bytes or a few more....",
-                                now_ms + ttl_ms - spread_ms / 2 +
-                                    (spread_ms == 0
-                                         ? 0
-                                         : warp_random_next(&random) % spread_ms)),
-                      ==, 0);
+            check_int(
+                store_put(&fixture, text, "a value of forty bytes or a few more....",
+                          now_ms + ttl_ms - spread_ms / 2 +
+                              (spread_ms == 0 ? 0 : warp_random_next(&random) % spread_ms)),
+                ==, 0);
         }
         warp_clock_fake_advance(&fixture.clock, UINT64_C(1000000) * CACHE_STEP_MS);
         if (ms % 100 == 0) {

@@ -85,9 +85,9 @@ static int wish(void *context, struct warp_record *record, _Atomic uint64_t *pla
     content.cold = false;
     warp_record_wish(record, standing);
     walk->shard->warm_records++;
-    walk->shard->warm_bytes[standing] += warp_slab_round(
-        warp_record_bytes_with(warp_record_key_bytes(record),
-                               warp_record_value_bytes(record), warp_record_flags(&content)));
+    walk->shard->warm_bytes[standing] += warp_slab_round(warp_record_bytes_with(
+        warp_record_key_bytes(record), warp_record_value_bytes(record),
+        warp_record_flags(&content)));
     return 0;
 }
 
@@ -139,8 +139,8 @@ static void fill(struct store_fixture *fixture, uint32_t count)
     }
 }
 
-static struct warp_warmup *begin(struct store_fixture *fixture, const struct warp_disk *disk,
-                                 uint32_t places_max)
+static struct warp_warmup *begin(struct store_fixture *fixture,
+                                 const struct warp_disk *disk, uint32_t places_max)
 {
     struct warp_warmup_config config = {.store = fixture->store,
                                         .disk = disk,
@@ -203,8 +203,8 @@ static uint32_t returns(void)
         int order = strcmp(before->name, read->name);
 
         /* The page that two neighbours share is read twice. */
-        back += order > 0 || (order == 0 && before->offset + before->bytes >
-                                                read->offset + 4096);
+        back += order > 0 ||
+                (order == 0 && before->offset + before->bytes > read->offset + 4096);
     }
     return back;
 }
@@ -265,8 +265,7 @@ WARP_TEST(warmup, goes_round_again_when_there_are_more_places_than_it_holds)
 
 WARP_TEST(warmup, what_had_earned_most_comes_when_not_all_fits)
 {
-    struct store_fixture_config config = {.values_bytes_max = 300 * 144,
-                                          .shard_count = 2};
+    struct store_fixture_config config = {.values_bytes_max = 300 * 144, .shard_count = 2};
     struct store_fixture fixture;
     struct warp_warmup *warmup;
     uint32_t i, by[4] = {0}, of[4] = {0};
