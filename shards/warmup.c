@@ -19,7 +19,7 @@
 #include "base/hash.h"
 #include "shards/evict.h"
 #include "shards/put.h"
-#include "wal/sweep.h"
+#include "wal/stretch.h"
 
 #define WARMUP_RECORDS_PER_STEP 2048u
 #define WARMUP_SLOTS_PER_STEP   1024u
@@ -60,7 +60,7 @@ struct warmup_share {
 struct warp_warmup {
     struct warp_warmup_config config;
     struct warp_epoch_record *record;
-    struct warp_sweep sweep;
+    struct warp_stretch stretch;
     enum warmup_phase phase;
     struct warmup_share shares[WARP_SHARD_COUNT_MAX];
 
@@ -95,9 +95,9 @@ int warp_warmup_create(struct warp_warmup **warmup, const struct warp_warmup_con
         warp_memory_release(memory, made, sizeof(*made));
         return WARP_ENOMEM;
     }
-    warp_sweep_init(&made->sweep, config->disk, memory, config->manifest,
-                    config->read_bytes != 0 ? config->read_bytes : WARMUP_READ_BYTES,
-                    config->direct);
+    warp_stretch_init(&made->stretch, config->disk, memory, config->manifest,
+                      config->read_bytes != 0 ? config->read_bytes : WARMUP_READ_BYTES,
+                      config->direct);
     for (i = 0; i < config->store->shard_count; i++) {
         records +=
             config->store->shards[i]->warm_records; /* of the replay, which is over */
@@ -117,7 +117,7 @@ static void warmup_release(struct warp_warmup *warmup)
     warmup->capacity = warmup->count = 0;
     warp_memory_release(memory, warmup->key, WARP_KEY_BYTES_MAX);
     warmup->key = NULL;
-    warp_sweep_fini(&warmup->sweep);
+    warp_stretch_fini(&warmup->stretch);
 }
 
 void warp_warmup_destroy(struct warp_warmup **warmup)
@@ -158,9 +158,9 @@ static void warmup_settled(struct warp_warmup *warmup, _Atomic uint64_t *why)
 
 static void warmup_publish_reads(struct warp_warmup *warmup)
 {
-    warp_counter_set(&warmup->counters.reads, warmup->sweep.reads);
+    warp_counter_set(&warmup->counters.reads, warmup->stretch.reads);
     warp_counter_set(&warmup->counters.read_bytes,
-                     warmup->sweep.read_bytes + warmup->lone_bytes);
+                     warmup->stretch.read_bytes + warmup->lone_bytes);
 }
 
 /* ---- begin -------------------------------------------------------------------------------- */
@@ -391,11 +391,11 @@ static void warmup_sort(struct warp_warmup *warmup)
 
 /* ---- settle ------------------------------------------------------------------------------- */
 
-static struct warp_sweep_item warmup_sweep_item(const struct warmup_item *item)
+static struct warp_stretch_item warmup_stretch_item(const struct warmup_item *item)
 {
-    return (struct warp_sweep_item){.place = item->place,
-                                    .entry_bytes = item->entry_bytes,
-                                    .in_batch = item->in_batch != 0};
+    return (struct warp_stretch_item){.place = item->place,
+                                      .entry_bytes = item->entry_bytes,
+                                      .in_batch = item->in_batch != 0};
 }
 
 /* The record that wishes for this value still, where it was; NULL: there is none. */
@@ -493,7 +493,7 @@ static void warmup_settle_one(struct warp_warmup *warmup, const struct warmup_it
     }
 }
 
-/* A value that no sweep has room for: by itself, as a get would. */
+/* A value that no stretch has room for: by itself, as a get would. */
 static void warmup_read_alone(struct warp_warmup *warmup, const struct warmup_item *item)
 {
     struct warp_store *store = warmup->config.store;
@@ -541,12 +541,12 @@ static void warmup_settle(struct warp_warmup *warmup)
 
     for (left = WARMUP_SETTLES_PER_STEP; left > 0 && warmup->at < warmup->read; left--) {
         const struct warmup_item *item = &warmup->items[warmup->at++];
-        struct warp_sweep_item swept = warmup_sweep_item(item);
+        struct warp_stretch_item wanted = warmup_stretch_item(item);
         struct warp_record_content content;
         struct warp_entry entry;
         uint64_t sequence;
 
-        if (warp_sweep_entry(&warmup->sweep, &swept, &entry, &sequence) < 0) {
+        if (warp_stretch_entry(&warmup->stretch, &wanted, &entry, &sequence) < 0) {
             warmup_settle_one(warmup, item, NULL);
             continue;
         }
@@ -567,25 +567,26 @@ static void warmup_settle(struct warp_warmup *warmup)
 
 /* As many of the next as lie close enough together; 0: the next one is to be read alone. */
 static uint32_t warmup_neighbours(const struct warp_warmup *warmup,
-                                  struct warp_sweep_extent *all)
+                                  struct warp_stretch_extent *all)
 {
-    const struct warp_sweep *sweep = &warmup->sweep;
-    struct warp_sweep_extent one;
-    struct warp_sweep_item item;
+    const struct warp_stretch *stretch = &warmup->stretch;
+    struct warp_stretch_extent one;
+    struct warp_stretch_item item;
     uint32_t at;
 
     for (at = warmup->at; at < warmup->count; at++) {
-        item = warmup_sweep_item(&warmup->items[at]);
-        if (!warp_sweep_extent(sweep, &item, &one)) {
+        item = warmup_stretch_item(&warmup->items[at]);
+        if (!warp_stretch_extent(stretch, &item, &one)) {
             break;
         }
         if (at == warmup->at) {
             *all = one;
             continue;
         }
-        if (one.file != all->file || one.end - all->begin > warp_sweep_span_max(sweep) ||
+        if (one.file != all->file ||
+            one.end - all->begin > warp_stretch_span_max(stretch) ||
             (one.begin > all->end &&
-             one.begin - all->end > sweep->window_bytes / WARMUP_GAP_PART)) {
+             one.begin - all->end > stretch->window_bytes / WARMUP_GAP_PART)) {
             break;
         }
         all->end = one.end > all->end ? one.end : all->end;
@@ -596,7 +597,7 @@ static uint32_t warmup_neighbours(const struct warp_warmup *warmup,
 static void warmup_read(struct warp_warmup *warmup)
 {
     struct warp_store *store = warmup->config.store;
-    struct warp_sweep_extent extent;
+    struct warp_stretch_extent extent;
     const struct warmup_item *item;
     uint32_t count;
 
@@ -626,7 +627,8 @@ static void warmup_read(struct warp_warmup *warmup)
         warmup_read_alone(warmup, item);
         return;
     }
-    (void)warp_sweep_read(&warmup->sweep, &extent); /* or no entry will be found in it */
+    (void)warp_stretch_read(&warmup->stretch,
+                            &extent); /* or no entry will be found in it */
     warmup_publish_reads(warmup);
     warmup->read = warmup->at + count;
     warmup->phase = WARMUP_SETTLE;

@@ -4,7 +4,7 @@
  * A checkpoint says of each record whether its value was resident and what it had earned there;
  * replaying it leaves a *wish* at the cold record (shards/record). This fulfils the wishes in the
  * background: it collects their places, sorts them, and reads the files front to back in big pieces
- * (wal/sweep), so that what a thousand gets would fetch with a thousand reads comes with a few. It
+ * (wal/stretch), so that what a thousand gets would fetch with a thousand reads comes with a few. It
  * never takes more memory than is free, and when not all fits, what had earned least stays on disk.
  *
  * Life of a warm-up:

@@ -1,5 +1,5 @@
 /*
- * wal/sweep.h - many values out of one big read.
+ * wal/stretch.h - many values out of one big read.
  *
  * Who wants a great part of what lies in a file, and has it in the order of places, reads a stretch
  * at a time and takes what it wants out of it: a disk gives a hundred small neighbours in the time
@@ -13,7 +13,7 @@
  *   entry    a value out of what was read, checked                                 any number
  *
  * Threads:   one.
- * Lifetime:  embedded; init and fini. Entries point into the sweep until the next entry or read. No
+ * Lifetime:  embedded; init and fini. Entries point into the window until the next entry or read. No
  *            file stays open after read.
  * Units:     bytes; places (wal/place.h); offsets of files.
  * Ordering:  none.
@@ -22,8 +22,8 @@
  * Cost:      memory: window_bytes, and for archives a decompressor and the largest block. A read of
  *            another archive than before reads its header and dictionary first.
  */
-#ifndef WAL_SWEEP_H
-#define WAL_SWEEP_H
+#ifndef WAL_STRETCH_H
+#define WAL_STRETCH_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -34,10 +34,10 @@
 #include "wal/frame.h"
 #include "wal/manifest.h"
 
-#define WARP_SWEEP_WINDOW_BYTES_MIN 16384u
-#define WARP_SWEEP_MARGIN_BYTES     8192u /* of the window, for whole pages at both ends */
+#define WARP_STRETCH_WINDOW_BYTES_MIN 16384u
+#define WARP_STRETCH_MARGIN_BYTES     8192u /* of the window, for whole pages at both ends */
 
-struct warp_sweep {
+struct warp_stretch {
     /* Set by init, constant afterwards. */
     const struct warp_disk *disk;
     struct warp_memory *memory;
@@ -46,7 +46,7 @@ struct warp_sweep {
     bool direct;
 
     uint8_t *window; /* NULL until the first read */
-    uint64_t file;   /* what is in it: as warp_sweep_extent.file ... */
+    uint64_t file;   /* what is in it: as warp_stretch_extent.file ... */
     uint64_t begin, end;
 
     struct warp_archive_decoder *decoder;
@@ -63,39 +63,41 @@ struct warp_sweep {
 };
 
 /* A value to be read. */
-struct warp_sweep_item {
+struct warp_stretch_item {
     uint64_t place;
     uint32_t entry_bytes; /* in the log, as wal/frame counts */
     bool in_batch;        /* in the log: in a BATCH frame */
 };
 
 /* Where it lies. file: WARP_PLACE_ARCHIVED | number of the archive, or index of the segment. */
-struct warp_sweep_extent {
+struct warp_stretch_extent {
     uint64_t file;
     uint64_t begin, end; /* of the file */
 };
 
-/* window_bytes: a multiple of 4,096, at least WARP_SWEEP_WINDOW_BYTES_MIN. */
-void warp_sweep_init(struct warp_sweep *sweep, const struct warp_disk *disk,
-                     struct warp_memory *memory, const struct warp_manifest *manifest,
-                     uint32_t window_bytes, bool direct);
-void warp_sweep_fini(struct warp_sweep *sweep);
+/* window_bytes: a multiple of 4,096, at least WARP_STRETCH_WINDOW_BYTES_MIN. */
+void warp_stretch_init(struct warp_stretch *stretch, const struct warp_disk *disk,
+                       struct warp_memory *memory, const struct warp_manifest *manifest,
+                       uint32_t window_bytes, bool direct);
+void warp_stretch_fini(struct warp_stretch *stretch);
 
 /* False: it does not lie in one piece that the window has room for; read it by wal/reader. */
-bool warp_sweep_extent(const struct warp_sweep *sweep, const struct warp_sweep_item *item,
-                       struct warp_sweep_extent *extent);
+bool warp_stretch_extent(const struct warp_stretch *stretch,
+                         const struct warp_stretch_item *item,
+                         struct warp_stretch_extent *extent);
 
 /* The most bytes, from the begin of the first extent to the end of the last, that one read takes. */
-static inline uint64_t warp_sweep_span_max(const struct warp_sweep *sweep)
+static inline uint64_t warp_stretch_span_max(const struct warp_stretch *stretch)
 {
-    return sweep->window_bytes - WARP_SWEEP_MARGIN_BYTES;
+    return stretch->window_bytes - WARP_STRETCH_MARGIN_BYTES;
 }
 
 /* Read so much of a file; what was read before is forgotten. */
-int warp_sweep_read(struct warp_sweep *sweep, const struct warp_sweep_extent *extent);
+int warp_stretch_read(struct warp_stretch *stretch,
+                      const struct warp_stretch_extent *extent);
 
 /* One that lies in what was read. */
-int warp_sweep_entry(struct warp_sweep *sweep, const struct warp_sweep_item *item,
-                     struct warp_entry *entry, uint64_t *sequence);
+int warp_stretch_entry(struct warp_stretch *stretch, const struct warp_stretch_item *item,
+                       struct warp_entry *entry, uint64_t *sequence);
 
 #endif
