@@ -15,17 +15,17 @@
 #include "base/hash.h"
 #include "shards/put.h"
 
-#define EXPIRE_RECORDS_PER_CALL 2048u
+#define EXPIRE_RECORDS_PER_CALL 1024u
 #define EXPIRE_SLOTS_PER_CALL   4096u
 #define EXPIRE_LINGER_MS        60000u
 #define EXPIRE_EARLY_PART       256u /* of a slot, put to expire before it is due: sweep then */
 #define EXPIRE_PROBES_PER_PASS  4u
 #define EXPIRE_PROBES_PER_JUDGE 64u
-#define EXPIRE_SHARE_MAX        7u /* thousandths: above, slots are swept earlier ... */
-#define EXPIRE_SHARE_MIN        4u /* ... below, later */
+#define EXPIRE_SHARE_MAX        8u /* thousandths: above, slots are swept earlier ... */
+#define EXPIRE_SHARE_MIN        6u /* ... below, later */
 #define EXPIRE_PERMILLE_FIRST   10u
 #define EXPIRE_PERMILLE_MIN     1u
-#define EXPIRE_PERMILLE_MAX     12u
+#define EXPIRE_PERMILLE_MAX     15u
 #define EXPIRE_CLASS_BITS       3u
 #define EXPIRE_CLASSES          (64u << EXPIRE_CLASS_BITS)
 
@@ -91,6 +91,11 @@ void warp_expire_note(struct warp_shard *shard, uint32_t slot,
     if (state->due_ms < shard->due_ms) {
         shard->due_ms = state->due_ms;
     }
+}
+
+uint32_t warp_expire_pause(const struct warp_shard *shard)
+{
+    return shard->probe_expired_bytes > shard->probe_bytes / 100 ? 2 : 4;
 }
 
 static int expire_visit(void *context, struct warp_record *record, _Atomic uint64_t *place)

@@ -167,6 +167,7 @@ void warp_shard_leave(struct warp_shard *shard)
 /* Collect and sweep, if it is time. True if there is more to do right away. */
 static bool shard_tick(struct warp_shard *shard, uint64_t now_ns)
 {
+    uint64_t begun_ns, spent_ns;
     bool more;
 
     if (!shard->restless || now_ns < shard->next_tick_ns) {
@@ -174,8 +175,15 @@ static bool shard_tick(struct warp_shard *shard, uint64_t now_ns)
     }
     warp_evict_share(shard);
     warp_evict_make_room(shard, 0);
+    begun_ns = warp_clock_ns(shard->store->env->clock);
     more = warp_expire_sweep(shard, warp_store_wall_ms(shard->store));
-    if (!more) {
+    if (more) {
+        /* A part of the time only, for whoever wants the lease meanwhile waits. */
+        spent_ns = warp_clock_ns(shard->store->env->clock) - begun_ns;
+        (void)warp_limbo_collect(&shard->limbo, true);
+        shard->next_tick_ns = now_ns + spent_ns * warp_expire_pause(shard);
+        more = spent_ns == 0;
+    } else {
         bool garbage = warp_limbo_collect(&shard->limbo, true);
 
         shard->next_tick_ns = now_ns + SHARD_TICK_NS;
@@ -194,7 +202,7 @@ static uint64_t shard_due(struct warp_shard *shard, uint64_t now_ns)
         return UINT64_MAX;
     }
     if (shard->limbo.open != NULL || warp_epoch_pending(shard->limbo.record) > 0 ||
-        warp_evict_is_over(shard)) {
+        shard->sweep_slot < WARP_SLOT_COUNT || warp_evict_is_over(shard)) {
         return shard->next_tick_ns;
     }
     now_ms = warp_store_wall_ms(shard->store);
