@@ -1,7 +1,7 @@
 # WarpEngine: the only build file. `make help` prints this first screen.
 #
 #   make                 libwarp.a, libwarp.so and the program warp, in build/
-#   make demo            real data, a kill -9, a recovery and a short race, in 3 minutes
+#   make demo            real data twice as large as memory, kill -9, recovery, a short race
 #   make check           every test, short; closes with "N passed, N failed"
 #   make check-asan      the tests under the address and undefined-behaviour sanitizers
 #   make check-ubsan     the undefined-behaviour sanitizer alone

@@ -63,6 +63,8 @@ struct warp_env {
     uint32_t checkpoint_buffer_bytes; /* multiple of 4096 */
     uint32_t compact_read_bytes;      /* multiple of 4096 */
     bool prewrites;                   /* zeroes go ahead of the log without threads, too */
+    uint32_t warm_read_bytes;         /* multiple of 4096, >= 16 KiB */
+    uint32_t warm_places_max;         /* sorted at a time */
 };
 
 static inline bool warp_env_chance(const struct warp_env *env, enum warp_chance point)

@@ -92,6 +92,10 @@ static void horizon_publish(struct warp_horizon *horizon)
                      horizon->small.fifo.entries + horizon->main.fifo.entries);
     warp_counter_set(&metrics->memory_bytes,
                      horizon->pool.bytes + warp_ghost_memory_bytes(&horizon->ghost));
+    atomic_store_explicit(
+        &horizon->main_codes,
+        (uint8_t)(1u << horizon->main.code | 1u << horizon->main.code_push),
+        memory_order_relaxed);
 }
 
 static struct warp_horizon_fifo *horizon_queue(struct warp_horizon *horizon, uint8_t code)
@@ -384,6 +388,48 @@ uint8_t warp_horizon_admit(struct warp_horizon *horizon, uint32_t slot, uint64_t
     horizon_count(queue, bytes);
     horizon_publish(horizon);
     return queue->code_push;
+}
+
+uint8_t warp_horizon_standing(const struct warp_horizon *horizon, uint8_t queue,
+                              uint8_t hits)
+{
+    warp_assert(queue <= WARP_HORIZON_OTHER && hits <= WARP_HORIZON_HITS_MAX);
+    if (horizon->policy != WARP_HORIZON_S3FIFO) {
+        return hits;
+    }
+    if ((atomic_load_explicit(&horizon->main_codes, memory_order_relaxed) >> queue & 1) !=
+        0) {
+        return (uint8_t)(hits < WARP_HORIZON_HITS_MAX ? hits + 1 : hits);
+    }
+    return hits >= 2; /* it would move to main */
+}
+
+bool warp_horizon_readmits(const struct warp_horizon *horizon, uint64_t bytes,
+                           uint8_t standing)
+{
+    uint64_t excess = warp_horizon_excess(horizon, bytes);
+    uint64_t target = horizon_small_target(horizon);
+
+    if (excess == 0) {
+        return true;
+    }
+    return horizon->policy == WARP_HORIZON_S3FIFO && standing > 0 &&
+           horizon->small.bytes > target && horizon->small.bytes - target >= excess &&
+           horizon->main.bytes <= horizon->budget_bytes - target;
+}
+
+uint8_t warp_horizon_readmit(struct warp_horizon *horizon, uint32_t slot, uint64_t hash,
+                             uint64_t bytes, uint8_t standing, uint8_t *hits)
+{
+    *hits = standing;
+    if (horizon->policy == WARP_HORIZON_S3FIFO) {
+        *hits = (uint8_t)(standing > 0 ? standing - 1 : 0);
+        if (standing > 0) {
+            horizon->claim = horizon_entry(slot, hash);
+            horizon->claimed = true;
+        }
+    }
+    return warp_horizon_admit(horizon, slot, hash, bytes);
 }
 
 void warp_horizon_resize(struct warp_horizon *horizon, uint8_t queue, uint64_t old_bytes,

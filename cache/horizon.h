@@ -157,6 +157,10 @@ struct warp_horizon {
     bool claimed;
     uint8_t code_spare; /* WARP_HORIZON_NONE while a pass gives it out */
 
+    /* Written by the holder of the lease, read by whoever writes checkpoints, relaxed: a bit for each
+     * code that means main. */
+    _Atomic uint8_t main_codes;
+
     /* Written by the holder of the lease, read by the exporter, both relaxed. */
     struct warp_horizon_metrics metrics;
 };
@@ -201,6 +205,34 @@ bool warp_horizon_admits(struct warp_horizon *horizon, uint32_t slot, uint64_t h
  */
 uint8_t warp_horizon_admit(struct warp_horizon *horizon, uint32_t slot, uint64_t hash,
                            uint64_t bytes);
+
+/*
+ * ---- over a restart ----
+ *
+ * What a value has earned, as a number that outlives the queues:
+ *
+ *              S3-FIFO                          the others
+ *   0          new, in small                    no hits
+ *   1, 2, 3    in main, or on its way there,    so many
+ *              with one hit less
+ *
+ * standing is a hint, asked by any thread without the lease: it may be wrong while a pass gives codes
+ * new meanings.
+ */
+uint8_t warp_horizon_standing(const struct warp_horizon *horizon, uint8_t queue,
+                              uint8_t hits);
+
+/*
+ * Whether a value of this standing may come back in: if it fits, or if it has earned more than what
+ * small holds beyond its share, which evict(excess(bytes)) then throws out.
+ */
+bool warp_horizon_readmits(const struct warp_horizon *horizon, uint64_t bytes,
+                           uint8_t standing);
+
+/* As admit, for a value of this standing, which decides the queue; *hits is for the record to keep with
+ * it. */
+uint8_t warp_horizon_readmit(struct warp_horizon *horizon, uint32_t slot, uint64_t hash,
+                             uint64_t bytes, uint8_t standing, uint8_t *hits);
 
 /* An update replaced a value in `queue`; its successor keeps the queue, and the hits or one
  * more, as the caller likes to count updates. NONE is nothing to do. */

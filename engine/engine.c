@@ -268,6 +268,9 @@ static int engine_make_background(struct warp *db, struct engine_message *messag
     config.compact.buffer_bytes = ENGINE_ARCHIVE_BUFFER_BYTES;
     config.compact.direct = db->options.direct_io == 0;
     config.budget_permille = db->options.background_permille;
+    config.warmup.read_bytes = db->env.warm_read_bytes;
+    config.warmup.places_max = db->env.warm_places_max;
+    config.warmup.direct = db->options.direct_io == 0;
     config.checkpoint_log_bytes = db->env.checkpoint_log_bytes;
     config.told = db->options.pressure;
     config.told_context = db->options.pressure_context;
@@ -396,6 +399,8 @@ static int engine_build(struct warp *db, const char *path, struct engine_message
         db->options.huge_pages == 1 &&
         config.memory_bytes_max / config.shard_count >= ENGINE_HUGE_SHARE_BYTES;
     config.read_only = db->read_only;
+    /* Nobody would fulfil the wishes of a reader. */
+    config.warm_up = db->options.warm_up == 1 && !db->read_only;
     rc = warp_store_create(&db->store, &config);
     if (rc < 0) {
         return rc;

@@ -41,6 +41,8 @@ static void metrics_checkpoint(struct warp *db, struct warp_engine_totals *total
         const struct warp_checkpointer *checkpointer = &background->checkpointer;
         const struct warp_compact_counters *compact =
             warp_compact_counters(background->compact);
+        const struct warp_warmup_counters *warmup =
+            warp_warmup_counters(background->warmup);
         uint64_t first = warp_segments_begin(&db->segments);
         uint64_t begin, tail;
 
@@ -63,6 +65,13 @@ static void metrics_checkpoint(struct warp *db, struct warp_engine_totals *total
         totals->compact_raw_bytes = warp_counter_read(&compact->raw_bytes);
         totals->compact_stored_bytes = warp_counter_read(&compact->stored_bytes);
         totals->compact_removed = warp_counter_read(&compact->files_removed);
+        totals->warm_values = warp_counter_read(&warmup->values);
+        totals->warm_bytes = warp_counter_read(&warmup->bytes);
+        totals->warm_left = warp_counter_read(&warmup->left);
+        totals->warm_remaining = warp_counter_read(&warmup->remaining);
+        totals->warm_reads = warp_counter_read(&warmup->reads);
+        totals->warm_lone_reads = warp_counter_read(&warmup->lone_reads);
+        totals->warm_read_bytes = warp_counter_read(&warmup->read_bytes);
         totals->disk_bytes = warp_counter_read(&compact->disk_bytes);
         totals->disk_live_bytes = warp_counter_read(&compact->live_bytes);
         totals->disk_live_raw_bytes = warp_counter_read(&compact->live_raw_bytes);
@@ -101,6 +110,9 @@ void warp_metrics_collect(struct warp *db, struct warp_engine_totals *totals)
         totals->adds += warp_counter_read(&counters->adds);
         totals->conflicts += warp_counter_read(&counters->conflicts);
         totals->expired += warp_counter_read(&counters->expired);
+        totals->expired_bytes += warp_counter_read(&counters->expired_bytes);
+        totals->sweeps += warp_counter_read(&counters->sweeps);
+        totals->sweep_looks += warp_counter_read(&counters->sweep_looks);
         totals->messages += warp_counter_read(&counters->messages);
         totals->stalls += warp_counter_read(&counters->stalls);
         totals->turns += warp_counter_read(&counters->turns);

@@ -55,6 +55,11 @@
     X(borrows, "warp_borrows_total", counter, "Values lent by blocking calls.")            \
     X(conflicts, "warp_conflicts_total", counter, "Writes whose condition did not hold.")  \
     X(expired, "warp_expired_total", counter, "Records removed by the expiry sweep.")      \
+    X(expired_bytes, "warp_expired_bytes", gauge,                                          \
+      "Memory of records that have expired and were not swept yet: an estimate.")          \
+    X(sweeps, "warp_expiry_sweeps_total", counter, "Slots swept for what has expired.")    \
+    X(sweep_looks, "warp_expiry_looks_total", counter,                                     \
+      "Records looked at by these sweeps.")                                                \
     X(retained_records, "warp_retained_records", gauge,                                    \
       "Replaced records kept because a borrower has them: leaked loans show here.")        \
     X(reclaimed, "warp_reclaimed_total", counter,                                          \
@@ -120,6 +125,19 @@
       "Bytes of archives written.")                                                        \
     X(compact_removed, "warp_compaction_files_removed_total", counter,                     \
       "Old log files and archives given back.")                                            \
+    X(warm_values, "warp_warm_values_total", counter,                                      \
+      "Values that were in memory before the last open and were read back after it.")      \
+    X(warm_bytes, "warp_warm_bytes_total", counter, "Memory that these took.")             \
+    X(warm_left, "warp_warm_left_total", counter,                                          \
+      "Values that were not: no room, or somebody had read or written them before.")       \
+    X(warm_remaining, "warp_warm_remaining", gauge,                                        \
+      "Values that are still to be read back; 0: the warm-up is done.")                    \
+    X(warm_reads, "warp_warm_reads_total", counter,                                        \
+      "Reads of the disk for it, each for many values.")                                   \
+    X(warm_lone_reads, "warp_warm_lone_reads_total", counter,                              \
+      "Reads of the disk for it that had to be for one value.")                            \
+    X(warm_read_bytes, "warp_warm_read_bytes_total", counter,                              \
+      "Bytes the disk was asked for by it.")                                               \
     X(disk_bytes, "warp_disk_bytes", gauge,                                                \
       "Log and archives, as of the last look for something to compact.")                   \
     X(disk_live_bytes, "warp_disk_live_bytes", gauge, "What of it was alive.")             \

@@ -203,12 +203,17 @@ int warp_options_complete(const struct warp_options *given, struct warp_options 
     if (options.compaction == 0) {
         options.compaction = 1;
     }
+    if (options.warm_up == 0) {
+        options.warm_up = 1;
+    }
+    if (options.warm_up > 2) {
+        OPTIONS_REFUSE("options.warm_up %u is not 0, 1 or 2", options.warm_up);
+    }
     if (options.space_permille == 0) {
         options.space_permille = OPTIONS_SPACE_PERMILLE;
     }
-    if (options.background_permille > 1000 || options.reserved_tail != 0) {
-        OPTIONS_REFUSE("options.background_permille %u is above 1000, or "
-                       "reserved_tail is not 0",
+    if (options.background_permille > 1000) {
+        OPTIONS_REFUSE("options.background_permille %u is above 1000",
                        options.background_permille);
     }
     if (options.compaction > 2 || options.space_permille < 1050 ||

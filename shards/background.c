@@ -45,6 +45,7 @@ int warp_background_create(struct warp_background **background,
     struct warp_memory *memory = config->checkpointer.store->memory;
     struct warp_checkpointer_config checkpointer = config->checkpointer;
     struct warp_compact_config compact = config->compact;
+    struct warp_warmup_config warmup = config->warmup;
     struct warp_background *made;
     int rc;
 
@@ -79,9 +80,18 @@ int warp_background_create(struct warp_background **background,
     if (rc < 0) {
         goto fail_compact;
     }
+    warmup.store = made->store;
+    warmup.disk = made->store->env->disk;
+    warmup.manifest = checkpointer.manifest;
+    rc = warp_warmup_create(&made->warmup, &warmup);
+    if (rc < 0) {
+        goto fail_warmup;
+    }
     *background = made;
     return 0;
 
+fail_warmup:
+    warp_compact_destroy(&made->compact);
 fail_compact:
     warp_checkpointer_fini(&made->checkpointer);
 fail_checkpointer:
@@ -94,6 +104,7 @@ void warp_background_destroy(struct warp_background **background)
     struct warp_background *one = *background;
     struct warp_memory *memory = one->store->memory;
 
+    warp_warmup_destroy(&one->warmup);
     warp_compact_destroy(&one->compact);
     warp_checkpointer_fini(&one->checkpointer);
     warp_holdings_tables_release(one->holdings, &one->tables);
@@ -400,7 +411,7 @@ static enum warp_work background_compact(struct warp_background *background,
 /* ---- turns ------------------------------------------------------------------------------- */
 
 /* A step of the checkpoint that is under way or due, or of compaction: when both have something to
- * do, whoever has had less time. */
+ * do, whoever has had less time. When neither has, of the warm-up. */
 static int background_step(struct warp_background *background, uint64_t now_ns)
 {
     bool checkpoints = !warp_checkpointer_is_idle(&background->checkpointer) ||
@@ -419,6 +430,10 @@ static int background_step(struct warp_background *background, uint64_t now_ns)
         work = background_checkpoint(background, now_ns);
         background->ahead_ns = work == WARP_WORK_NONE ? 0 : background->ahead_ns;
         background->ahead_ns += background_cost(background, begun);
+    }
+    if ((work == WARP_WORK_NONE || work == WARP_WORK_BLOCKED) &&
+        warp_warmup_step(background->warmup)) {
+        work = WARP_WORK_DONE;
     }
     /* What one of them did while the other had nothing to do is not made good. */
     if (background->ahead_ns > BACKGROUND_SAVED_NS) {

@@ -2,8 +2,8 @@
  * shards/background.h - the work that nobody waits for, done in small pieces.
  *
  * One thread of its own runs jobs a step at a time: checkpoints, and compaction with the removal of
- * files that hold nothing any more. When both have something to do, whichever has had less time
- * goes on. It pays for each step out of a budget of time (a token bucket: so many parts in a
+ * files that hold nothing any more; and, when neither has anything to do, the warm-up after an open.
+ * When both have something to do, whichever has had less time goes on. It pays for each step out of a budget of time (a token bucket: so many parts in a
  * thousand of one CPU, with a little saved up), so that the threads that somebody waits for keep
  * theirs. How hard a job is needed raises the budget, in levels of pressure; at the highest it
  * works without pause.
@@ -42,10 +42,12 @@
 #include "shards/checkpointer.h"
 #include "shards/compact.h"
 #include "shards/holdings.h"
+#include "shards/warmup.h"
 
 struct warp_background_config {
     struct warp_checkpointer_config checkpointer; /* tables, context are filled in here */
     struct warp_compact_config compact;           /* store, holdings, files likewise */
+    struct warp_warmup_config warmup;             /* store, disk, manifest likewise */
     struct warp_holdings *holdings;               /* this thread's from now on */
     bool compacts;                                /* false: only when asked */
     uint64_t checkpoint_log_bytes; /* so much log behind the last begin makes one due */
@@ -71,6 +73,7 @@ struct warp_background {
     struct warp_checkpointer checkpointer;
     struct warp_holdings_tables tables; /* of the checkpoint being sealed */
     struct warp_compact *compact;
+    struct warp_warmup *warmup;
     uint64_t compact_served; /* the wish that the compaction under way fulfils */
     /* Of it: 1, records are moved; 2, checkpoints are made until what is empty is gone. */
     uint32_t compact_passes;

@@ -177,8 +177,20 @@ static int checkpointer_put(struct warp_checkpointer *checkpointer,
     entry.key = warp_record_key(record);
     entry.expires_at_ms = warp_record_expires_at_ms(record);
     entry.in_batch = warp_record_in_batch(record);
-    entry.resident = !warp_record_is_cold(record);
-    entry.heat = warp_record_hits(record);
+    entry.resident = true;
+    if (!warp_record_is_cold(record)) {
+        const struct warp_shard *shard =
+            warp_store_owner(checkpointer->config.store, checkpointer->slot);
+
+        entry.heat = warp_horizon_standing(&shard->horizon, warp_record_queue(record),
+                                           warp_record_hits(record));
+    } else {
+        /* What was to come back and has not yet is not forgotten. */
+        int standing = warp_record_wished(record);
+
+        entry.resident = standing >= 0;
+        entry.heat = (uint8_t)(standing >= 0 ? standing : 0);
+    }
     return warp_checkpoint_writer_put(checkpointer->writer, &entry);
 }
 

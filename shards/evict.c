@@ -343,3 +343,31 @@ void warp_evict_note(struct warp_shard *shard, uint32_t slot, uint64_t hash,
     }
     warp_record_set_heat(fresh, hits, queue);
 }
+
+void warp_evict_note_again(struct warp_shard *shard, uint32_t slot, uint64_t hash,
+                           struct warp_record *fresh, uint8_t standing)
+{
+    uint8_t hits, queue;
+
+    queue =
+        warp_horizon_readmit(&shard->horizon, slot, hash,
+                             warp_slab_round(warp_record_bytes_of(fresh)), standing, &hits);
+    warp_record_set_heat(fresh, hits, queue);
+}
+
+bool warp_evict_readmits(struct warp_shard *shard,
+                         const struct warp_record_content *content, uint8_t standing)
+{
+    uint64_t bytes = warp_slab_round(warp_record_bytes_with((uint32_t)content->key.bytes,
+                                                            (uint32_t)content->value.bytes,
+                                                            warp_record_flags(content)));
+
+    if (!warp_horizon_readmits(&shard->horizon, bytes, standing)) {
+        return false;
+    }
+    if (warp_horizon_excess(&shard->horizon, bytes) > 0) {
+        warp_evict_make_room(shard, bytes);
+    }
+    return warp_evict_live_bytes(shard) + bytes <= shard->memory_soft &&
+           warp_horizon_bytes(&shard->horizon) + bytes <= shard->values_max;
+}

@@ -85,6 +85,15 @@ bool warp_evict_admits(struct warp_shard *shard, uint32_t slot, uint64_t hash,
 void warp_evict_note(struct warp_shard *shard, uint32_t slot, uint64_t hash,
                      struct warp_record *fresh, const struct warp_record *old_resident);
 
+/* The same for one that takes the place of a cold one whose value was wished back. */
+void warp_evict_note_again(struct warp_shard *shard, uint32_t slot, uint64_t hash,
+                           struct warp_record *fresh, uint8_t standing);
+
+/* Is there room for a value of this standing to come back, at the cost of nothing that has earned more?
+ * Makes it. */
+bool warp_evict_readmits(struct warp_shard *shard,
+                         const struct warp_record_content *content, uint8_t standing);
+
 /* A resident record goes away by itself. */
 static inline void warp_evict_forget(struct warp_shard *shard,
                                      const struct warp_record *record)

@@ -8,6 +8,7 @@
 #include "base/crc32c.h"
 #include "base/hash.h"
 #include "shards/evict.h"
+#include "shards/expire.h"
 #include "shards/get.h"
 
 /* What a single write may take out of use: its record, an array, a directory, and one to spare. */
@@ -23,11 +24,8 @@ static void put_count_expiry(struct warp_shard *shard, uint32_t slot,
         return;
     }
     expires_at_ms = warp_record_expires_at_ms(record);
-    if (expires_at_ms < state->earliest_expiry_ms) {
-        state->earliest_expiry_ms = expires_at_ms;
-    }
-    if (expires_at_ms < shard->earliest_expiry_ms) {
-        shard->earliest_expiry_ms = expires_at_ms;
+    if (expires_at_ms < state->due_ms) {
+        warp_expire_note(shard, slot, record, expires_at_ms);
     }
     warp_shard_disturb(shard);
 }
@@ -90,6 +88,19 @@ static const struct warp_record *put_resident(const struct warp_record *record)
     return record == NULL || warp_record_is_cold(record) ? NULL : record;
 }
 
+/* The policy hears of a resident record that takes the place of old, or of nothing. */
+static void put_note(struct warp_shard *shard, uint32_t slot, uint64_t hash,
+                     struct warp_record *fresh, const struct warp_record *old)
+{
+    int standing = old != NULL && warp_record_is_cold(old) ? warp_record_wished(old) : -1;
+
+    if (WARP_UNLIKELY(standing >= 0)) {
+        warp_evict_note_again(shard, slot, hash, fresh, (uint8_t)standing);
+    } else {
+        warp_evict_note(shard, slot, hash, fresh, put_resident(old));
+    }
+}
+
 static void put_publish(struct warp_shard *shard, uint32_t slot, uint64_t hash,
                         struct warp_record *fresh, struct warp_record *old,
                         _Atomic uint64_t *place)
@@ -97,7 +108,7 @@ static void put_publish(struct warp_shard *shard, uint32_t slot, uint64_t hash,
     struct warp_store *store = shard->store;
 
     if (!warp_record_is_cold(fresh)) {
-        warp_evict_note(shard, slot, hash, fresh, put_resident(old));
+        put_note(shard, slot, hash, fresh, old);
     } else {
         warp_assert(put_resident(old) == NULL); /* a recovered one, beside no other */
     }
@@ -154,7 +165,7 @@ void warp_put_exchange(struct warp_shard *shard, uint32_t slot, uint64_t hash,
     warp_shard_assert_owner(shard);
     if (!warp_record_is_cold(fresh)) {
         if (warp_record_is_cold(old)) {
-            warp_evict_note(shard, slot, hash, fresh, NULL);
+            put_note(shard, slot, hash, fresh, old);
         } else {
             /* Only its place has changed. */
             warp_horizon_resize(&shard->horizon, warp_record_queue(old),
@@ -162,6 +173,8 @@ void warp_put_exchange(struct warp_shard *shard, uint32_t slot, uint64_t hash,
                                 warp_slab_round(warp_record_bytes_of(fresh)));
             warp_record_set_heat(fresh, warp_record_hits(old), warp_record_queue(old));
         }
+    } else if (warp_record_is_cold(old) && warp_record_wished(old) >= 0) {
+        warp_record_wish(fresh, (uint8_t)warp_record_wished(old));
     }
     if (warp_record_place(fresh) != warp_record_place(old)) {
         warp_ledger_in(&shard->ledger, fresh);

@@ -20,7 +20,9 @@
  * or back, publishes a new record and retires the old one. A pin keeps a retired record's memory
  * for a borrower; whoever pins does so inside an epoch section, so that a record without pins
  * after its grace period gets none any more. heat is two bits of hits since the eviction policy
- * looked last, raised by readers, and two bits for the queue of the policy that the record is in.
+ * looked last, raised by readers, and two bits for the queue of the policy that the record is in. A
+ * cold record is in no queue; one that was resident when its checkpoint was made bears a *wish* in
+ * their place: that its value be brought back, and what it had earned (cache/horizon).
  *
  * Threads:   made and freed by the holder of the shard's lease; read, pinned and warmed by any
  *            thread inside an epoch section; unpinned by any thread.
@@ -56,6 +58,8 @@
 
 #define WARP_RECORD_HITS_MASK   3u
 #define WARP_RECORD_QUEUE_SHIFT 2u
+#define WARP_RECORD_QUEUE_MASK  3u
+#define WARP_RECORD_WISHED      16u
 
 struct warp_record {
     uint64_t word;        /* sequence, or of a cold one in an archive its place */
@@ -285,7 +289,8 @@ static inline uint8_t warp_record_hits(const struct warp_record *record)
 static inline uint8_t warp_record_queue(const struct warp_record *record)
 {
     return atomic_load_explicit(&record->heat, memory_order_relaxed) >>
-           WARP_RECORD_QUEUE_SHIFT;
+               WARP_RECORD_QUEUE_SHIFT &
+           WARP_RECORD_QUEUE_MASK;
 }
 
 /* The holder of the lease; a reader's hit at the same moment may be lost. */
@@ -294,6 +299,30 @@ static inline void warp_record_set_heat(struct warp_record *record, uint8_t hits
 {
     atomic_store_explicit(&record->heat, (uint8_t)(hits | queue << WARP_RECORD_QUEUE_SHIFT),
                           memory_order_relaxed);
+}
+
+/* Of a cold one that is not published yet. */
+static inline void warp_record_wish(struct warp_record *record, uint8_t standing)
+{
+    warp_assert(warp_record_is_cold(record) && standing <= WARP_RECORD_HITS_MASK);
+    atomic_store_explicit(&record->heat, (uint8_t)(standing | WARP_RECORD_WISHED),
+                          memory_order_relaxed);
+}
+
+/* The standing it is to come back with, or -1: nobody wishes that. */
+static inline int warp_record_wished(const struct warp_record *record)
+{
+    uint8_t heat = atomic_load_explicit(&record->heat, memory_order_relaxed);
+
+    return (heat & WARP_RECORD_WISHED) != 0 ? (int)(heat & WARP_RECORD_HITS_MASK) : -1;
+}
+
+/* By any thread that may look at it. Nobody else writes the heat of a cold record. */
+static inline void warp_record_forgo(struct warp_record *record)
+{
+    if (warp_record_wished(record) >= 0) {
+        atomic_store_explicit(&record->heat, 0, memory_order_relaxed);
+    }
 }
 
 /* ---- pins ------------------------------------------------------------------------------ */

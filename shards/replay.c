@@ -164,6 +164,15 @@ int warp_replay_entry(struct warp_shard *shard, uint32_t slot, uint32_t slot_lef
     if (fresh == NULL) {
         return WARP_ENOMEM;
     }
+    if (entry->resident && store->warm_up) {
+        struct warp_record_content resident = content;
+
+        resident.cold = false;
+        warp_record_wish(fresh, entry->heat);
+        shard->warm_records++;
+        shard->warm_bytes[entry->heat] += warp_slab_round(warp_record_bytes_with(
+            entry->key_bytes, entry->value_bytes, warp_record_flags(&resident)));
+    }
     warp_put_apply(shard, slot, hash, key, fresh, fresh->word);
     return 0;
 }

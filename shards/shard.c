@@ -167,6 +167,7 @@ void warp_shard_leave(struct warp_shard *shard)
 /* Collect and sweep, if it is time. True if there is more to do right away. */
 static bool shard_tick(struct warp_shard *shard, uint64_t now_ns)
 {
+    uint64_t begun_ns, spent_ns;
     bool more;
 
     if (!shard->restless || now_ns < shard->next_tick_ns) {
@@ -174,13 +175,20 @@ static bool shard_tick(struct warp_shard *shard, uint64_t now_ns)
     }
     warp_evict_share(shard);
     warp_evict_make_room(shard, 0);
+    begun_ns = warp_clock_ns(shard->store->env->clock);
     more = warp_expire_sweep(shard, warp_store_wall_ms(shard->store));
-    if (!more) {
+    if (more) {
+        /* A part of the time only, for whoever wants the lease meanwhile waits. */
+        spent_ns = warp_clock_ns(shard->store->env->clock) - begun_ns;
+        (void)warp_limbo_collect(&shard->limbo, true);
+        shard->next_tick_ns = now_ns + spent_ns * warp_expire_pause(shard);
+        more = spent_ns == 0;
+    } else {
         bool garbage = warp_limbo_collect(&shard->limbo, true);
 
         shard->next_tick_ns = now_ns + SHARD_TICK_NS;
         shard->restless =
-            garbage || shard->earliest_expiry_ms != UINT64_MAX || warp_evict_is_over(shard);
+            garbage || shard->due_ms != UINT64_MAX || warp_evict_is_over(shard);
     }
     return more;
 }
@@ -194,11 +202,11 @@ static uint64_t shard_due(struct warp_shard *shard, uint64_t now_ns)
         return UINT64_MAX;
     }
     if (shard->limbo.open != NULL || warp_epoch_pending(shard->limbo.record) > 0 ||
-        warp_evict_is_over(shard)) {
+        shard->sweep_slot < WARP_SLOT_COUNT || warp_evict_is_over(shard)) {
         return shard->next_tick_ns;
     }
     now_ms = warp_store_wall_ms(shard->store);
-    left_ms = shard->earliest_expiry_ms > now_ms ? shard->earliest_expiry_ms - now_ms : 0;
+    left_ms = shard->due_ms > now_ms ? shard->due_ms - now_ms : 0;
     if (left_ms > 1000) {
         left_ms = 1000; /* also the pace of looking after leaked loans */
     }
@@ -313,8 +321,9 @@ static int shard_create(struct warp_store *store, uint32_t id,
     }
     shard->store = store;
     shard->id = id;
-    shard->earliest_expiry_ms = UINT64_MAX;
+    shard->due_ms = UINT64_MAX;
     shard->sweep_slot = WARP_SLOT_COUNT;
+    warp_expire_init(shard);
     warp_mailbox_init(&shard->mailbox, store->memory, config->mailbox_capacity);
     rc = warp_limbo_init(&shard->limbo, store->memory, store->epoch, config->huge_pages);
     if (rc < 0) {
@@ -373,11 +382,12 @@ int warp_store_create(struct warp_store **store, const struct warp_store_config 
     made->drain_max = config->drain_max;
     made->pin_threads = config->pin_threads;
     made->read_only = config->read_only;
+    made->warm_up = config->warm_up;
     made->spin_rounds = config->spin_us * 20;
     made->wall_offset_ms = warp_clock_wall_offset_ms(config->env->clock);
     warp_slotmap_init(&made->slotmap, config->shard_count);
     for (i = 0; i < WARP_SLOT_COUNT; i++) {
-        made->slots[i].earliest_expiry_ms = UINT64_MAX;
+        made->slots[i].due_ms = UINT64_MAX;
     }
     made->shards =
         warp_memory_reserve(made->memory, config->shard_count * sizeof(*made->shards), 0);

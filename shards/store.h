@@ -43,8 +43,10 @@
 struct warp_slot {
     struct warp_table_count count; /* of its own array */
     uint32_t records;
-    uint64_t bytes;              /* of records, as their size classes are */
-    uint64_t earliest_expiry_ms; /* at most; UINT64_MAX: none has one */
+    uint32_t
+        early_bytes; /* put since the last sweep to expire before due; at most so many */
+    uint64_t bytes;  /* of records, as their size classes are */
+    uint64_t due_ms; /* when a sweep is worth it; UINT64_MAX: none of its records expires */
     _Atomic uint64_t
         removed_sequence; /* of the last delete; for readers that find nothing */
 };
@@ -55,11 +57,14 @@ struct warp_shard_counters {
     _Atomic uint64_t deletes;
     _Atomic uint64_t adds;
     _Atomic uint64_t conflicts;
-    _Atomic uint64_t messages; /* run out of the mailbox */
-    _Atomic uint64_t stalls;   /* messages that had to wait for room in the log */
-    _Atomic uint64_t turns;    /* by the shard's own thread */
-    _Atomic uint64_t expired;  /* removed by the sweep */
-    _Atomic uint64_t records;  /* live now, expired ones until the sweep */
+    _Atomic uint64_t messages;      /* run out of the mailbox */
+    _Atomic uint64_t stalls;        /* messages that had to wait for room in the log */
+    _Atomic uint64_t turns;         /* by the shard's own thread */
+    _Atomic uint64_t expired;       /* removed by the sweep */
+    _Atomic uint64_t sweeps;        /* of slots */
+    _Atomic uint64_t sweep_looks;   /* at records */
+    _Atomic uint64_t expired_bytes; /* estimate: in memory still */
+    _Atomic uint64_t records;       /* live now, expired ones until the sweep */
     _Atomic uint64_t record_bytes;
     _Atomic uint64_t table_growths;
     _Atomic uint64_t pool_bytes;   /* held by the shard's pool, as of its last look */
@@ -103,9 +108,13 @@ struct warp_shard {
     bool backlog_lacks_memory; /* its first message waits for the thread to find memory */
     bool restless;             /* there is something to collect or to sweep */
     uint64_t next_tick_ns;
-    uint64_t earliest_expiry_ms; /* at most, of all slots */
-    uint32_t sweep_slot;         /* where the sweep goes on; WARP_SLOT_COUNT: it rests */
-    uint64_t sweep_earliest_ms;
+    uint64_t due_ms;     /* at most, of all slots */
+    uint32_t sweep_slot; /* where the sweep goes on; WARP_SLOT_COUNT: it rests */
+    uint64_t sweep_due_ms;
+    uint32_t sweep_permille; /* so much of a slot may have expired before it is swept */
+    uint32_t probe_slot;     /* the next that is swept to see how much has expired */
+    uint32_t probe_count;
+    uint64_t probe_bytes, probe_expired_bytes; /* seen lately, the older the less */
 
     alignas(WARP_CACHELINE) struct warp_shard_counters counters;
 
@@ -113,6 +122,9 @@ struct warp_shard {
     alignas(WARP_CACHELINE) _Atomic uint32_t word;
     _Atomic uint32_t sleeping;
     _Atomic uint32_t stop;
+    /* Under the lease, hardly ever: what the checkpoint says was resident, as of the replay; records,
+     * and bytes by standing. */
+    uint64_t warm_records, warm_bytes[WARP_RECORD_HITS_MASK + 1];
 };
 
 struct warp_store {
@@ -131,6 +143,7 @@ struct warp_store {
     uint32_t spin_rounds;
     bool pin_threads;
     bool read_only;
+    bool warm_up; /* values that were resident at the checkpoint are wished back */
     struct warp_shard **shards;
 
     struct warp_pace pace; /* of writers, see shards/background */
@@ -157,6 +170,7 @@ struct warp_store_config {
     bool pin_threads;
     bool huge_pages;
     bool read_only;
+    bool warm_up;
 };
 
 int warp_store_create(struct warp_store **store, const struct warp_store_config *config);

@@ -16,6 +16,7 @@ enum {
     OPTION_JSON,
     OPTION_DURABILITY,
     OPTION_MEMORY_BYTES,
+    OPTION_SEGMENT_BYTES,
     OPTION_SHARDS,
     OPTION_READ_ONLY,
 };
@@ -26,6 +27,7 @@ static const struct option common_options[] = {
     {"json", no_argument, NULL, OPTION_JSON},
     {"durability", required_argument, NULL, OPTION_DURABILITY},
     {"memory-bytes", required_argument, NULL, OPTION_MEMORY_BYTES},
+    {"segment-bytes", required_argument, NULL, OPTION_SEGMENT_BYTES},
     {"shards", required_argument, NULL, OPTION_SHARDS},
     {"read-only", no_argument, NULL, OPTION_READ_ONLY},
 };
@@ -37,6 +39,9 @@ static const char common_help[] =
     "  --json                 print JSON\n"
     "  --durability LEVEL     memory, interval or commit (default commit)\n"
     "  --memory-bytes N       memory the engine may use, with K, M, G or T\n"
+    "  --segment-bytes N      size of a log file, a power of two from 1M to 1G; only when "
+    "the\n"
+    "                         database is made (default 64M)\n"
     "  --shards N             number of shards (default one per CPU)\n"
     "  --read-only            change nothing on disk\n"
     "  --help                 this text\n"
@@ -132,6 +137,13 @@ static int common_option(struct warp_tool *tool, int code)
                                    optarg);
         }
         tool->options.memory_bytes_max = number;
+        return 0;
+    case OPTION_SEGMENT_BYTES:
+        if (!warp_text_read_size(optarg, &number) || number > UINT32_MAX) {
+            return warp_tool_usage(tool, "--segment-bytes is not a number of bytes: '%s'",
+                                   optarg);
+        }
+        tool->options.segment_bytes = (uint32_t)number;
         return 0;
     case OPTION_SHARDS:
         if (!warp_text_read_u64(optarg, &number) || number < 1 ||

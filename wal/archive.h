@@ -181,6 +181,15 @@ int warp_archive_block_entry(const struct warp_archive_info *info, const void *b
                              uint32_t scratch_bytes, struct warp_entry *entry,
                              uint64_t *sequence);
 
+/*
+ * The same for who wants several entries of the block: *head and *raw are for warp_block_entry(),
+ * index by index; raw points into scratch or block.
+ */
+int warp_archive_block_open(const struct warp_archive_info *info, const void *block,
+                            uint32_t block_bytes, uint64_t place, void *scratch,
+                            uint32_t scratch_bytes, struct warp_block *head,
+                            const void **raw);
+
 /* ---- reading whole files ---------------------------------------------------------------- */
 
 /*

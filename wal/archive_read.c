@@ -174,6 +174,29 @@ int warp_archive_block_size(const struct warp_archive_info *info, const void *he
     return 0;
 }
 
+int warp_archive_block_open(const struct warp_archive_info *info, const void *block,
+                            uint32_t block_bytes, uint64_t place, void *scratch,
+                            uint32_t scratch_bytes, struct warp_block *head,
+                            const void **raw)
+{
+    int rc;
+
+    if (block_bytes < WARP_BLOCK_HEADER_BYTES) {
+        return WARP_EDAMAGED;
+    }
+    rc = archive_head_at(info, block, place, head);
+    if (rc < 0) {
+        return rc;
+    }
+    if (block_bytes - WARP_BLOCK_HEADER_BYTES < head->stored_bytes) {
+        return WARP_EDAMAGED; /* the file ends in the block */
+    }
+    if (scratch_bytes < archive_scratch_bytes(head)) {
+        return WARP_EINVAL;
+    }
+    return archive_open_block(info, head, block, scratch, raw);
+}
+
 int warp_archive_block_entry(const struct warp_archive_info *info, const void *block,
                              uint32_t block_bytes, uint64_t place, void *scratch,
                              uint32_t scratch_bytes, struct warp_entry *entry,
@@ -183,20 +206,8 @@ int warp_archive_block_entry(const struct warp_archive_info *info, const void *b
     const void *raw = NULL;
     int rc;
 
-    if (block_bytes < WARP_BLOCK_HEADER_BYTES) {
-        return WARP_EDAMAGED;
-    }
-    rc = archive_head_at(info, block, place, &head);
-    if (rc < 0) {
-        return rc;
-    }
-    if (block_bytes - WARP_BLOCK_HEADER_BYTES < head.stored_bytes) {
-        return WARP_EDAMAGED; /* the file ends in the block */
-    }
-    if (scratch_bytes < archive_scratch_bytes(&head)) {
-        return WARP_EINVAL;
-    }
-    rc = archive_open_block(info, &head, block, scratch, &raw);
+    rc = warp_archive_block_open(info, block, block_bytes, place, scratch, scratch_bytes,
+                                 &head, &raw);
     if (rc < 0) {
         return rc;
     }

@@ -58,8 +58,8 @@ struct warp_checkpoint_entry {
     const void *key;
     uint64_t expires_at_ms; /* 0: never */
     bool in_batch;          /* its log entry lies in a BATCH frame */
-    bool resident;          /* its value was in memory when this was written */
-    uint8_t heat;           /* 0 - 3 */
+    bool resident; /* its value was in memory when this was written, or was to be */
+    uint8_t heat;  /* 0 - 3: if resident, what it had earned (cache/horizon) */
 };
 
 /* A segment below the replay begin that still holds values. */

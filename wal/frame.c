@@ -133,6 +133,40 @@ int warp_entry_decode(const void *in, size_t available, struct warp_entry *out,
     return 0;
 }
 
+const char *warp_frame_check_entry(const void *bytes, uint32_t seed, uint64_t place,
+                                   bool in_batch, size_t entry_bytes,
+                                   struct warp_entry *out)
+{
+    const uint8_t *at = bytes;
+    size_t decoded;
+
+    if (!in_batch) {
+        struct warp_frame frame;
+
+        if (warp_frame_decode_header(at, seed, &frame) != 0) {
+            return "there is no frame";
+        }
+        if (frame.position != place - WARP_FRAME_HEADER_BYTES) {
+            return "the frame belongs to another place";
+        }
+        if (frame.kind != WARP_FRAME_RECORD || frame.body_bytes != entry_bytes) {
+            return "the frame is not that of the record";
+        }
+        at += WARP_FRAME_HEADER_BYTES;
+        if (!warp_frame_check_body(&frame, at)) {
+            return "the checksum of the frame's body is wrong";
+        }
+    }
+    if (warp_entry_decode(at, entry_bytes, out, &decoded) != 0) {
+        return "there is no entry, or its checksum is wrong";
+    }
+    if (decoded != entry_bytes || out->kind != WARP_ENTRY_PUT ||
+        ((out->flags & WARP_ENTRY_HAS_CHECKSUM) != 0) != in_batch) {
+        return "the entry is not that of the record";
+    }
+    return NULL;
+}
+
 int warp_frame_cursor_init(struct warp_frame_cursor *cursor, const struct warp_frame *frame,
                            const void *body)
 {

@@ -184,6 +184,15 @@ static inline size_t warp_entry_encode_header(void *out, const struct warp_entry
 int warp_entry_decode(const void *in, size_t available, struct warp_entry *out,
                       size_t *bytes);
 
+/*
+ * Check the put at `place`, whose length the caller knows. bytes: the header of its frame, which ends
+ * at place; or, if it lies in a BATCH frame and so has a checksum of its own, the entry. NULL, and
+ * *out points into bytes; or what is wrong.
+ */
+const char *warp_frame_check_entry(const void *bytes, uint32_t seed, uint64_t place,
+                                   bool in_batch, size_t entry_bytes,
+                                   struct warp_entry *out);
+
 /* Walks the entries of a RECORD or BATCH frame; other kinds have none. */
 struct warp_frame_cursor {
     const uint8_t *body;

@@ -34,7 +34,7 @@
 #include "wal/place.h"
 #include "wal/segment.h"
 
-#define READER_RUN_GROUP 64u /* of warp_reader_run() side by side */
+#define READER_RUN_GROUP     64u /* of warp_reader_run() side by side */
 #define READER_NONE          UINT32_MAX
 #define READER_ALIGNMENT     4096u   /* of buffers; a multiple of every block of a disk */
 #define READER_BATCH         32u     /* requests handed to a queue at a time */
@@ -705,35 +705,19 @@ static int reader_prepare(struct warp_reader *reader, struct warp_read *read)
 static const char *reader_check_entry(const struct warp_reader *reader,
                                       struct warp_read *read)
 {
-    const uint8_t *bytes = read->buffer + (read->begin - read->base);
     uint8_t flags = read->in_batch ? WARP_ENTRY_HAS_CHECKSUM : 0;
-    size_t entry_bytes = (size_t)(read->end - read->place);
     struct warp_entry entry;
-    size_t decoded;
+    const char *what;
 
-    if (!read->in_batch) {
-        struct warp_frame frame;
-
-        if (warp_frame_decode_header(bytes, reader->seed, &frame) != 0) {
-            return "there is no frame";
-        }
-        if (frame.position != read->begin) {
-            return "the frame belongs to another place";
-        }
-        if (frame.kind != WARP_FRAME_RECORD || frame.body_bytes != entry_bytes) {
-            return "the frame is not that of the record";
-        }
-        bytes += WARP_FRAME_HEADER_BYTES;
-        if (!warp_frame_check_body(&frame, bytes)) {
-            return "the checksum of the frame's body is wrong";
-        }
-    }
-    if (warp_entry_decode(bytes, entry_bytes, &entry, &decoded) != 0) {
-        return "there is no entry, or its checksum is wrong";
+    what = warp_frame_check_entry(read->buffer + (read->begin - read->base), reader->seed,
+                                  read->place, read->in_batch,
+                                  (size_t)(read->end - read->place), &entry);
+    if (what != NULL) {
+        return what;
     }
     flags |= read->has_expiry ? WARP_ENTRY_HAS_EXPIRY : 0;
-    if (decoded != entry_bytes || entry.kind != WARP_ENTRY_PUT || entry.flags != flags ||
-        entry.value_bytes != read->value_bytes || entry.key_bytes != read->key.bytes ||
+    if (entry.flags != flags || entry.value_bytes != read->value_bytes ||
+        entry.key_bytes != read->key.bytes ||
         memcmp(entry.key, read->key.data, entry.key_bytes) != 0) {
         return "the entry is not that of the record";
     }

@@ -205,7 +205,8 @@ struct warp_options {
                                 compacted; 1,050 - 1,000,000; default 1,200 */
     uint32_t background_permille; /* checkpoints and compactions that are not urgent get so many thousandths
                                      of one CPU, 1 - 1,000 (without pause); default 250 */
-    uint32_t reserved_tail;       /* must be 0 */
+    uint32_t warm_up;        /* 1 (the default): after open, what was in memory when the last checkpoint was made is
+                                read back in the background, as far as there is room; 2: not */
     warp_pressure pressure;       /* NULL: nobody is told */
     void *pressure_context;
 };

@@ -235,3 +235,48 @@ WARP_TEST(expiry, holds_over_a_reopen)
     warp_return(&value);
     check_int(warp_close(&db), ==, 0);
 }
+
+/* What has expired leaves memory, the next checkpoint, the files, and what an open reads. */
+WARP_TEST(expiry, leaves_nothing_behind)
+{
+    enum { SHORT = 20000, STAYS = 100 };
+    struct warp_options options = fixture_options();
+    const char *directory = test_directory();
+    struct warp *db = fixture_open(directory, &options);
+    char key[32], text[256];
+    double before;
+    uint32_t i;
+
+    if (db == NULL) {
+        return;
+    }
+    for (i = 0; i < STAYS; i++) {
+        snprintf(key, sizeof(key), "stays-%u", i);
+        check_int(fixture_put(db, key, "value"), ==, 0);
+    }
+    for (i = 0; i < SHORT; i++) {
+        snprintf(key, sizeof(key), "short-%u", i);
+        check_int(put_for(db, key, 200), ==, 0);
+    }
+    check_int(warp_checkpoint(db), ==, 0);
+    before = fixture_metric(db, "warp_log_allocated_bytes");
+    while (fixture_metric(db, "warp_records") > STAYS) { /* or the test's limit of time */
+        support_sleep_ns(10000000);
+    }
+    check(fixture_metric(db, "warp_expired_total") >= SHORT);
+    check_int(warp_compact(db), ==, 0);
+    check(fixture_metric(db, "warp_checkpoint_records") <= STAYS);
+    check(fixture_metric(db, "warp_disk_live_bytes") < 100 * STAYS);
+    check(fixture_metric(db, "warp_log_allocated_bytes") <= before);
+    check(fixture_metric(db, "warp_compaction_files_removed_total") > 0);
+    check(fixture_metric(db, "warp_compaction_records_total") <= STAYS);
+    check_int(warp_close(&db), ==, 0);
+    db = fixture_open(directory, &options);
+    if (db != NULL) {
+        check(fixture_metric(db, "warp_recovery_operations") <= 2 * STAYS);
+        check(fixture_metric(db, "warp_recovery_records") == STAYS);
+        check_str(fixture_get(db, "stays-7", text), "value");
+        check_str(fixture_get(db, "short-7", text), "(absent)");
+        check_int(warp_close(&db), ==, 0);
+    }
+}

@@ -229,7 +229,6 @@ WARP_TEST(input, options_out_of_range)
         {"reserved 1", offsetof(struct warp_options, reserved), 1, false},
         {"background_permille 1,001", offsetof(struct warp_options, background_permille),
          1001, false},
-        {"reserved_tail 1", offsetof(struct warp_options, reserved_tail), 1, false},
     };
     const char *path = test_directory();
     char message[512];

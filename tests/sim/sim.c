@@ -2139,6 +2139,9 @@ static void draw_run(struct sim *sim)
     sim->env.checkpoint_log_bytes =
         percent(sim, 30) ? 0 : power_of_two(sim, 13, percent(sim, 70) ? 15 : 18);
     sim->env.compact_read_bytes = 4096 * (uint32_t)(1 + below(sim, 4));
+    sim->env.warm_read_bytes = 4096 * (uint32_t)(4 + below(sim, 4));
+    sim->env.warm_places_max = percent(sim, 50) ? 0 : (uint32_t)(1 + below(sim, 20));
+    sim->options.warm_up = percent(sim, 75) ? 1 : 2;
     sim->options.compaction = percent(sim, 80) ? 1 : 2;
     sim->options.space_permille =
         1050 + (uint32_t)below(sim, percent(sim, 70) ? 200 : 3000);

@@ -74,6 +74,14 @@ status 2 "$WARP" put --durability hopefully a b
 status 2 "$WARP" put --shards 0 a b
 status 2 "$WARP" put --shards 1000 a b
 status 2 "$WARP" put --memory-bytes lots a b
+status 2 "$WARP" put --segment-bytes lots a b
+status 3 "$WARP" put --path odd --segment-bytes 3M a b
+status 0 "$WARP" put --path small-files --segment-bytes 1M a b
+if [[ $(stat -c %s small-files/log-0000000000000000.warp) -le 1100000 ]]; then
+    good
+else
+    bad "--segment-bytes 1M makes small log files"
+fi
 status 2 "$WARP" put --key-hex zz b
 status 2 "$WARP" get
 status 2 "$WARP" get a b
