@@ -584,7 +584,7 @@ has "$(cat losses)" '{"kind":"range","matters":true,"file":"log-0000000000000000
 count=$(echo count | "$WARP" shell --path part)
 if [[ $count -ge 4990 && $count -lt 5000 ]]; then good; else bad "$count records"; fi
 status 1 "$WARP" get --path part key17
-status 1 "$WARP" salvage --path sick --to again --json
+status 1 "$WARP" salvage --path sick --to anew --json
 json "$out"
 has "$out" '"complete":false'
 status 3 "$WARP" salvage --path sick --to part
