@@ -115,6 +115,7 @@ void warp_evict_share(struct warp_shard *shard)
     /* A sixteenth for what is on its way back and for slabs that are not full; more while that is
      * not enough, by and by, for slabs become free only as a whole. */
     held = warp_slab_bytes_held(&shard->limbo.pool);
+    shard->memory_shared = held;
     if (held > share) {
         shard->memory_slack += (held - share) / EVICT_SLACK_PART;
     } else {
@@ -188,7 +189,9 @@ void warp_evict_make_room_slowly(struct warp_shard *shard, uint64_t bytes)
     uint64_t wanted;
 
     warp_shard_assert_owner(shard);
-    if (shard->evict_calls++ % EVICT_SHARE_EVERY == 0) {
+    /* At once, too, when the pool has grown: what is cold takes slabs before values give theirs. */
+    if (shard->evict_calls++ % EVICT_SHARE_EVERY == 0 ||
+        warp_slab_bytes_held(&shard->limbo.pool) > shard->memory_shared) {
         warp_evict_share(shard);
     }
     wanted = evict_wanted(shard, bytes);

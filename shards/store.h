@@ -98,6 +98,7 @@ struct warp_shard {
     struct warp_evict_at evict_at;
     uint64_t memory_soft, memory_hard; /* of the pool: begin to evict, never above */
     uint64_t memory_slack;             /* what slabs that are not full take beyond that */
+    uint64_t memory_shared;            /* what the pool held when these were made */
     uint64_t values_max;               /* of resident records */
     uint64_t evict_calls;
     struct warp_message *backlog[WARP_BACKLOG_MAX]; /* taken, waiting for room in the log */

@@ -310,9 +310,7 @@ WARP_TEST(evict, slabs_that_are_not_full_count)
             most = warp_memory_bytes(&fixture.memory);
         }
     }
-    /* The bound is kept by and by, for slabs become free only as a whole: a twentieth more, for a
-     * moment, is what is allowed. */
-    check_u64(most, <=, (24u << 20) / 20 * 21);
+    check_u64(most, <=, 24u << 20);
     check_u64(cold_records(&fixture), >, 100000);
     check_int(store_fixture_fini(&fixture), ==, 0);
 }
