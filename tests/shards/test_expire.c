@@ -108,7 +108,7 @@ WARP_TEST(expire, a_call_looks_at_a_bounded_number)
     }
     check_u64(expired(&fixture), ==, 20000);
     check_u64(calls, >=, 9);
-    check_u64(calls, <, 60);
+    check_u64(calls, <, 40);
     check_int(store_fixture_fini(&fixture), ==, 0);
 }
 

@@ -491,7 +491,6 @@ static bool disturbed(const struct oracle *oracle, uint32_t index, uint32_t floo
 uint32_t oracle_write_begin(struct oracle *oracle, const struct oracle_intent *intent,
                             uint64_t wall_ms)
 {
-
     struct key *key = &oracle->keys[intent->key];
     struct write *write;
     uint32_t id = oracle->write_count;
@@ -709,7 +708,6 @@ static void add_end(struct oracle *oracle, uint32_t id, int64_t number, uint64_t
 void oracle_write_end(struct oracle *oracle, uint32_t id, int rc, uint64_t sequence,
                       int64_t number, uint64_t wall_ms)
 {
-
     struct write *write = &oracle->writes[id];
 
     write->ended = ++oracle->step;
