@@ -20,7 +20,6 @@
 #include "base/bytes.h"
 #include "base/errno.h"
 #include "base/hash.h"
-#include "wal/archive.h"
 #include "wal/checkpoint.h"
 
 #define COPY_BUFFER_BYTES     (1u << 20)
@@ -262,22 +261,6 @@ static int backup_know(struct backup *backup)
     return rc;
 }
 
-static void backup_source_name(const struct warp_pool_row *row,
-                               char out[WARP_POOL_NAME_BYTES])
-{
-    switch ((enum warp_pool_kind)row->kind) {
-    case WARP_POOL_LOG:
-        warp_segment_name(row->index, out);
-        break;
-    case WARP_POOL_ARCHIVE:
-        warp_archive_name((uint32_t)row->index, out);
-        break;
-    case WARP_POOL_CHECKPOINT:
-        warp_checkpoint_name(row->index, out);
-        break;
-    }
-}
-
 /* Lists a file; its other fields are filled when it is copied. */
 static int backup_list(struct backup *backup, enum warp_pool_kind kind, uint64_t index)
 {
@@ -357,7 +340,7 @@ static int backup_open_source(struct backup *backup, struct warp_pool_row *row,
     int64_t bytes;
     int rc;
 
-    backup_source_name(row, name);
+    warp_pool_source_name(row, name);
     flags |= backup->db->options.direct_io == 0 ? (uint32_t)WARP_FILE_DIRECT : 0u;
     *file = disk->ops->open(disk->context, name, flags);
     if (*file < 0) {
@@ -404,7 +387,7 @@ static int backup_sample(struct backup *backup, struct warp_pool_row *row, int32
             char name[WARP_POOL_NAME_BYTES];
             int rc = got < 0 ? warp_error_from_errno((int)got) : WARP_EDAMAGED;
 
-            backup_source_name(row, name);
+            warp_pool_source_name(row, name);
             return warp_pool_say(&backup->pool, rc, "reading %s: %s", name,
                                  warp_error_text(rc));
         }
@@ -516,7 +499,7 @@ fail_open:
     if (rc < 0) {
         char source[WARP_POOL_NAME_BYTES];
 
-        backup_source_name(row, source);
+        warp_pool_source_name(row, source);
         (void)warp_pool_say(&backup->pool, rc, "%s %s: %s",
                             wrote ? "writing, in the directory of the backups," : "reading",
                             wrote ? name : source, warp_error_text(rc));

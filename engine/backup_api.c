@@ -30,6 +30,36 @@ static int api_begin(const char *path, const struct warp_backup_options *given,
     return rc == 0 && (path == NULL || path[0] == '\0') ? WARP_EINVAL : rc;
 }
 
+/* A directory of backups that is not a database's business: memory and disk of the call's own. */
+struct api_pool {
+    struct warp_backup_options options;
+    struct warp_memory memory;
+    struct warp_disk disk;
+};
+
+/* 0: end it with api_leave(). */
+static int api_enter(const char *directory, const struct warp_backup_options *given,
+                     struct api_pool *api)
+{
+    int rc = api_begin(directory, given, &api->options);
+
+    rc = rc == 0 ? warp_memory_init(&api->memory, NULL) : rc;
+    if (rc < 0) {
+        return rc;
+    }
+    rc = api_open(directory, &api->memory, false, &api->options, &api->disk);
+    if (rc < 0) {
+        warp_memory_fini(&api->memory);
+    }
+    return rc;
+}
+
+static void api_leave(struct api_pool *api)
+{
+    warp_disk_close(&api->disk);
+    warp_memory_fini(&api->memory);
+}
+
 static bool api_info_is_sane(const struct warp_backup_info *info)
 {
     return info == NULL || info->size >= offsetof(struct warp_backup_info, made_ms);
@@ -57,110 +87,72 @@ int warp_backup(struct warp *db, const char *directory,
 int warp_restore(const char *directory, uint64_t number, const char *path,
                  const struct warp_backup_options *given, struct warp_backup_info *info)
 {
-    struct warp_backup_options options;
-    struct warp_memory memory;
-    struct warp_disk from, to;
+    struct api_pool api;
+    struct warp_disk to;
     int rc;
 
-    rc = api_begin(directory, given, &options);
-    if (rc < 0 || path == NULL || path[0] == '\0' || !api_info_is_sane(info)) {
+    if (path == NULL || path[0] == '\0' || !api_info_is_sane(info)) {
         return WARP_EINVAL;
     }
-    rc = warp_memory_init(&memory, NULL);
+    rc = api_enter(directory, given, &api);
     if (rc < 0) {
         return rc;
     }
-    rc = api_open(directory, &memory, false, &options, &from);
+    rc = api_open(path, &api.memory, true, &api.options, &to);
     if (rc == 0) {
-        rc = api_open(path, &memory, true, &options, &to);
-        if (rc == 0) {
-            rc = warp_restore_make(&from, number, &to, &memory, warp_clock_system(), 0,
-                                   &options, info);
-            warp_disk_close(&to);
-        }
-        warp_disk_close(&from);
+        rc = warp_restore_make(&api.disk, number, &to, &api.memory, warp_clock_system(), 0,
+                               &api.options, info);
+        warp_disk_close(&to);
     }
-    warp_memory_fini(&memory);
+    api_leave(&api);
     return rc;
 }
 
 int warp_backup_list(const char *directory, warp_backup_visitor visit, void *context,
                      const struct warp_backup_options *given)
 {
-    struct warp_backup_options options;
-    struct warp_memory memory;
-    struct warp_disk disk;
-    int rc;
+    struct api_pool api;
+    int rc = visit == NULL ? WARP_EINVAL : api_enter(directory, given, &api);
 
-    rc = api_begin(directory, given, &options);
-    if (rc < 0 || visit == NULL) {
-        return WARP_EINVAL;
-    }
-    rc = warp_memory_init(&memory, NULL);
-    if (rc < 0) {
-        return rc;
-    }
-    rc = api_open(directory, &memory, false, &options, &disk);
     if (rc == 0) {
-        rc = warp_restore_list(&disk, &memory, visit, context, &options);
-        warp_disk_close(&disk);
+        rc = warp_restore_list(&api.disk, &api.memory, visit, context, &api.options);
+        api_leave(&api);
     }
-    warp_memory_fini(&memory);
     return rc;
 }
 
 int warp_backup_verify(const char *directory, uint64_t number,
                        const struct warp_backup_options *given)
 {
-    struct warp_backup_options options;
-    struct warp_memory memory;
-    struct warp_disk disk;
-    int rc;
+    struct api_pool api;
+    int rc = api_enter(directory, given, &api);
 
-    rc = api_begin(directory, given, &options);
     if (rc == 0) {
-        rc = warp_memory_init(&memory, NULL);
+        rc = warp_restore_verify(&api.disk, number, &api.memory, warp_clock_system(),
+                                 &api.options);
+        api_leave(&api);
     }
-    if (rc < 0) {
-        return rc;
-    }
-    rc = api_open(directory, &memory, false, &options, &disk);
-    if (rc == 0) {
-        rc = warp_restore_verify(&disk, number, &memory, warp_clock_system(), &options);
-        warp_disk_close(&disk);
-    }
-    warp_memory_fini(&memory);
     return rc;
 }
 
 int warp_backup_delete(const char *directory, uint64_t number,
                        const struct warp_backup_options *given)
 {
-    struct warp_backup_options options;
-    struct warp_memory memory;
-    struct warp_disk disk;
+    struct api_pool api;
     struct warp_pool pool;
-    int rc;
+    int rc = api_enter(directory, given, &api);
 
-    rc = api_begin(directory, given, &options);
-    if (rc == 0) {
-        rc = warp_memory_init(&memory, NULL);
-    }
     if (rc < 0) {
         return rc;
     }
-    rc = api_open(directory, &memory, false, &options, &disk);
+    rc = warp_pool_open(&pool, &api.disk, &api.memory, true);
     if (rc == 0) {
-        rc = warp_pool_open(&pool, &disk, &memory, true);
-        if (rc == 0) {
-            rc = warp_pool_delete(&pool, number);
-            warp_pool_close(&pool);
-        }
-        if (rc < 0 && options.message != NULL) {
-            (void)snprintf(options.message, options.message_bytes, "%s", pool.message);
-        }
-        warp_disk_close(&disk);
+        rc = warp_pool_delete(&pool, number);
+        warp_pool_close(&pool);
     }
-    warp_memory_fini(&memory);
+    if (rc < 0 && api.options.message != NULL) {
+        (void)snprintf(api.options.message, api.options.message_bytes, "%s", pool.message);
+    }
+    api_leave(&api);
     return rc;
 }

@@ -18,6 +18,8 @@
 #include "base/crc32c.h"
 #include "base/errno.h"
 #include "base/hash.h"
+#include "wal/archive.h"
+#include "wal/checkpoint.h"
 #include "wal/segment.h"
 
 static const uint8_t pool_magic[8] = {'W', 'A', 'R', 'P', 'B', 'A', 'K', 1};
@@ -69,6 +71,21 @@ void warp_pool_backup_name(uint64_t number, char out[WARP_POOL_NAME_BYTES])
 {
     (void)snprintf(out, WARP_POOL_NAME_BYTES, "backup-%016llx.warp",
                    (unsigned long long)number);
+}
+
+void warp_pool_source_name(const struct warp_pool_row *row, char out[WARP_POOL_NAME_BYTES])
+{
+    switch ((enum warp_pool_kind)row->kind) {
+    case WARP_POOL_LOG:
+        warp_segment_name(row->index, out);
+        break;
+    case WARP_POOL_ARCHIVE:
+        warp_archive_name((uint32_t)row->index, out);
+        break;
+    case WARP_POOL_CHECKPOINT:
+        warp_checkpoint_name(row->index, out);
+        break;
+    }
 }
 
 void warp_pool_file_name(const struct warp_pool_row *row, char out[WARP_POOL_NAME_BYTES])

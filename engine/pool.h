@@ -87,6 +87,8 @@ void warp_pool_close(struct warp_pool *pool);
 
 void warp_pool_backup_name(uint64_t number, char out[WARP_POOL_NAME_BYTES]);
 void warp_pool_file_name(const struct warp_pool_row *row, char out[WARP_POOL_NAME_BYTES]);
+/* What the file is called in a database. */
+void warp_pool_source_name(const struct warp_pool_row *row, char out[WARP_POOL_NAME_BYTES]);
 
 /* Numbers of all backups, ascending; *numbers is reserved, NULL when there are none. */
 int warp_pool_numbers(struct warp_pool *pool, uint64_t **numbers, uint32_t *count);

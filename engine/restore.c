@@ -11,8 +11,6 @@
 
 #include "base/errno.h"
 #include "base/random.h"
-#include "wal/archive.h"
-#include "wal/checkpoint.h"
 #include "wal/segment.h"
 
 struct restore {
@@ -163,21 +161,6 @@ static int restore_mark(struct restore *restore)
                                    WARP_RESTORING_NAME, warp_error_text(rc));
 }
 
-static void restore_name(const struct warp_pool_row *row, char out[WARP_POOL_NAME_BYTES])
-{
-    switch ((enum warp_pool_kind)row->kind) {
-    case WARP_POOL_LOG:
-        warp_segment_name(row->index, out);
-        break;
-    case WARP_POOL_ARCHIVE:
-        warp_archive_name((uint32_t)row->index, out);
-        break;
-    case WARP_POOL_CHECKPOINT:
-        warp_checkpoint_name(row->index, out);
-        break;
-    }
-}
-
 static int restore_file(struct restore *restore, const struct warp_pool_row *row)
 {
     const struct warp_disk *to = restore->to;
@@ -186,7 +169,7 @@ static int restore_file(struct restore *restore, const struct warp_pool_row *row
     int32_t file;
     int rc;
 
-    restore_name(row, name);
+    warp_pool_source_name(row, name);
     file = to->ops->open(to->context, name, WARP_FILE_CREATE | WARP_FILE_EXCLUSIVE);
     rc = file < 0 ? warp_error_from_errno(file) : 0;
     if (rc == 0) {
@@ -311,7 +294,7 @@ static void restore_undo(struct restore *restore)
     rc = to->ops->unlink(to->context, name);
     left = left || (rc < 0 && rc != -ENOENT);
     while (restore->made > 0) {
-        restore_name(&restore->backup.rows[--restore->made], name);
+        warp_pool_source_name(&restore->backup.rows[--restore->made], name);
         rc = to->ops->unlink(to->context, name);
         left = left || (rc < 0 && rc != -ENOENT);
     }
