@@ -412,11 +412,11 @@ static enum warp_work background_compact(struct warp_background *background,
 
 /* A step of the checkpoint that is under way or due, or of compaction: when both have something to
  * do, whoever has had less time. When neither has, of the warm-up. */
-static int background_step(struct warp_background *background, uint64_t now_ns)
+static int background_step(struct warp_background *background, uint64_t now_ns,
+                           uint64_t begun)
 {
     bool checkpoints = !warp_checkpointer_is_idle(&background->checkpointer) ||
                        background_begin(background, now_ns);
-    uint64_t begun = background_clock(background);
     int work = WARP_WORK_NONE;
 
     if (!checkpoints || background->ahead_ns > 0) {
@@ -426,7 +426,6 @@ static int background_step(struct warp_background *background, uint64_t now_ns)
         }
     }
     if (checkpoints && (work == WARP_WORK_NONE || work == WARP_WORK_BLOCKED)) {
-        begun = background_clock(background);
         work = background_checkpoint(background, now_ns);
         background->ahead_ns = work == WARP_WORK_NONE ? 0 : background->ahead_ns;
         background->ahead_ns += background_cost(background, begun);
@@ -471,7 +470,7 @@ bool warp_background_turn(struct warp_background *background, uint64_t now_ns,
         return false;
     }
     begun = background_clock(background);
-    work = background_step(background, now_ns);
+    work = background_step(background, now_ns, begun);
     done_ns = warp_clock_ns(background->store->env->clock);
     if (work == WARP_WORK_NONE) {
         return false;

@@ -3,10 +3,10 @@
  *
  * One thread of its own runs jobs a step at a time: checkpoints, and compaction with the removal of
  * files that hold nothing any more; and, when neither has anything to do, the warm-up after an open.
- * When both have something to do, whichever has had less time goes on. It pays for each step out of a budget of time (a token bucket: so many parts in a
- * thousand of one CPU, with a little saved up), so that the threads that somebody waits for keep
- * theirs. How hard a job is needed raises the budget, in levels of pressure; at the highest it
- * works without pause.
+ * When both have something to do, whichever has had less time goes on. It pays for the CPU time of
+ * each step out of a budget (a token bucket: so many parts in a thousand of one CPU, with a little
+ * saved up), so that the threads that somebody waits for keep theirs. How hard a job is needed raises
+ * the budget, in levels of pressure; at the highest it works without pause.
  *
  *     pressure   log to replay after a     or space on disk, beside     budget
  *                crash, of what is         what is allowed for what
@@ -25,7 +25,7 @@
  *
  * Threads:   create, start, stop, destroy by the opener; turn by the thread, or from outside when
  *            env->threads is false; checkpoint and compact, which block, by any thread that holds
- *            no lease.
+ *            no lease. `told` is called by whoever turns.
  * Lifetime:  created after the log is open, destroyed before it is closed.
  * Units:     ns of the engine's clock; bytes of log; parts in a thousand of one CPU.
  * Ordering:  a wish is added with release and read with acquire; done likewise, the other way
@@ -33,7 +33,8 @@
  *            sleeper, or the sleeper sees the word.
  * Errors:    of the jobs: counted, and tried again after a pause. WARP_EFAILED and what the job
  *            said, from checkpoint.
- * Cost:      a look at a few counters five times a second while there is nothing to do.
+ * Cost:      a look at a few counters five times a second while there is nothing to do; three
+ *            system calls for the CPU time of a step.
  */
 #ifndef SHARDS_BACKGROUND_H
 #define SHARDS_BACKGROUND_H
