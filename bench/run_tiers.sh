@@ -22,7 +22,7 @@
 #   FLAGS=                                        more flags for warp bench
 #   --no-cgroup                                   do without, and say so in the result
 #
-# A tenth : RECORDS=2000000 CAP=205M PHASE_S=15 LEAD_S=10 CHURN_S=60
+# A tenth: RECORDS=2000000 CAP=205M PHASE_S=15 LEAD_S=10 CHURN_S=60
 #
 # Exit: 0 measured (whether or not the limits hold: the table says), 1 wrong data, 2 usage, 3 error.
 set -u
