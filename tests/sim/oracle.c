@@ -274,6 +274,22 @@ static bool parse_number(const void *data, size_t bytes, int64_t *out)
     return *end == '\0';
 }
 
+/* Of two writes that may have left the same thing, is this one the better guess for a sequence? What
+ * began when a greater one had been returned is the last to think of. */
+static bool fits_better(const struct write *write, const struct write *best,
+                        uint64_t sequence)
+{
+    bool exact = write->sequence_known && write->sequence == sequence;
+    bool best_exact = best != NULL && best->sequence_known && best->sequence == sequence;
+    bool may = write->order_floor < sequence;
+    bool best_may = best != NULL && best->order_floor < sequence;
+
+    if (best == NULL || exact != best_exact) {
+        return best == NULL || exact;
+    }
+    return may || !best_may;
+}
+
 /* Which write is this value? ORACLE_NONE after a violation. */
 static uint32_t identify(struct oracle *oracle, uint32_t index, const void *data,
                          size_t bytes, uint64_t sequence)
@@ -295,7 +311,9 @@ static uint32_t identify(struct oracle *oracle, uint32_t index, const void *data
             if (write->sequence_known && write->sequence == sequence) {
                 return id;
             }
-            if (!write->sequence_known) {
+            if (!write->sequence_known &&
+                fits_better(write, open == ORACLE_NONE ? NULL : &oracle->writes[open],
+                            sequence)) {
                 open = id;
             }
         }
@@ -1151,10 +1169,17 @@ void oracle_recovery_record(struct oracle *oracle, uint32_t index, const void *d
         for (i = 0; i < key->writes.count; i++) {
             struct write *write = &oracle->writes[key->writes.items[i]];
 
-            if (write->result_known && write->result == key->found_number) {
+            if (write->result_known && write->result == key->found_number &&
+                fits_better(write,
+                            key->found_write == ORACLE_NONE
+                                ? NULL
+                                : &oracle->writes[key->found_write],
+                            sequence)) {
                 key->found_write = key->writes.items[i];
-                learn_sequence(oracle, key->found_write, sequence);
             }
+        }
+        if (key->found_write != ORACLE_NONE) {
+            learn_sequence(oracle, key->found_write, sequence);
         }
         return;
     }
