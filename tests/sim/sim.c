@@ -1586,6 +1586,7 @@ static void compare(struct sim *sim, bool on_medium, bool damaged, uint64_t dama
         oracle_violate(sim->oracle, "the walk after the recovery returned %d", rc);
     }
     oracle_recovery_end(sim->oracle, on_medium, damaged, damage_floor, wall_ms(sim));
+    sim->interval_turns = 0; /* what the watch noted while it was opening may have been cut */
     if (broken(sim) || sim_disk_ended(sim->disk)) {
         return;
     }
