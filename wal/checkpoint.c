@@ -1412,7 +1412,8 @@ void warp_checkpoint_section_slots(const struct warp_checkpoint *checkpoint,
 struct checkpoint_walk {
     const uint8_t *bytes; /* with CHECKPOINT_LOOK_AHEAD more behind them */
     const struct checkpoint_row *row;
-    uint64_t begin, end; /* the file's, of log */
+    uint64_t begin, end;                          /* the file's, of log */
+    bool (*wanted)(void *context, uint32_t slot); /* NULL: all are */
     warp_checkpoint_visit visit;
     void *context;
     uint32_t at; /* here it is, and here it went wrong */
@@ -1476,41 +1477,42 @@ static int checkpoint_walk(struct checkpoint_walk *walk)
             return WARP_EDAMAGED;
         }
         walk->at += CHECKPOINT_SLOT_BYTES;
-        rc = checkpoint_walk_slot(walk, slot, count, slot_records, walk->at + bytes);
-        if (rc != 0) {
-            return rc;
+        if (walk->wanted == NULL || walk->wanted(walk->context, slot)) {
+            rc = checkpoint_walk_slot(walk, slot, count, slot_records, walk->at + bytes);
+            if (rc != 0) {
+                return rc;
+            }
+        } else {
+            walk->at += bytes;
         }
         records += count;
     } while (walk->at < row->bytes);
     return slot == row->last && records == row->records ? 0 : WARP_EDAMAGED;
 }
 
-int warp_checkpoint_read_section(struct warp_checkpoint *checkpoint, uint32_t section,
-                                 warp_checkpoint_visit visit, void *context,
-                                 uint64_t *offset)
+uint64_t warp_checkpoint_section_bytes(const struct warp_checkpoint *checkpoint,
+                                       uint32_t section)
+{
+    warp_assert(section < checkpoint->row_count);
+    return checkpoint_pages(checkpoint->rows[section].bytes) + CHECKPOINT_LOOK_AHEAD;
+}
+
+int warp_checkpoint_section_load(struct warp_checkpoint *checkpoint, uint32_t section,
+                                 struct warp_checkpoint_section *loaded, uint64_t *offset)
 {
     const struct warp_disk *disk = checkpoint->disk;
+    uint64_t reserved = warp_checkpoint_section_bytes(checkpoint, section);
     const struct checkpoint_row *row = &checkpoint->rows[section];
-    struct checkpoint_walk walk = {
-        .row = row,
-        .begin = checkpoint->summary.begin,
-        .end = checkpoint->summary.end,
-        .visit = visit,
-        .context = context,
-    };
-    uint64_t padded, reserved;
+    uint64_t padded = checkpoint_pages(row->bytes);
     uint8_t *bytes;
     int64_t got;
-    int rc;
+    int rc = 0;
 
-    warp_assert(section < checkpoint->row_count);
-    padded = checkpoint_pages(row->bytes);
-    reserved = padded + CHECKPOINT_LOOK_AHEAD;
+    warp_assert(loaded->bytes == NULL);
     bytes = warp_memory_reserve(checkpoint->memory, reserved, CHECKPOINT_PAGE_BYTES);
     if (bytes == NULL) {
         return WARP_ENOMEM;
     }
-    walk.bytes = bytes;
     got = disk->ops->read(disk->context, checkpoint->file, bytes, padded, row->offset);
     if (got < 0) {
         rc = warp_error_from_errno((int)got);
@@ -1519,12 +1521,64 @@ int warp_checkpoint_read_section(struct warp_checkpoint *checkpoint, uint32_t se
                    checkpoint_seed(checkpoint->id, checkpoint->summary.number, section),
                    bytes, padded) != row->crc) {
         rc = WARP_EDAMAGED;
-    } else {
-        rc = checkpoint_walk(&walk);
+        if (offset != NULL) {
+            *offset = row->offset;
+        }
     }
+    if (rc < 0) {
+        warp_memory_release(checkpoint->memory, bytes, reserved);
+        return rc;
+    }
+    loaded->bytes = bytes;
+    loaded->reserved = reserved;
+    loaded->index = section;
+    return 0;
+}
+
+void warp_checkpoint_section_drop(struct warp_checkpoint *checkpoint,
+                                  struct warp_checkpoint_section *loaded)
+{
+    if (loaded->bytes != NULL) {
+        warp_memory_release(checkpoint->memory, loaded->bytes, loaded->reserved);
+        loaded->bytes = NULL;
+    }
+}
+
+int warp_checkpoint_section_walk(struct warp_checkpoint *checkpoint,
+                                 const struct warp_checkpoint_section *loaded,
+                                 bool (*wanted)(void *context, uint32_t slot),
+                                 warp_checkpoint_visit visit, void *context,
+                                 uint64_t *offset)
+{
+    const struct checkpoint_row *row = &checkpoint->rows[loaded->index];
+    struct checkpoint_walk walk = {
+        .bytes = loaded->bytes,
+        .row = row,
+        .begin = checkpoint->summary.begin,
+        .end = checkpoint->summary.end,
+        .wanted = wanted,
+        .visit = visit,
+        .context = context,
+    };
+    int rc = checkpoint_walk(&walk);
+
     if (rc == WARP_EDAMAGED && offset != NULL) {
         *offset = row->offset + walk.at;
     }
-    warp_memory_release(checkpoint->memory, bytes, reserved);
+    return rc;
+}
+
+int warp_checkpoint_read_section(struct warp_checkpoint *checkpoint, uint32_t section,
+                                 warp_checkpoint_visit visit, void *context,
+                                 uint64_t *offset)
+{
+    struct warp_checkpoint_section loaded = {.bytes = NULL};
+    int rc = warp_checkpoint_section_load(checkpoint, section, &loaded, offset);
+
+    if (rc == 0) {
+        rc =
+            warp_checkpoint_section_walk(checkpoint, &loaded, NULL, visit, context, offset);
+        warp_checkpoint_section_drop(checkpoint, &loaded);
+    }
     return rc;
 }

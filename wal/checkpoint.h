@@ -194,6 +194,31 @@ void warp_checkpoint_section_slots(const struct warp_checkpoint *checkpoint,
 typedef int (*warp_checkpoint_visit)(void *context, uint32_t slot, uint32_t slot_records,
                                      const struct warp_checkpoint_entry *entry);
 
+/* A section in memory, its checksum checked: what is in it can be walked again and again, by
+ * different threads at once. */
+struct warp_checkpoint_section {
+    uint8_t *bytes; /* NULL: none */
+    uint64_t reserved;
+    uint32_t index;
+};
+
+/* Of memory, while it is loaded. */
+uint64_t warp_checkpoint_section_bytes(const struct warp_checkpoint *checkpoint,
+                                       uint32_t section);
+/* *loaded is zeroed before; drop releases it, also one that was never loaded. Errors as of
+ * read_section. */
+int warp_checkpoint_section_load(struct warp_checkpoint *checkpoint, uint32_t section,
+                                 struct warp_checkpoint_section *loaded, uint64_t *offset);
+void warp_checkpoint_section_drop(struct warp_checkpoint *checkpoint,
+                                  struct warp_checkpoint_section *loaded);
+/* Call visit for each entry of the slots that are wanted (NULL: of all); the others are passed
+ * over unread, at a few instructions each. What it returns is as of read_section. */
+int warp_checkpoint_section_walk(struct warp_checkpoint *checkpoint,
+                                 const struct warp_checkpoint_section *loaded,
+                                 bool (*wanted)(void *context, uint32_t slot),
+                                 warp_checkpoint_visit visit, void *context,
+                                 uint64_t *offset);
+
 /*
  * Read one section, check it, and then call visit for each entry, slots ascending. 0; or
  * what visit returned, when that is not 0: it ends the walk; or WARP_EDAMAGED with the

@@ -267,6 +267,70 @@ static uint32_t fixture_read_sections(struct fixture *f, struct warp_checkpoint 
     return seen.wrong;
 }
 
+/* A walk through the slots that leave `rest`, among `parts` of them. */
+struct share {
+    struct seen seen;
+    uint32_t parts, rest, visits;
+};
+
+static bool share_wanted(void *context, uint32_t slot)
+{
+    const struct share *share = context;
+
+    return slot % share->parts == share->rest;
+}
+
+static int share_visit(void *context, uint32_t slot, uint32_t slot_records,
+                       const struct warp_checkpoint_entry *entry)
+{
+    struct share *share = context;
+    struct seen *seen = &share->seen;
+
+    /* What was passed over is somebody else's. */
+    while (seen->at < seen->end && !share_wanted(share, seen->f->items[seen->at].slot)) {
+        seen->at++;
+    }
+    seen->wrong += seen->at >= seen->end || slot % share->parts != share->rest ||
+                   !seen_equal(seen, &seen->f->items[seen->at], slot, slot_records, entry);
+    seen->at++;
+    share->visits++;
+    return 0;
+}
+
+/* Each section is loaded once and walked by three, who take a third of the slots each. */
+static void fixture_read_shares(struct fixture *f, struct warp_checkpoint *checkpoint)
+{
+    struct share share = {.seen = {.f = f}, .parts = 3};
+    uint64_t memory_bytes = warp_memory_bytes(&f->memory);
+    uint32_t i, first, last, records, from = 0;
+
+    share.seen.key = malloc(WARP_KEY_BYTES_MAX);
+    for (i = 0; i < warp_checkpoint_section_count(checkpoint); i++) {
+        struct warp_checkpoint_section loaded = {.bytes = NULL};
+
+        warp_checkpoint_section_drop(checkpoint, &loaded);
+        warp_checkpoint_section_slots(checkpoint, i, &first, &last, &records);
+        check_int(warp_checkpoint_section_load(checkpoint, i, &loaded, NULL), ==, 0);
+        check_u64(warp_memory_bytes(&f->memory), ==,
+                  memory_bytes + warp_checkpoint_section_bytes(checkpoint, i));
+        share.visits = 0;
+        for (share.rest = 0; share.rest < share.parts; share.rest++) {
+            share.seen.at = from;
+            share.seen.end = from + records;
+            check_int(warp_checkpoint_section_walk(checkpoint, &loaded, share_wanted,
+                                                   share_visit, &share, NULL),
+                      ==, 0);
+        }
+        check_u64(share.visits, ==, records);
+        from += records;
+        warp_checkpoint_section_drop(checkpoint, &loaded);
+        check_u64(warp_memory_bytes(&f->memory), ==, memory_bytes);
+    }
+    check_u64(share.seen.wrong, ==, 0);
+    check_u64(from, ==, f->item_count);
+    free(share.seen.key);
+}
+
 /* Open number 1 and see that all is there. */
 static void fixture_check(struct fixture *f)
 {
@@ -300,6 +364,7 @@ static void fixture_check(struct fixture *f)
                 f->archive_count * sizeof(*f->archives));
     fixture_read_sections(f, checkpoint, &damaged);
     check_u64(damaged, ==, 0);
+    fixture_read_shares(f, checkpoint);
     check_int(warp_checkpoint_find(f->config.disk, &f->memory, &f->manifest, true, found, 2,
                                    &count),
               ==, 0);
