@@ -335,6 +335,26 @@ static uint64_t engine_log_memory(const struct warp *db)
                                                     : db->options.memory_bytes_max / 4;
 }
 
+/* Nobody reads before the doors open. */
+static int engine_recover(struct warp *db, uint64_t *position,
+                          struct engine_message *message)
+{
+    uint32_t i;
+    int rc;
+
+    for (i = 0; i < db->store->shard_count; i++) {
+        warp_limbo_alone(&db->store->shards[i]->limbo, true);
+    }
+    /* What the log will take is kept free while the records come in. */
+    db->store->memory_bytes_max -= engine_log_memory(db);
+    rc = warp_recover(db, position, message->text, message->bytes);
+    db->store->memory_bytes_max = db->options.memory_bytes_max;
+    for (i = 0; i < db->store->shard_count; i++) {
+        warp_limbo_alone(&db->store->shards[i]->limbo, false);
+    }
+    return rc;
+}
+
 static int engine_build(struct warp *db, const char *path, struct engine_message *message)
 {
     struct warp_store_config config;
@@ -405,10 +425,7 @@ static int engine_build(struct warp *db, const char *path, struct engine_message
     if (rc < 0) {
         return rc;
     }
-    /* What the log will take is kept free while the records come in. */
-    db->store->memory_bytes_max -= engine_log_memory(db);
-    rc = warp_recover(db, &position, message->text, message->bytes);
-    db->store->memory_bytes_max = db->options.memory_bytes_max;
+    rc = engine_recover(db, &position, message);
     if (rc < 0) {
         return rc;
     }

@@ -13,6 +13,8 @@
 #define RECOVER_CHECKPOINTS_MAX 8u
 #define RECOVER_CHUNK_PART      64u /* of memory_bytes_max */
 #define RECOVER_CHUNK_BYTES_MIN 65536u
+#define RECOVER_SECTIONS_MAX    4u /* of a checkpoint, that are applied at once */
+#define RECOVER_SET_CHUNKS      1u
 
 /* Runs a job with many indexes on several threads. */
 struct recover_crew {
@@ -121,34 +123,76 @@ static void recover_explain(struct warp *db, const struct warp_scan_result *resu
     }
 }
 
+/* The scan takes some times as much, beside the records. */
+static uint32_t recover_chunk_bytes(const struct warp *db)
+{
+    uint32_t bytes = WARP_SCAN_CHUNK_BYTES_DEFAULT;
+
+    while (bytes > RECOVER_CHUNK_BYTES_MIN &&
+           bytes > db->options.memory_bytes_max / RECOVER_CHUNK_PART) {
+        bytes /= 2;
+    }
+    return bytes;
+}
+
 /* ---- the checkpoint -------------------------------------------------------------------- */
+
+/*
+ * Sections come into memory a set at a time. While one set is applied, the next one is read:
+ *
+ *     jobs   | shard 0 | shard 1 | ... | read | read | ... |
+ *              takes from the set what its slots own, in order
+ *
+ * So no two threads want the same shard, and who is done with his shards reads ahead.
+ */
+struct recover_set {
+    struct warp_checkpoint_section sections[RECOVER_SECTIONS_MAX];
+    uint32_t first, count;
+};
 
 struct recover_load {
     struct warp *db;
     struct warp_checkpoint *checkpoint;
     uint64_t now_ms;
+    uint64_t set_bytes; /* of memory, but for one section that is greater */
     uint32_t section_count;
+    struct recover_set
+        sets[2]; /* the one being applied, then the one being read; in turns */
+    uint32_t current;
+    struct warp_replay_counts counts[WARP_SHARD_COUNT_MAX];
     _Atomic uint64_t bad_offset;
-    _Atomic uint64_t records;
-    _Atomic uint64_t expired;
     _Atomic int rc;
 };
 
+/* What one shard takes of one section. */
 struct recover_section {
     struct recover_load *load;
     struct warp_shard *shard; /* whose lease is held */
     uint32_t slot, left;
     bool begins_early, ends_late; /* its first or last slot is not whole in it */
     uint32_t first, last;
-    struct warp_replay_counts counts;
 };
+
+static void recover_load_failed(struct recover_load *load, int rc, uint64_t offset)
+{
+    /* Relaxed: read after the threads are joined, or to stop early. */
+    atomic_store_explicit(&load->bad_offset, offset, memory_order_relaxed);
+    atomic_store_explicit(&load->rc, rc, memory_order_relaxed);
+}
+
+static bool recover_load_wanted(void *context, uint32_t slot)
+{
+    const struct recover_section *section = context;
+
+    return warp_store_owner(section->load->db->store, slot) == section->shard;
+}
 
 static int recover_load_entry(void *context, uint32_t slot, uint32_t slot_records,
                               const struct warp_checkpoint_entry *entry)
 {
     struct recover_section *section = context;
-    struct warp_store *store = section->load->db->store;
-    struct warp_shard *owner = warp_store_owner(store, slot);
+    struct recover_load *load = section->load;
+    int rc;
 
     if (section->slot != slot) {
         bool whole = !(slot == section->first && section->begins_early) &&
@@ -156,57 +200,112 @@ static int recover_load_entry(void *context, uint32_t slot, uint32_t slot_record
 
         section->slot = slot;
         section->left = whole ? slot_records : 0;
-        if (section->shard != owner) {
-            if (section->shard != NULL) {
-                warp_lease_give_back(&section->shard->lease);
-            }
-            section->shard = owner;
-            warp_shard_enter_surely(owner);
-        }
     }
-    {
-        int rc = warp_replay_entry(owner, slot, section->left, entry, section->load->now_ms,
-                                   &section->counts);
-
-        section->left -= section->left > 0;
-        return rc;
-    }
+    rc = warp_replay_entry(section->shard, slot, section->left, entry, load->now_ms,
+                           &load->counts[section->shard->id]);
+    section->left -= section->left > 0;
+    return rc;
 }
 
-static void recover_load_section(void *context, uint32_t index)
+static void recover_load_shard(struct recover_load *load, struct warp_shard *shard)
+{
+    const struct recover_set *set = &load->sets[load->current];
+    uint32_t i, first, last, records;
+
+    warp_shard_enter_surely(shard);
+    for (i = 0;
+         i < set->count && atomic_load_explicit(&load->rc, memory_order_relaxed) == 0;
+         i++) {
+        struct recover_section section = {
+            .load = load, .shard = shard, .slot = WARP_SLOT_COUNT};
+        uint32_t index = set->sections[i].index;
+        uint64_t offset = 0;
+        int rc;
+
+        warp_checkpoint_section_slots(load->checkpoint, index, &section.first,
+                                      &section.last, &records);
+        if (index > 0) {
+            warp_checkpoint_section_slots(load->checkpoint, index - 1, &first, &last,
+                                          &records);
+            section.begins_early = last == section.first;
+        }
+        if (index + 1 < load->section_count) {
+            warp_checkpoint_section_slots(load->checkpoint, index + 1, &first, &last,
+                                          &records);
+            section.ends_late = first == section.last;
+        }
+        rc = warp_checkpoint_section_walk(load->checkpoint, &set->sections[i],
+                                          recover_load_wanted, recover_load_entry, &section,
+                                          &offset);
+        if (rc < 0) {
+            recover_load_failed(load, rc, offset);
+        }
+    }
+    warp_lease_give_back(&shard->lease);
+}
+
+static void recover_load_job(void *context, uint32_t index)
 {
     struct recover_load *load = context;
-    struct recover_section section = {.load = load, .slot = WARP_SLOT_COUNT};
-    uint32_t first, last, records;
+    struct warp_store *store = load->db->store;
+    struct recover_set *next = &load->sets[1 - load->current];
     uint64_t offset = 0;
     int rc;
 
-    if (atomic_load_explicit(&load->rc, memory_order_relaxed) < 0) {
+    if (index < store->shard_count) {
+        recover_load_shard(load, store->shards[index]);
         return;
     }
-    warp_checkpoint_section_slots(load->checkpoint, index, &section.first, &section.last,
-                                  &records);
-    if (index > 0) {
-        warp_checkpoint_section_slots(load->checkpoint, index - 1, &first, &last, &records);
-        section.begins_early = last == section.first;
-    }
-    if (index + 1 < load->section_count) {
-        warp_checkpoint_section_slots(load->checkpoint, index + 1, &first, &last, &records);
-        section.ends_late = first == section.last;
-    }
-    rc = warp_checkpoint_read_section(load->checkpoint, index, recover_load_entry, &section,
-                                      &offset);
-    if (section.shard != NULL) {
-        warp_lease_give_back(&section.shard->lease);
-    }
-    atomic_fetch_add_explicit(&load->records, section.counts.operations,
-                              memory_order_relaxed);
-    atomic_fetch_add_explicit(&load->expired, section.counts.expired, memory_order_relaxed);
+    index -= store->shard_count;
+    rc = warp_checkpoint_section_load(load->checkpoint, next->first + index,
+                                      &next->sections[index], &offset);
     if (rc < 0) {
-        /* Relaxed: read after the threads are joined, or to stop early. */
-        atomic_store_explicit(&load->bad_offset, offset, memory_order_relaxed);
-        atomic_store_explicit(&load->rc, rc, memory_order_relaxed);
+        recover_load_failed(load, rc, offset);
     }
+}
+
+/* The sections that come after those of `set` are the next set. */
+static void recover_load_plan(struct recover_load *load, const struct recover_set *set,
+                              struct recover_set *next)
+{
+    uint64_t bytes = 0;
+
+    next->first = set->first + set->count;
+    next->count = 0;
+    while (next->count < RECOVER_SECTIONS_MAX &&
+           next->first + next->count < load->section_count) {
+        bytes += warp_checkpoint_section_bytes(load->checkpoint, next->first + next->count);
+        if (bytes > load->set_bytes && next->count > 0) {
+            break;
+        }
+        next->count++;
+    }
+}
+
+static void recover_load_drop(struct recover_load *load, struct recover_set *set)
+{
+    uint32_t i;
+
+    for (i = 0; i < set->count; i++) {
+        warp_checkpoint_section_drop(load->checkpoint, &set->sections[i]);
+    }
+}
+
+static int recover_load_sections(struct recover_load *load, struct recover_crew *crew)
+{
+    struct recover_set *set, *next;
+
+    do {
+        set = &load->sets[load->current];
+        next = &load->sets[1 - load->current];
+        recover_load_plan(load, set, next);
+        recover_parallel(crew, recover_load_job, load,
+                         load->db->store->shard_count + next->count);
+        recover_load_drop(load, set);
+        load->current = 1 - load->current;
+    } while (next->count > 0 && atomic_load_explicit(&load->rc, memory_order_relaxed) == 0);
+    recover_load_drop(load, next);
+    return atomic_load_explicit(&load->rc, memory_order_relaxed);
 }
 
 /* Load one checkpoint. WARP_EDAMAGED: another one may do, and what was loaded does no harm, for it is
@@ -216,6 +315,7 @@ static int recover_load(struct warp *db, struct recover_crew *crew, uint64_t num
 {
     struct recover_load load = {.db = db, .now_ms = warp_store_wall_ms(db->store)};
     char name[WARP_CHECKPOINT_NAME_BYTES];
+    uint32_t i;
     int rc;
 
     rc = warp_checkpoint_open(&load.checkpoint, &db->disk, &db->memory, &db->manifest,
@@ -224,10 +324,12 @@ static int recover_load(struct warp *db, struct recover_crew *crew, uint64_t num
         return rc;
     }
     load.section_count = warp_checkpoint_section_count(load.checkpoint);
-    recover_parallel(crew, recover_load_section, &load, load.section_count);
-    rc = atomic_load_explicit(&load.rc, memory_order_relaxed);
-    db->recovery.operations += atomic_load_explicit(&load.records, memory_order_relaxed);
-    db->recovery.expired += atomic_load_explicit(&load.expired, memory_order_relaxed);
+    load.set_bytes = RECOVER_SET_CHUNKS * (uint64_t)recover_chunk_bytes(db);
+    rc = recover_load_sections(&load, crew);
+    for (i = 0; i < db->store->shard_count; i++) {
+        db->recovery.operations += load.counts[i].operations;
+        db->recovery.expired += load.counts[i].expired;
+    }
     if (rc == 0) {
         db->recovery.bytes_read += warp_checkpoint_summary(load.checkpoint)->bytes;
     } else if (rc == WARP_ENOMEM) {
@@ -433,18 +535,6 @@ static int recover_checkpoints(struct warp *db, struct recover_crew *crew,
     }
     rc = recover_retain(db, message, message_bytes);
     return rc < 0 ? rc : recover_archives(db, message, message_bytes);
-}
-
-/* The scan takes some times as much, beside the records. */
-static uint32_t recover_chunk_bytes(const struct warp *db)
-{
-    uint32_t bytes = WARP_SCAN_CHUNK_BYTES_DEFAULT;
-
-    while (bytes > RECOVER_CHUNK_BYTES_MIN &&
-           bytes > db->options.memory_bytes_max / RECOVER_CHUNK_PART) {
-        bytes /= 2;
-    }
-    return bytes;
 }
 
 /* Keep the last block of what has been checked; frames come in log order. */

@@ -153,6 +153,12 @@ void warp_limbo_fini(struct warp_limbo *limbo)
     warp_slab_pool_fini(&limbo->pool);
 }
 
+void warp_limbo_alone(struct warp_limbo *limbo, bool alone)
+{
+    warp_assert(limbo->open == NULL && limbo->pinned_count == 0);
+    limbo->alone = alone;
+}
+
 int warp_limbo_reserve(struct warp_limbo *limbo, uint32_t items)
 {
     uint32_t have = limbo->open == NULL ? 0 : WARP_LIMBO_BAG_ITEMS - limbo->open->count;
@@ -181,8 +187,21 @@ int warp_limbo_reserve(struct warp_limbo *limbo, uint32_t items)
     return 0;
 }
 
+/* Nobody waits for it. */
+static void limbo_release_now(struct warp_limbo *limbo, void *memory, size_t bytes)
+{
+    warp_slab_release(&limbo->pool, memory, bytes);
+    warp_counter_add(&limbo->pending_items, 1);
+    warp_counter_add(&limbo->released_items, 1);
+}
+
 void warp_limbo_retire_record(struct warp_limbo *limbo, struct warp_record *record)
 {
+    if (limbo->alone) {
+        warp_assert(!warp_record_pinned(record));
+        limbo_release_now(limbo, record, warp_record_bytes_of(record));
+        return;
+    }
     limbo->pending_bytes += warp_slab_round(warp_record_bytes_of(record));
     limbo_retire(limbo, record, 0);
 }
@@ -190,6 +209,10 @@ void warp_limbo_retire_record(struct warp_limbo *limbo, struct warp_record *reco
 void warp_limbo_retire_memory(struct warp_limbo *limbo, void *memory, size_t bytes)
 {
     warp_assert(bytes > 0);
+    if (limbo->alone) {
+        limbo_release_now(limbo, memory, bytes);
+        return;
+    }
     limbo->pending_bytes += warp_slab_round(bytes);
     limbo_retire(limbo, memory, bytes);
 }

@@ -42,6 +42,7 @@ struct warp_limbo {
     uint32_t pinned_capacity;
     uint32_t bag_count;     /* of all bags, wherever they are */
     uint64_t pending_bytes; /* retired and not given back, as the pool counts them */
+    bool alone;             /* see warp_limbo_alone() */
     _Atomic uint64_t pending_items;  /* for observers */
     _Atomic uint64_t pinned_items;   /* for observers */
     _Atomic uint64_t released_items; /* for observers */
@@ -52,6 +53,10 @@ int warp_limbo_init(struct warp_limbo *limbo, struct warp_memory *memory,
 
 /* Gives everything back, the pool included. Pinned records are lost to their borrowers. */
 void warp_limbo_fini(struct warp_limbo *limbo);
+
+/* While nobody can be reading, as when a database is being opened, what is retired is given back at
+ * once, while it is still in the cache. Set and taken back by whoever knows; nothing waits then. */
+void warp_limbo_alone(struct warp_limbo *limbo, bool alone);
 
 /* See that the next `items` retirements cannot fail. */
 int warp_limbo_reserve(struct warp_limbo *limbo, uint32_t items);

@@ -4,7 +4,8 @@
 #include "shards/evict.h"
 #include "shards/put.h"
 
-#define REPLAY_GROUP 16u
+#define REPLAY_GROUP 32u
+#define REPLAY_AHEAD 24u /* frames, whose entries are asked of the cache */
 /* Slots up to so many records get a table of their size at once; it is one array. */
 #define REPLAY_PRESIZE_MAX 4000u
 
@@ -103,6 +104,7 @@ static int replay_group(struct warp_shard *shard, struct replay_item *items, uin
         items[i].hash =
             warp_hash_key(items[i].entry.key, items[i].entry.key_bytes, store->hash_seed);
         items[i].word = warp_table_prefetch(&store->words[items[i].slot], items[i].hash);
+        __builtin_prefetch(&store->slots[items[i].slot], 1);
     }
     for (i = 0; i < count; i++) {
         warp_table_prefetch_key(items[i].word, items[i].hash);
@@ -203,6 +205,23 @@ uint8_t warp_replay_label(void *store, const struct warp_frame *frame, const voi
     return REPLAY_LABEL_ALL;
 }
 
+static bool replay_mine(const struct warp_shard *shard, const struct warp_scan_chunk *chunk,
+                        uint32_t frame)
+{
+    return chunk->labels == NULL || chunk->labels[frame] == shard->id ||
+           chunk->labels[frame] == REPLAY_LABEL_ALL;
+}
+
+/* Header and key of an entry take two lines. */
+static void replay_fetch(const struct warp_shard *shard,
+                         const struct warp_scan_chunk *chunk, uint32_t frame)
+{
+    if (frame < chunk->frame_count && replay_mine(shard, chunk, frame)) {
+        __builtin_prefetch(chunk->bodies[frame]);
+        __builtin_prefetch(chunk->bodies[frame] + 64);
+    }
+}
+
 int warp_replay_chunk(struct warp_shard *shard, const struct warp_scan_chunk *chunk,
                       uint64_t now_ms, struct warp_replay_counts *counts)
 {
@@ -216,8 +235,8 @@ int warp_replay_chunk(struct warp_shard *shard, const struct warp_scan_chunk *ch
     for (i = 0; i < chunk->frame_count; i++) {
         struct warp_frame_cursor cursor;
 
-        if (chunk->labels != NULL && chunk->labels[i] != shard->id &&
-            chunk->labels[i] != REPLAY_LABEL_ALL) {
+        replay_fetch(shard, chunk, i + REPLAY_AHEAD);
+        if (!replay_mine(shard, chunk, i)) {
             continue;
         }
         rc = warp_frame_cursor_init(&cursor, &chunk->frames[i], chunk->bodies[i]);

@@ -139,6 +139,33 @@ WARP_TEST(limbo, a_pinned_record_outlives_its_grace)
     fixture_fini(&fixture);
 }
 
+WARP_TEST(limbo, alone_it_gives_back_at_once)
+{
+    struct limbo_fixture fixture;
+    struct warp_record *record;
+    void *memory;
+
+    fixture_init(&fixture);
+    check_int(warp_limbo_reserve(&fixture.limbo, 2), ==, 0);
+    warp_limbo_alone(&fixture.limbo, true);
+    record = make(&fixture, 20);
+    memory = warp_slab_reserve(&fixture.limbo.pool, 640);
+    warp_limbo_retire_record(&fixture.limbo, record);
+    warp_limbo_retire_memory(&fixture.limbo, memory, 640);
+    check_u64(used(&fixture), ==, 0);
+    check_u64(fixture.limbo.pending_bytes, ==, 0);
+    check_u64(atomic_load(&fixture.limbo.pending_items), ==, 2);
+    check_u64(atomic_load(&fixture.limbo.released_items), ==, 2);
+    check(!warp_limbo_collect(&fixture.limbo, true));
+
+    warp_limbo_alone(&fixture.limbo, false);
+    warp_limbo_retire_record(&fixture.limbo, make(&fixture, 20));
+    check_u64(used(&fixture), >, 0); /* its grace has only begun */
+    check(!collect_all(&fixture));
+    check_u64(used(&fixture), ==, 0);
+    fixture_fini(&fixture);
+}
+
 WARP_TEST(limbo, fini_takes_what_is_still_pinned)
 {
     struct limbo_fixture fixture;
