@@ -272,6 +272,8 @@ static int engine_make_background(struct warp *db, struct engine_message *messag
     config.warmup.places_max = db->env.warm_places_max;
     config.warmup.direct = db->options.direct_io == 0;
     config.checkpoint_log_bytes = db->env.checkpoint_log_bytes;
+    config.outlook = db->outlook;
+    config.recovery_ns_max = (uint64_t)db->options.recovery_ms_max * 1000000;
     config.told = db->options.pressure;
     config.told_context = db->options.pressure_context;
     rc = warp_background_create(&db->background, &config);

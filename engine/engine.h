@@ -24,6 +24,7 @@
 #include "shards/store.h"
 #include "wal/checkpoint.h"
 #include "wal/manifest.h"
+#include "wal/outlook.h"
 #include "wal/segment.h"
 #include "warp/warp.h"
 
@@ -58,6 +59,7 @@ struct warp {
     uint64_t recovered_end;      /* of the log, when it was opened */
     _Atomic uint32_t backing_up; /* a backup is being made */
     struct warp_recovery recovery;
+    struct warp_outlook outlook;      /* from what it took; constant afterwards */
     struct warp_writer_tail log_tail; /* the opener's */
     _Atomic uint64_t sessions;        /* open now */
     uint64_t opened_ns;

@@ -212,6 +212,11 @@ int warp_metrics_write(struct warp *db, char *buffer, size_t capacity, size_t *b
     metrics_seconds(&text, "warp_recovery_seconds", "gauge",
                     "How long the replay at open took.",
                     (double)db->recovery.duration_ns / 1e9);
+    metrics_seconds(&text, "warp_recovery_next_seconds", "gauge",
+                    "How long the next one would take, by how long openings take here.",
+                    (double)warp_outlook_ns(&db->outlook, totals.checkpoint_records,
+                                            totals.checkpoint_log) /
+                        1e9);
     metrics_seconds(&text, "warp_checkpoint_seconds", "gauge",
                     "How long the last checkpoint took, 0: none since the open.",
                     (double)totals.checkpoint_ns / 1e9);

@@ -10,9 +10,8 @@
 #define OPTIONS_MEMORY_MIN (UINT64_C(16) << 20)
 /* Of log that a recovery surely replays in a millisecond: a quarter of what was measured on two cores
  * with records of 100 bytes. */
-#define OPTIONS_REPLAY_BYTES_PER_MS UINT64_C(262144)
-#define OPTIONS_RECOVERY_MS         2000u
-#define OPTIONS_SPACE_PERMILLE      1200u
+#define OPTIONS_RECOVERY_MS    2000u
+#define OPTIONS_SPACE_PERMILLE 1200u
 
 struct options_preset {
     const char *name;
@@ -263,11 +262,6 @@ void warp_options_limits(const struct warp_options *options, struct warp_env *en
     }
     if (env->flush_bytes_max == 0) {
         env->flush_bytes_max = 1u << 20;
-    }
-    if (env->checkpoint_log_bytes == 0) {
-        /* Half of what may have to be replayed, for a checkpoint takes its time. */
-        env->checkpoint_log_bytes =
-            options->recovery_ms_max * OPTIONS_REPLAY_BYTES_PER_MS / 2;
     }
     if (env->compact_read_bytes == 0) {
         env->compact_read_bytes = 1u << 20;

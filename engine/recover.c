@@ -581,7 +581,7 @@ int warp_recover(struct warp *db, uint64_t *end, char *message, size_t message_b
     struct warp_scan_chunk chunk;
     struct warp_scan *scan = NULL;
     uint64_t begun_ns = warp_clock_ns(db->env.clock), told_ns = begun_ns;
-    uint64_t total, least, known;
+    uint64_t loaded_ns, total, least, known;
     uint32_t i;
     int rc;
 
@@ -594,10 +594,12 @@ int warp_recover(struct warp *db, uint64_t *end, char *message, size_t message_b
         crew.threads = 1;
         options.chunk_bytes = 65536;
     }
+    warp_outlook_init(&db->outlook);
     rc = recover_checkpoints(db, &crew, &options, &least, message, message_bytes);
     if (rc < 0) {
         return rc;
     }
+    loaded_ns = warp_clock_ns(db->env.clock);
     if (options.begin < warp_segments_begin(&db->segments)) {
         options.begin = warp_segments_begin(&db->segments);
     }
@@ -674,6 +676,8 @@ int warp_recover(struct warp *db, uint64_t *end, char *message, size_t message_b
     db->recovery.bytes_cut = result->bytes_cut;
     db->recovery.clean = result->clean;
     db->recovery.duration_ns = warp_clock_ns(db->env.clock) - begun_ns;
+    warp_outlook_measured(&db->outlook, db->checkpoints[0].records, loaded_ns - begun_ns,
+                          result->bytes, begun_ns + db->recovery.duration_ns - loaded_ns);
     if (db->options.progress != NULL) {
         db->options.progress(db->options.progress_context, result->bytes, result->bytes,
                              db->recovery.operations);

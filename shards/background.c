@@ -60,6 +60,8 @@ int warp_background_create(struct warp_background **background,
     made->space_permille = config->compact.amplification_permille;
     made->space_least = 8ull * config->checkpointer.manifest->segment_bytes;
     made->checkpoint_log_bytes = config->checkpoint_log_bytes;
+    made->outlook = config->outlook;
+    made->recovery_ns_max = config->recovery_ns_max;
     made->told = config->told;
     made->told_context = config->told_context;
     made->budget_permille =
@@ -125,6 +127,28 @@ static uint64_t background_log_bytes(const struct warp_background *background)
 }
 
 /*
+ * How much log there may be behind the newest checkpoint: as much as the next opening can replay in the
+ * time that it may take, beside loading that checkpoint.
+ */
+static uint64_t background_log_allowed(const struct warp_background *background)
+{
+    const struct warp_checkpointer *checkpointer = &background->checkpointer;
+
+    if (background->checkpoint_log_bytes != 0) {
+        return 2 * background->checkpoint_log_bytes;
+    }
+    return warp_outlook_log_bytes(
+        &background->outlook, warp_counter_read(&checkpointer->last_records),
+        warp_counter_read(&checkpointer->last_bytes), background->recovery_ns_max);
+}
+
+/* So much makes a checkpoint due, for that takes its time. */
+static uint64_t background_log_due(const struct warp_background *background)
+{
+    return background_log_allowed(background) / 2;
+}
+
+/*
  * Space that compaction does not win back as fast as writers use it up. What is alive is as of its
  * last look; beside what is allowed for it there is the log that no checkpoint knows yet, and as much
  * that only waits for one. Thousandths: 0 is where haste begins, 1,000 where it is at its greatest.
@@ -137,7 +161,7 @@ static uint64_t background_space_debt(const struct warp_background *background)
     uint64_t disk = warp_counter_read(&held->segment_bytes) +
                     warp_counter_read(&held->archive_bytes) +
                     background_log_bytes(background);
-    uint64_t waiting = 2 * background->checkpoint_log_bytes;
+    uint64_t waiting = background_log_allowed(background);
     uint64_t limit = live / 1000 * background->space_permille;
     uint64_t range = limit / 32 > waiting ? limit / 32 : waiting;
 
@@ -148,30 +172,37 @@ static uint64_t background_space_debt(const struct warp_background *background)
     return (disk - limit - waiting) / (range / 1000 + 1);
 }
 
-/* The same of the log that would have to be replayed: haste begins where the checkpoint that is due
- * should have been there. */
-static uint64_t background_log_debt(const struct warp_background *background)
+/*
+ * The same of the log that would have to be replayed. From where a checkpoint is due, half of what is
+ * allowed, its haste grows, to 1,000 at three quarters; from there on writers pay, so that they come
+ * near all of it and not beyond. Whatever was found at the open counts: a life that was too short for a
+ * checkpoint leaves its debt to the next.
+ */
+static void background_look_at_log(struct warp_background *background)
 {
     uint64_t bytes = background_log_bytes(background);
-    uint64_t due = background->checkpoint_log_bytes;
+    uint64_t quarter = background_log_allowed(background) / 4 + 1;
 
-    return bytes <= 2 * due ? 0 : (bytes - 2 * due) / (2 * due / 1000 + 1);
+    background->haste = bytes <= 2 * quarter ? 0 : (bytes - 2 * quarter) * 1000 / quarter;
+    background->haste = background->haste < 1000 ? background->haste : 1000;
+    background->log_debt =
+        bytes <= 3 * quarter ? 0 : (bytes - 3 * quarter) * 1000 / quarter;
 }
 
 /* How deep in debt we are, and what writers pay for it. */
 static void background_look(struct warp_background *background)
 {
     uint64_t space = background_space_debt(background);
-    uint64_t debt = background_log_debt(background);
     uint32_t level;
 
-    debt = debt > space ? debt : space;
-    background->debt = debt;
-    warp_pace_set(&background->store->pace, debt);
-    if (debt > 0) {
-        level = debt >= BACKGROUND_DEBT_HIGH ? 3 : 2;
+    background_look_at_log(background);
+    background->debt = background->log_debt > space ? background->log_debt : space;
+    background->log_first = background->haste > 0 && background->log_debt >= space;
+    warp_pace_set(&background->store->pace, background->debt);
+    if (background->debt > 0) {
+        level = background->debt >= BACKGROUND_DEBT_HIGH ? 3 : 2;
     } else {
-        level = background_log_bytes(background) >= background->checkpoint_log_bytes;
+        level = background_log_bytes(background) >= background_log_due(background);
     }
     if (level != warp_counter_read(&background->pressure)) {
         warp_counter_set(&background->pressure, level);
@@ -200,11 +231,12 @@ static bool background_may(struct warp_background *background, uint64_t now_ns,
 {
     uint64_t permille = background->budget_permille;
     uint64_t passed_ns = now_ns - background->refilled_ns;
-    uint64_t debt = background->debt;
+    uint64_t need = background->debt * 1000 / BACKGROUND_DEBT_HIGH;
 
-    permille = debt >= BACKGROUND_DEBT_HIGH || permille >= 1000
+    need = need > background->haste ? need : background->haste;
+    permille = need >= 1000 || permille >= 1000
                    ? 1000
-                   : permille + (1000 - permille) * debt / BACKGROUND_DEBT_HIGH;
+                   : permille + (1000 - permille) * need / 1000;
     if (permille >= 1000 || !background->store->env->threads) {
         background->tokens_ns = 0;
         background->refilled_ns = now_ns;
@@ -254,7 +286,7 @@ static bool background_owes_soon(struct warp_background *background)
     const struct warp_checkpointer *checkpointer = &background->checkpointer;
     uint64_t next = warp_checkpointer_next(checkpointer);
     uint64_t bytes = warp_counter_read(&checkpointer->last_bytes);
-    uint64_t least = background->checkpoint_log_bytes / 4;
+    uint64_t least = background_log_due(background) / 4;
     const struct warp_holding *holding;
     uint64_t empty_bytes = 0;
     uint32_t archive;
@@ -277,7 +309,7 @@ static bool background_owes(struct warp_background *background)
     uint64_t oldest = warp_checkpointer_oldest(&background->checkpointer);
     const struct warp_holding *holding;
     uint64_t empty_bytes = 0;
-    uint64_t least = background->checkpoint_log_bytes / 2;
+    uint64_t least = background_log_due(background) / 2;
     bool asked = false;
     uint32_t archive;
 
@@ -323,7 +355,7 @@ static int background_checkpoint(struct warp_background *background, uint64_t no
 /* Should one begin now? Begins it. */
 static bool background_begin(struct warp_background *background, uint64_t now_ns)
 {
-    bool due = background_log_bytes(background) >= background->checkpoint_log_bytes;
+    bool due = background_log_bytes(background) >= background_log_due(background);
     bool wished = background_wished(&background->wanted, &background->done);
 
     if (!wished && (now_ns < background->retry_ns || (!due && !background->owes))) {
@@ -411,7 +443,8 @@ static enum warp_work background_compact(struct warp_background *background,
 /* ---- turns ------------------------------------------------------------------------------- */
 
 /* A step of the checkpoint that is under way or due, or of compaction: when both have something to
- * do, whoever has had less time. When neither has, of the warm-up. */
+ * do, whoever has had less time, or the checkpoint if that is in haste. When neither has, of the
+ * warm-up. */
 static int background_step(struct warp_background *background, uint64_t now_ns,
                            uint64_t begun)
 {
@@ -419,7 +452,7 @@ static int background_step(struct warp_background *background, uint64_t now_ns,
                        background_begin(background, now_ns);
     int work = WARP_WORK_NONE;
 
-    if (!checkpoints || background->ahead_ns > 0) {
+    if (!checkpoints || (background->ahead_ns > 0 && !background->log_first)) {
         work = background_compact(background, now_ns);
         if (work != WARP_WORK_NONE) {
             background->ahead_ns -= background_cost(background, begun);

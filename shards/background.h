@@ -12,16 +12,18 @@
  *                crash, of what is         what is allowed for what
  *                allowed                   is alive, and L for the log
  *     0          up to one half                                         a quarter of a CPU
- *     1          above: a checkpoint                                    a quarter
- *                is due
- *     2          all of it                 L                            ever more
- *     3          one and a half times      and half of the range        all
+ *     1          above: a checkpoint                                    ever more, all at
+ *                is due                                                 three quarters
+ *     2          three quarters            L                            ever more
+ *     3          seven eighths             and half of the range        all
  *                                          more
  *
- * L is what may have to be replayed: log that no checkpoint knows yet, and files that are empty and
+ * L is all the log that is allowed: log that no checkpoint knows yet, and files that are empty and
  * wait for checkpoints. The range is the greater of L and a thirty-second of what is allowed. From level
- * 2 on writers are delayed, evenly and so much that the debt ends before twice the log that is
- * allowed, or L and the range (shards/pace).
+ * 2 on writers are delayed, evenly and so much that the debt ends before all the log that is
+ * allowed, or L and the range (shards/pace). How much log is allowed follows from how long the next
+ * opening may take and from how long they take here (wal/outlook). While the log is what presses
+ * most, compaction waits for the checkpoint.
  *
  * Threads:   create, start, stop, destroy by the opener; turn by the thread, or from outside when
  *            env->threads is false; checkpoint and compact, which block, by any thread that holds
@@ -44,6 +46,7 @@
 #include "shards/compact.h"
 #include "shards/holdings.h"
 #include "shards/warmup.h"
+#include "wal/outlook.h"
 
 struct warp_background_config {
     struct warp_checkpointer_config checkpointer; /* tables, context are filled in here */
@@ -51,8 +54,11 @@ struct warp_background_config {
     struct warp_warmup_config warmup;             /* store, disk, manifest likewise */
     struct warp_holdings *holdings;               /* this thread's from now on */
     bool compacts;                                /* false: only when asked */
-    uint64_t checkpoint_log_bytes; /* so much log behind the last begin makes one due */
-    uint32_t budget_permille;      /* 0: 250; 1,000: no pause */
+    struct warp_outlook outlook;                  /* how long the next opening takes */
+    uint64_t recovery_ns_max;                     /* how long it may take */
+    /* So much log behind the last begin makes one due, whatever the two say; 0: they say it. */
+    uint64_t checkpoint_log_bytes;
+    uint32_t budget_permille; /* 0: 250; 1,000: no pause */
     /* Called with each new level of pressure, by the thread; NULL: by nobody. */
     void (*told)(void *context, uint32_t pressure);
     void *told_context;
@@ -65,7 +71,9 @@ struct warp_background {
     bool compacts;
     uint32_t space_permille;
     uint64_t space_least; /* less than that on disk is no reason to hurry */
-    uint64_t checkpoint_log_bytes;
+    struct warp_outlook outlook;
+    uint64_t recovery_ns_max;
+    uint64_t checkpoint_log_bytes; /* 0: as the two say */
     uint32_t budget_permille;
     void (*told)(void *context, uint32_t pressure);
     void *told_context;
@@ -83,6 +91,9 @@ struct warp_background {
     uint64_t compact_retry_ns;
     uint64_t compact_look_ns; /* nothing to compact was seen: not again before */
     uint64_t debt;            /* thousandths of the most there may be */
+    uint64_t log_debt;        /* the same, of log alone */
+    uint64_t haste;           /* of the checkpoint: 0 - 1,000 */
+    bool log_first;           /* log is what presses most */
     int64_t ahead_ns;         /* time of checkpoints, less that of compaction, lately */
     uint64_t compact_runs;    /* as of the last step */
     bool owes;                /* a checkpoint, to those that are empty */

@@ -21,6 +21,7 @@ printf '#include "engine/metrics.h"\n#define ROW(f, n, k, h) @row n k h\nWARP_EN
     sed 's/" "//g'
 cat <<'EOT'
 | `warp_recovery_seconds` | gauge | How long the replay at open took. |
+| `warp_recovery_next_seconds` | gauge | How long the next one would take, by how long openings take here. |
 | `warp_uptime_seconds` | gauge | Since the database was opened. |
 | `warp_build_info` | gauge | The engine's version and its way to the disk, as labels. |
 | `warp_log_flush_seconds` | summary | Time of one write of the log. |
@@ -41,5 +42,6 @@ What to look at first:
   near 0 too, puts will be refused soon.
 - `warp_checkpoint_failures_total` grows, or `warp_background_pressure` stays at 3: checkpoints do not
   keep up with the log, and the next open takes longer than `recovery_ms_max`.
-- `warp_checkpoint_log_bytes`: what that open would replay.
+- `warp_checkpoint_log_bytes`: what that open would replay; `warp_recovery_next_seconds`: how long it
+  would take.
 EOT

@@ -64,8 +64,7 @@ struct figures {
     uint64_t next_ns;      /* how long the next opening may take; 0: not known */
 };
 
-static void read_figures(const char *metrics, const struct warp_recovery *recovery,
-                         struct figures *figures)
+static void read_figures(const char *metrics, struct figures *figures)
 {
     figures->records = warp_tool_metrics_count(metrics, "warp_records");
     figures->cold_records = warp_tool_metrics_count(metrics, "warp_cold_records");
@@ -84,13 +83,8 @@ static void read_figures(const char *metrics, const struct warp_recovery *recove
     figures->checkpoint_age =
         warp_tool_metrics_value(metrics, "warp_checkpoint_age_seconds");
     figures->log_bytes = warp_tool_metrics_count(metrics, "warp_log_allocated_bytes");
-    figures->next_ns = 0;
-    if (recovery->bytes_read > 0) {
-        double bytes = (double)(figures->checkpoint_bytes + figures->checkpoint_log_bytes);
-
-        figures->next_ns = (uint64_t)((double)recovery->duration_ns * bytes /
-                                      (double)recovery->bytes_read);
-    }
+    figures->next_ns =
+        (uint64_t)(warp_tool_metrics_value(metrics, "warp_recovery_next_seconds") * 1e9);
 }
 
 /* The name of the first log file that would be replayed, by the name of the last one. */
@@ -406,7 +400,7 @@ int warp_tool_stat(int argc, char **argv)
     } else if (raw) {
         fputs(metrics, stdout);
     } else {
-        read_figures(metrics, &recovery, &figures);
+        read_figures(metrics, &figures);
         exit_code = read_usage(&tool, figures.log_bytes, usage);
         if (exit_code == 0 && tool.json) {
             print_json(&tool, records, usage, &figures, &recovery, metrics);

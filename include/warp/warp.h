@@ -158,8 +158,9 @@ struct warp_allocator {
 };
 
 /*
- * How far checkpoints and compaction lag behind writing: 0, not at all; 1, a checkpoint is due; 2, more
- * log or more space on disk than is allowed, so that writes are held up a little; 3, much more. Called
+ * How far checkpoints and compaction lag behind writing: 0, not at all; 1, a checkpoint is due; 2, the log
+ * nears what is allowed, or space on disk is beyond it, so that writes are held up a little; 3, all the
+ * more. Called
  * when it changes, by a thread of the database's own that does that very work: it must not call
  * anything of this database but warp_metrics_render(), and come back soon.
  */
@@ -198,8 +199,10 @@ struct warp_options {
     char *message;        /* NULL, or where warp_open() puts a sentence when it fails ... */
     size_t message_bytes; /* ... of at most so many bytes, the closing zero included */
     uint32_t cache_policy;    /* enum warp_cache_policy: which values stay in memory */
-    uint32_t recovery_ms_max; /* how long replaying the log may take at the next open, about: paces the
-                                 checkpoints; 10 - 3,600,000; default 2,000 */
+    uint32_t recovery_ms_max; /* how long the next open may take, about, by how long opens take here: paces
+                                 the checkpoints, and writers where those lag; 10 - 3,600,000; default
+                                 2,000. A checkpoint longer than the log that makes it due is not
+                                 written: for a great index it is the log alone that keeps to it. */
     uint32_t compaction;     /* 1: on (the default), 2: only when warp_compact() asks */
     uint32_t space_permille; /* space on disk, in thousandths of what is alive, above which old files are
                                 compacted; 1,050 - 1,000,000; default 1,200 */

@@ -779,6 +779,7 @@ static const struct row checkpoint_rows[] = {
     {"warp_checkpoint_seconds", RISES, act_checkpoint, NULL},
     {"warp_checkpoint_age_seconds", POSITIVE, act_checkpoint, NULL},
     {"warp_checkpoint_log_bytes", RISES, act_put, NULL},
+    {"warp_recovery_next_seconds", RISES, act_put_much, NULL},
     {"warp_background_pressure", RISES, NULL, measure_no_checkpoint},
     {"warp_write_waits_total", RISES, NULL, measure_no_checkpoint},
     {"warp_write_wait_seconds_total", RISES, NULL, measure_no_checkpoint},

@@ -66,19 +66,27 @@ static void put_in_the_way(const struct fixture *f, bool there)
     }
 }
 
-static bool set_up(struct fixture *f)
+static bool open_again(struct fixture *f, uint64_t checkpoint_log_bytes,
+                       uint32_t recovery_ms_max)
 {
     struct warp_options options = fixture_options();
     struct warp_env env;
 
-    memset(f, 0, sizeof(*f));
+    memset(&f->told, 0, sizeof(f->told));
     memset(&env, 0, sizeof(env));
-    f->directory = test_directory();
     options.pressure = note_level;
     options.pressure_context = &f->told;
+    options.recovery_ms_max = recovery_ms_max;
     env.threads = true;
-    env.checkpoint_log_bytes = 65536;
-    if (!check_int(warp_engine_open(f->directory, &options, &env, &f->db), ==, 0)) {
+    env.checkpoint_log_bytes = checkpoint_log_bytes;
+    return check_int(warp_engine_open(f->directory, &options, &env, &f->db), ==, 0);
+}
+
+static bool set_up(struct fixture *f)
+{
+    memset(f, 0, sizeof(*f));
+    f->directory = test_directory();
+    if (!open_again(f, 65536, 0)) {
         return false;
     }
     put_in_the_way(f, true);
@@ -176,4 +184,58 @@ WARP_TEST(pace, holds_up_batches_and_sessions)
     warp_session_destroy(&session);
     put_in_the_way(&f, false);
     check_int(warp_close(&f.db), ==, 0);
+}
+
+/* What the last life did not get written down is owed from the first moment of this one. */
+WARP_TEST(pace, what_a_short_life_left_counts_at_once)
+{
+    struct fixture f;
+    uint64_t until_ns = support_now_ns() + 10000000000u;
+
+    if (!set_up(&f)) {
+        return;
+    }
+    while (last_level(&f.told) < 3 && support_now_ns() < until_ns) {
+        put_some(f.db, 10);
+    }
+    check_int(warp_close(&f.db), ==, 0);
+    if (!open_again(&f, 65536, 0)) {
+        return;
+    }
+    check(fixture_metric_reaches(f.db, "warp_background_pressure", 3));
+    check_int(fixture_metric(f.db, "warp_write_waits_total"), ==,
+              0); /* nothing was written */
+    put_some(f.db, 10);
+    check(fixture_metric(f.db, "warp_write_waits_total") > 0);
+    put_in_the_way(&f, false);
+    check_int(warp_checkpoint(f.db), ==, 0);
+    check(fixture_metric_reaches(f.db, "warp_background_pressure", 0));
+    check_int(warp_close(&f.db), ==, 0);
+}
+
+/* Log that takes 20 ms by the engine's first guess is much for 10 ms, and little for a second. */
+WARP_TEST(pace, how_much_log_is_too_much_follows_from_the_time_an_open_may_take)
+{
+    static const uint32_t most_ms[] = {10, 1000};
+    uint32_t i;
+
+    for (i = 0; i < 2; i++) {
+        struct fixture f;
+
+        memset(&f, 0, sizeof(f));
+        f.directory = test_directory();
+        if (!open_again(&f, 0, most_ms[i])) {
+            return;
+        }
+        put_in_the_way(&f, true);
+        put_some(f.db, 5000); /* 5 MB */
+        if (i == 0) {
+            check(fixture_metric_reaches(f.db, "warp_background_pressure", 3));
+        } else {
+            check_int(fixture_metric(f.db, "warp_background_pressure"), ==, 0);
+            check_int(fixture_metric(f.db, "warp_write_waits_total"), ==, 0);
+        }
+        put_in_the_way(&f, false);
+        check_int(warp_close(&f.db), ==, 0);
+    }
 }
