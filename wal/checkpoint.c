@@ -1494,7 +1494,8 @@ uint64_t warp_checkpoint_section_bytes(const struct warp_checkpoint *checkpoint,
                                        uint32_t section)
 {
     warp_assert(section < checkpoint->row_count);
-    return checkpoint_pages(checkpoint->rows[section].bytes) + CHECKPOINT_LOOK_AHEAD;
+    return checkpoint_pages(checkpoint_pages(checkpoint->rows[section].bytes) +
+                            CHECKPOINT_LOOK_AHEAD);
 }
 
 int warp_checkpoint_section_load(struct warp_checkpoint *checkpoint, uint32_t section,
@@ -1509,7 +1510,8 @@ int warp_checkpoint_section_load(struct warp_checkpoint *checkpoint, uint32_t se
     int rc = 0;
 
     warp_assert(loaded->bytes == NULL);
-    bytes = warp_memory_reserve(checkpoint->memory, reserved, CHECKPOINT_PAGE_BYTES);
+    /* Mapped, for an allocator may keep what it gets back, and these are megabytes by the hundred. */
+    bytes = warp_memory_map(checkpoint->memory, reserved, CHECKPOINT_PAGE_BYTES, false);
     if (bytes == NULL) {
         return WARP_ENOMEM;
     }
@@ -1526,7 +1528,7 @@ int warp_checkpoint_section_load(struct warp_checkpoint *checkpoint, uint32_t se
         }
     }
     if (rc < 0) {
-        warp_memory_release(checkpoint->memory, bytes, reserved);
+        warp_memory_unmap(checkpoint->memory, bytes, reserved);
         return rc;
     }
     loaded->bytes = bytes;
@@ -1539,7 +1541,7 @@ void warp_checkpoint_section_drop(struct warp_checkpoint *checkpoint,
                                   struct warp_checkpoint_section *loaded)
 {
     if (loaded->bytes != NULL) {
-        warp_memory_release(checkpoint->memory, loaded->bytes, loaded->reserved);
+        warp_memory_unmap(checkpoint->memory, loaded->bytes, loaded->reserved);
         loaded->bytes = NULL;
     }
 }
