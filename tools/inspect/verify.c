@@ -45,7 +45,7 @@ static const char help[] =
     "  --log                  print a line for every frame that would be replayed\n"
     "  --mb-per-s N           read at most so many megabytes a second\n"
     "  --rate BYTES           the same in bytes, with K, M or G\n"
-    "  --recovery-estimate    only print what an open would have to read\n";
+    "  --recovery-estimate    only print what an open would read and do\n";
 
 enum { OPTION_LOG = 1, OPTION_RATE, OPTION_MB, OPTION_ESTIMATE };
 
