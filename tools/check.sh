@@ -219,7 +219,7 @@ plan_search() {
         program sim 120 --runs "$((200 * SCALE))" --seed "$SEED"
         program faults 180 --seed "$SEED" --per-step "$SCALE"
     fi
-    program crash_large 120 --records 30000 --cycles 3 --kill-ms 300 --seed "$SEED"
+    program crash_large 120 --records 30000 --cycles 3 --life-ms-max 300 --seed "$SEED"
     if [[ -x $OUT/tests/idle ]]; then
         alone idle 60 "$OUT/tests/idle"
     fi

@@ -4,7 +4,8 @@
  *
  * The records are loaded once. Then, again and again, a child opens the database and overwrites
  * and deletes keys without a pause, so that housekeeping always has something to do; after a random
- * time the parent kills it with SIGKILL, and a second child opens the database and checks. There is
+ * time, evenly between --life-ms-min and --life-ms-max, the parent kills it with SIGKILL, and a second
+ * child opens the database and checks. There is
  * no model of all the values: a value is made from its key and its version, a version says whether
  * it is a value or a delete, and two numbers per key are kept outside the database, in memory that
  * survives the kill: the version that was asked for last, and the one known to be durable.
@@ -19,8 +20,13 @@
  * What it proves about the disk is what a killed process can show, not a power cut: for that there
  * are tests/sim and tests/faults.
  *
- *     crash_large [--records N] [--cycles N] [--seed N] [--threads N] [--kill-ms N]
- *                 [--memory-mb N] [--sample N] [--limit-s N]
+ * From two million records on the options are the engine's own, but for a cap on memory that part of the
+ * values does not fit; below, files and checkpoints are made so small that there is always one under
+ * way. What it reports of each open is how long it took to the first right answer, how long its replay
+ * took by its own account, and how much log there was to replay, of how much is allowed for.
+ *
+ *     crash_large [--records N] [--cycles N] [--seed N] [--threads N] [--life-ms-min N]
+ *                 [--life-ms-max N] [--memory-mb N] [--sample N] [--recovery-ms N] [--limit-s N]
  */
 #include "tests/engine/support.h"
 #include "tests/engine/tiny.h"
@@ -41,6 +47,7 @@ enum {
     VALUE_BYTES_MAX = 100,
     VALUE_BYTES_MIN = 32,
     CYCLES_MAX = 10000,
+    LARGE = 2000000, /* so many records, and the options are the engine's own */
 };
 
 struct operation {
@@ -58,15 +65,16 @@ struct pending {
 
 struct shared {
     uint64_t seed, records, sample, memory_bytes;
-    uint32_t thread_count, cycle;
+    uint32_t thread_count, cycle, recovery_ms;
     char directory[SUPPORT_PATH_BYTES];
     char failure[256];
     _Atomic uint32_t ready, failed, verified;
     /* By the writing child, all the time. */
-    _Atomic uint64_t writes, checkpoints, archives, moved, removed;
+    _Atomic uint64_t writes, checkpoints, archives, moved, removed, waited_ns;
+    _Atomic uint32_t compacting; /* a file has been read since the last run ended */
     struct pending pending[THREADS_MAX];
     /* By the checking child. */
-    uint64_t open_ns, first_ns, found_records, replayed_bytes, checked, lost;
+    uint64_t open_ns, first_ns, cpu_ns, replay_ns, found_records, log_bytes, checked, lost;
     struct tiny_totals tiny;
 };
 
@@ -125,15 +133,16 @@ static int open_database(struct warp **db)
 
     memset(&env, 0, sizeof(env));
     env.threads = true;
-    /* So that there is always a checkpoint under way, and mostly a compaction. */
-    env.checkpoint_log_bytes =
-        shared->records * 4 > 4u << 20 ? shared->records * 4 : 4u << 20;
     options.durability = WARP_INTERVAL;
-    options.shard_count = 4;
-    options.segment_bytes = 8u << 20;
     options.memory_bytes_max = shared->memory_bytes;
-    options.space_permille = 1150;
-    options.huge_pages = 2;
+    options.recovery_ms_max = shared->recovery_ms;
+    if (shared->records < LARGE) {
+        env.checkpoint_log_bytes = 4u << 20;
+        options.shard_count = 4;
+        options.segment_bytes = 8u << 20;
+        options.space_permille = 1150;
+        options.huge_pages = 2;
+    }
     options.message = message;
     options.message_bytes = sizeof(message);
     do {
@@ -229,6 +238,7 @@ __attribute__((noreturn)) static void write_until_killed(void)
 {
     static struct writer writers[THREADS_MAX];
     struct warp *db = NULL;
+    uint64_t runs = 0, victims = 0;
     pthread_t thread;
     uint32_t i;
 
@@ -246,12 +256,20 @@ __attribute__((noreturn)) static void write_until_killed(void)
     for (;;) {
         const struct warp_compact_counters *compact =
             warp_compact_counters(db->background->compact);
+        uint64_t ended =
+            warp_counter_read(&compact->runs) + warp_counter_read(&compact->runs_given_up);
 
+        if (ended != runs) {
+            runs = ended;
+            victims = warp_counter_read(&compact->victims);
+        }
+        atomic_store(&shared->compacting, warp_counter_read(&compact->victims) != victims);
         atomic_store(&shared->checkpoints,
                      warp_counter_read(&db->background->checkpointer.made));
         atomic_store(&shared->archives, warp_counter_read(&compact->archives));
         atomic_store(&shared->moved, warp_counter_read(&compact->records_moved));
         atomic_store(&shared->removed, warp_counter_read(&compact->files_removed));
+        atomic_store(&shared->waited_ns, warp_counter_read(&db->store->pace.wait_ns));
         support_sleep_ns(2000000);
     }
 }
@@ -406,8 +424,11 @@ __attribute__((noreturn)) static void recover_and_check(void)
     shared->open_ns = support_now_ns() - begun_ns;
     (void)check_key(db, support_random_below(&random, shared->records));
     shared->first_ns = support_now_ns() - begun_ns;
+    shared->cpu_ns = support_cpu_ns();
     if (warp_recovery_info(db, &recovery) == 0) {
-        shared->replayed_bytes = recovery.bytes_read;
+        shared->replay_ns = recovery.duration_ns;
+        /* Of what was read, what is not the checkpoint's is log. */
+        shared->log_bytes = recovery.bytes_read - db->checkpoints[0].bytes;
     }
     for (thread = 0; thread < shared->thread_count; thread++) {
         check_pending(db, &shared->pending[thread]);
@@ -520,7 +541,8 @@ static struct found look(void)
     return found;
 }
 
-static bool write_and_kill(struct support_random *random, uint64_t kill_ms)
+static bool write_and_kill(struct support_random *random, uint64_t life_ms_min,
+                           uint64_t life_ms_max)
 {
     uint64_t until_ns = support_now_ns() + 600000000000u;
     pid_t pid;
@@ -530,6 +552,12 @@ static bool write_and_kill(struct support_random *random, uint64_t kill_ms)
     atomic_store(&shared->ready, 0);
     atomic_store(&shared->failed, 0);
     atomic_store(&shared->writes, 0);
+    atomic_store(&shared->checkpoints, 0);
+    atomic_store(&shared->archives, 0);
+    atomic_store(&shared->moved, 0);
+    atomic_store(&shared->removed, 0);
+    atomic_store(&shared->waited_ns, 0);
+    atomic_store(&shared->compacting, 0);
     for (i = 0; i < shared->thread_count; i++) {
         atomic_store(&shared->pending[i].touched_count, 0);
     }
@@ -538,7 +566,7 @@ static bool write_and_kill(struct support_random *random, uint64_t kill_ms)
            atomic_load(&shared->failed) == 0 && support_now_ns() < until_ns) {
         support_sleep_ns(1000000);
     }
-    support_sleep_ns(1000000 * support_random_between(random, kill_ms / 10 + 1, kill_ms));
+    support_sleep_ns(1000000 * support_random_between(random, life_ms_min, life_ms_max));
     kill(pid, SIGKILL);
     if (waitpid(pid, &status, 0) != pid) {
         support_die("waitpid: %s", strerror(errno));
@@ -560,17 +588,111 @@ static int compare_ns(const void *a, const void *b)
     return left < right ? -1 : left > right;
 }
 
+/* What was seen in each cycle, to be sorted. */
+struct series {
+    const char *name, *unit;
+    double per_unit;
+    uint64_t values[CYCLES_MAX];
+};
+
+enum { FIRST, CPU, OPEN, REPLAY, LOG, SERIES };
+
+static struct series series[SERIES] = {
+    [FIRST] = {"first right answer after", "ms", 1e6, {0}},
+    [CPU] = {"  CPU time of that, all threads", "ms", 1e6, {0}},
+    [OPEN] = {"open", "ms", 1e6, {0}},
+    [REPLAY] = {"  of that, checkpoint and log", "ms", 1e6, {0}},
+    [LOG] = {"log to replay", "MiB", 1048576, {0}},
+};
+
+/* The smallest that is not below so many parts in a thousand of them. */
+static double series_at(const struct series *one, uint64_t count, uint64_t permille)
+{
+    uint64_t rank = (count * permille + 999) / 1000;
+
+    return (double)one->values[rank > 0 ? rank - 1 : 0] / one->per_unit;
+}
+
+static void series_print(uint64_t count)
+{
+    uint32_t i;
+
+    printf("  %-30s %8s %8s %8s %8s\n", "", "least", "median", "p90", "most");
+    for (i = 0; i < SERIES; i++) {
+        qsort(series[i].values, count, sizeof(series[i].values[0]), compare_ns);
+        printf("  %-30s %8.0f %8.0f %8.0f %8.0f %s\n", series[i].name,
+               series_at(&series[i], count, 0), series_at(&series[i], count, 500),
+               series_at(&series[i], count, 900), series_at(&series[i], count, 1000),
+               series[i].unit);
+    }
+}
+
+/* Of all cycles. */
+struct sums {
+    uint64_t writes, checkpoints, archives, moved, removed, waited_ns, checked, lost;
+    uint64_t in_checkpoint, in_archive, in_compaction, most_bytes;
+};
+
+static void sum_up(struct sums *sums, const struct found *found)
+{
+    sums->writes += atomic_load(&shared->writes);
+    sums->checkpoints += atomic_load(&shared->checkpoints);
+    sums->archives += atomic_load(&shared->archives);
+    sums->moved += atomic_load(&shared->moved);
+    sums->removed += atomic_load(&shared->removed);
+    sums->waited_ns += atomic_load(&shared->waited_ns);
+    sums->in_checkpoint += found->checkpoint;
+    sums->in_archive += found->archive;
+    sums->in_compaction += found->archive || atomic_load(&shared->compacting) != 0;
+    sums->checked += shared->checked;
+    sums->lost += shared->lost;
+    sums->most_bytes = found->bytes > sums->most_bytes ? found->bytes : sums->most_bytes;
+}
+
+static void print_cycle(const struct found *found)
+{
+    bool compacting = found->archive || atomic_load(&shared->compacting) != 0;
+
+    printf("cycle %u: %" PRIu64 " writes, %" PRIu64 " checkpoints, killed%s%s%s, %.0f MiB; "
+           "first answer after %.0f ms (%.0f of CPU time; open %.0f, replay %.0f), %" PRIu64
+           " records, %.1f MiB of log, %" PRIu64 " writes lost, %" PRIu64 " keys checked\n",
+           shared->cycle, atomic_load(&shared->writes), atomic_load(&shared->checkpoints),
+           found->checkpoint || compacting ? " in the middle of" : "",
+           found->checkpoint ? " a checkpoint" : "", compacting ? " a compaction" : "",
+           (double)found->bytes / 1048576, (double)shared->first_ns / 1e6,
+           (double)shared->cpu_ns / 1e6, (double)shared->open_ns / 1e6,
+           (double)shared->replay_ns / 1e6, shared->found_records,
+           (double)shared->log_bytes / 1048576, shared->lost, shared->checked);
+}
+
+static void print_sums(const struct sums *sums, uint64_t kills, uint64_t begun_ns)
+{
+    printf("crash_large: seed %" PRIu64 ", %" PRIu64 " records, %" PRIu64
+           " kills in %.0f s: %" PRIu64 " in the middle of a checkpoint, %" PRIu64
+           " of a compaction (%" PRIu64 " of them while an archive was written)\n",
+           shared->seed, shared->records, kills,
+           (double)(support_now_ns() - begun_ns) / 1e9, sums->in_checkpoint,
+           sums->in_compaction, sums->in_archive);
+    series_print(kills);
+    printf("  %" PRIu64 " writes, %" PRIu64 " checkpoints, %" PRIu64 " archives, %" PRIu64
+           " records moved, %" PRIu64 " files removed; writers waited %.1f s; %" PRIu64
+           " writes lost that nobody was told of, %" PRIu64
+           " keys checked; at most %.0f MiB on disk\n",
+           sums->writes, sums->checkpoints, sums->archives, sums->moved, sums->removed,
+           (double)sums->waited_ns / 1e9, sums->lost, sums->checked,
+           (double)sums->most_bytes / 1048576);
+}
+
 int main(int count, char **words)
 {
-    static const char *const with_value[] = {"--records", "--cycles",  "--seed",
-                                             "--threads", "--kill-ms", "--memory-mb",
-                                             "--sample",  "--limit-s", NULL};
+    static const char *const with_value[] = {
+        "--records",     "--cycles",      "--seed",      "--threads",
+        "--life-ms-min", "--life-ms-max", "--memory-mb", "--sample",
+        "--recovery-ms", "--limit-s",     NULL};
     static const char *const alone[] = {NULL};
-    static uint64_t first_ns[CYCLES_MAX];
-    uint64_t cycles, kill_ms, passed = 0, failed = 0, begun_ns = support_now_ns();
-    uint64_t writes = 0, checkpoints = 0, archives = 0, moved = 0, removed = 0,
-             most_bytes = 0;
-    uint64_t in_checkpoint = 0, in_archive = 0, checked = 0, lost = 0;
+    uint64_t cycles, life_ms_min, life_ms_max, passed = 0, failed = 0,
+                                               begun_ns = support_now_ns();
+    struct sums sums = {0};
     struct support_random random;
     size_t map_bytes;
 
@@ -585,18 +707,26 @@ int main(int count, char **words)
     shared->thread_count = (uint32_t)support_flag(count, words, "--threads", 2);
     shared->sample = support_flag(count, words, "--sample", 5000);
     cycles = support_flag(count, words, "--cycles", 10);
-    kill_ms = support_flag(count, words, "--kill-ms", 1500);
+    /* Some too short for a checkpoint, some long enough for several. */
+    life_ms_max =
+        support_flag(count, words, "--life-ms-max", shared->records < LARGE ? 1500 : 8000);
+    life_ms_min = support_flag(count, words, "--life-ms-min",
+                               shared->records < LARGE ? life_ms_max / 10 + 1 : 200);
+    shared->recovery_ms = (uint32_t)support_flag(count, words, "--recovery-ms", 0);
     /* Keys take most of it, so a good part of the values has to leave. */
     shared->memory_bytes =
         support_flag(count, words, "--memory-mb", 128 + shared->records * 140 / 1000000)
         << 20;
     if (shared->thread_count == 0 || shared->thread_count > THREADS_MAX || cycles == 0 ||
-        cycles > CYCLES_MAX || shared->records < 1000) {
-        support_die("1 to %d threads, 1 to %d cycles, 1,000 records at least", THREADS_MAX,
-                    CYCLES_MAX);
+        cycles > CYCLES_MAX || shared->records < 1000 || life_ms_min > life_ms_max) {
+        support_die(
+            "1 to %d threads, 1 to %d cycles, 1,000 records at least, and lives from "
+            "the least to the most",
+            THREADS_MAX, CYCLES_MAX);
     }
-    support_limit((unsigned)support_flag(count, words, "--limit-s",
-                                         600 + cycles * (20 + shared->records / 200000)),
+    support_limit((unsigned)support_flag(
+                      count, words, "--limit-s",
+                      600 + cycles * (20 + life_ms_max / 1000 + shared->records / 200000)),
                   "crash_large", shared->seed);
     map_bytes = shared->records * sizeof(*asked);
     asked =
@@ -619,7 +749,7 @@ int main(int count, char **words)
         struct found found;
 
         atomic_store(&shared->verified, 0);
-        if (!write_and_kill(&random, kill_ms)) {
+        if (!write_and_kill(&random, life_ms_min, life_ms_max)) {
             failed++;
             break;
         }
@@ -629,54 +759,30 @@ int main(int count, char **words)
             failed++;
             break;
         }
-        first_ns[passed++] = shared->first_ns;
-        writes += atomic_load(&shared->writes);
-        checkpoints += atomic_load(&shared->checkpoints);
-        archives += atomic_load(&shared->archives);
-        moved += atomic_load(&shared->moved);
-        removed += atomic_load(&shared->removed);
-        in_checkpoint += found.checkpoint;
-        in_archive += found.archive;
-        checked += shared->checked;
-        lost += shared->lost;
-        most_bytes = found.bytes > most_bytes ? found.bytes : most_bytes;
-        printf("cycle %u: %" PRIu64
-               " writes, killed%s%s%s, %.0f MiB; first answer after %.0f "
-               "ms (open %.0f), %" PRIu64 " records, %.1f MiB read, %" PRIu64
-               " writes lost, %" PRIu64 " keys checked\n",
-               shared->cycle, atomic_load(&shared->writes),
-               found.checkpoint || found.archive ? " in the middle of" : "",
-               found.checkpoint ? " a checkpoint" : "", found.archive ? " an archive" : "",
-               (double)found.bytes / 1048576, (double)shared->first_ns / 1e6,
-               (double)shared->open_ns / 1e6, shared->found_records,
-               (double)shared->replayed_bytes / 1048576, shared->lost, shared->checked);
+        series[FIRST].values[passed] = shared->first_ns;
+        series[CPU].values[passed] = shared->cpu_ns;
+        series[OPEN].values[passed] = shared->open_ns;
+        series[REPLAY].values[passed] = shared->replay_ns;
+        series[LOG].values[passed] = shared->log_bytes;
+        passed++;
+        sum_up(&sums, &found);
+        print_cycle(&found);
     }
     if (failed == 0) {
         shared->cycle = UINT32_MAX; /* every record */
         failed += !ended_well(start(recover_and_check), "the last check");
-        checked += shared->checked;
+        sums.checked += shared->checked;
     }
     if (passed > 0) {
-        qsort(first_ns, passed, sizeof(first_ns[0]), compare_ns);
-        printf("crash_large: seed %" PRIu64 ", %" PRIu64 " records, %" PRIu64
-               " kills in %.0f s; first right answer after %.0f ms (median; %.0f to %.0f); "
-               "%" PRIu64 " kills in the middle of a checkpoint, %" PRIu64
-               " of an archive; %" PRIu64 " writes, %" PRIu64 " checkpoints, %" PRIu64
-               " archives, %" PRIu64 " records moved, %" PRIu64 " files removed; %" PRIu64
-               " writes lost that nobody was told of, %" PRIu64
-               " keys checked; at most %.0f MiB on disk\n",
-               shared->seed, shared->records, passed,
-               (double)(support_now_ns() - begun_ns) / 1e9,
-               (double)first_ns[passed / 2] / 1e6, (double)first_ns[0] / 1e6,
-               (double)first_ns[passed - 1] / 1e6, in_checkpoint, in_archive, writes,
-               checkpoints, archives, moved, removed, lost, checked,
-               (double)most_bytes / 1048576);
+        print_sums(&sums, passed, begun_ns);
     }
     if (failed == 0) {
         support_remove(shared->directory);
-        if (cycles >= 20 && (in_checkpoint == 0 || archives == 0)) {
-            printf("crash_large: no kill met a checkpoint, or none an archive: no test of "
-                   "them\n");
+        if (cycles >= 20 &&
+            (sums.in_checkpoint == 0 || sums.in_compaction == 0 || sums.archives == 0)) {
+            printf(
+                "crash_large: no kill met a checkpoint, or none a compaction: no test of "
+                "them\n");
             failed++;
         }
     }
