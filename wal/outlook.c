@@ -2,8 +2,7 @@
 
 #include "base/assert.h"
 
-#define OUTLOOK_SLOWER_MAX 16u
-#define OUTLOOK_FASTER_MAX 4u
+#define OUTLOOK_FACTOR_MAX 4u
 #define OUTLOOK_MIB        UINT64_C(1048576)
 
 void warp_outlook_init(struct warp_outlook *outlook)
@@ -20,7 +19,7 @@ static uint64_t outlook_scale(uint64_t a, uint64_t b, uint64_t c)
 
 static uint64_t outlook_believe(uint64_t measured, uint64_t guess)
 {
-    uint64_t least = guess / OUTLOOK_FASTER_MAX, most = guess * OUTLOOK_SLOWER_MAX;
+    uint64_t least = guess / OUTLOOK_FACTOR_MAX, most = guess * OUTLOOK_FACTOR_MAX;
 
     measured = measured > least ? measured : least;
     return measured < most ? measured : most;
