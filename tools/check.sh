@@ -220,6 +220,10 @@ plan_search() {
         program faults 180 --seed "$SEED" --per-step "$SCALE"
     fi
     program crash_large 120 --records 30000 --cycles 3 --life-ms-max 300 --seed "$SEED"
+    # What a sanitizer takes is not the engine's.
+    if [[ $MODE == release ]]; then
+        program coldkeys 120 --records 300000 --most 76
+    fi
     if [[ -x $OUT/tests/idle ]]; then
         alone idle 60 "$OUT/tests/idle"
     fi
