@@ -14,7 +14,6 @@
 #define RECOVER_CHUNK_PART      64u /* of memory_bytes_max */
 #define RECOVER_CHUNK_BYTES_MIN 65536u
 #define RECOVER_SECTIONS_MAX    4u /* of a checkpoint, that are applied at once */
-#define RECOVER_SET_CHUNKS      1u
 
 /* Runs a job with many indexes on several threads. */
 struct recover_crew {
@@ -282,12 +281,16 @@ static void recover_load_plan(struct recover_load *load, const struct recover_se
     }
 }
 
-static void recover_load_drop(struct recover_load *load, struct recover_set *set)
+/* Memory of great sections is not kept for others. */
+static void recover_load_trim(struct recover_load *load, struct recover_set *set,
+                              uint64_t bytes_most)
 {
     uint32_t i;
 
-    for (i = 0; i < set->count; i++) {
-        warp_checkpoint_section_drop(load->checkpoint, &set->sections[i]);
+    for (i = 0; i < RECOVER_SECTIONS_MAX; i++) {
+        if (set->sections[i].reserved > bytes_most) {
+            warp_checkpoint_section_drop(load->checkpoint, &set->sections[i]);
+        }
     }
 }
 
@@ -301,10 +304,11 @@ static int recover_load_sections(struct recover_load *load, struct recover_crew 
         recover_load_plan(load, set, next);
         recover_parallel(crew, recover_load_job, load,
                          load->db->store->shard_count + next->count);
-        recover_load_drop(load, set);
+        recover_load_trim(load, set, load->set_bytes / RECOVER_SECTIONS_MAX);
         load->current = 1 - load->current;
     } while (next->count > 0 && atomic_load_explicit(&load->rc, memory_order_relaxed) == 0);
-    recover_load_drop(load, next);
+    recover_load_trim(load, set, 0);
+    recover_load_trim(load, next, 0);
     return atomic_load_explicit(&load->rc, memory_order_relaxed);
 }
 
@@ -324,7 +328,7 @@ static int recover_load(struct warp *db, struct recover_crew *crew, uint64_t num
         return rc;
     }
     load.section_count = warp_checkpoint_section_count(load.checkpoint);
-    load.set_bytes = RECOVER_SET_CHUNKS * (uint64_t)recover_chunk_bytes(db);
+    load.set_bytes = recover_chunk_bytes(db);
     rc = recover_load_sections(&load, crew);
     for (i = 0; i < db->store->shard_count; i++) {
         db->recovery.operations += load.counts[i].operations;

@@ -1498,43 +1498,50 @@ uint64_t warp_checkpoint_section_bytes(const struct warp_checkpoint *checkpoint,
                             CHECKPOINT_LOOK_AHEAD);
 }
 
+/* Mapped, for an allocator may keep what it gets back; and used again, for the first touch of
+ * memory costs as much as reading into it. */
+static int checkpoint_section_room(struct warp_checkpoint *checkpoint,
+                                   struct warp_checkpoint_section *loaded, uint64_t bytes)
+{
+    if (loaded->bytes != NULL && loaded->reserved >= bytes) {
+        return 0;
+    }
+    warp_checkpoint_section_drop(checkpoint, loaded);
+    loaded->bytes =
+        warp_memory_map(checkpoint->memory, bytes, CHECKPOINT_PAGE_BYTES, false);
+    loaded->reserved = loaded->bytes == NULL ? 0 : bytes;
+    return loaded->bytes == NULL ? WARP_ENOMEM : 0;
+}
+
 int warp_checkpoint_section_load(struct warp_checkpoint *checkpoint, uint32_t section,
                                  struct warp_checkpoint_section *loaded, uint64_t *offset)
 {
     const struct warp_disk *disk = checkpoint->disk;
-    uint64_t reserved = warp_checkpoint_section_bytes(checkpoint, section);
     const struct checkpoint_row *row = &checkpoint->rows[section];
     uint64_t padded = checkpoint_pages(row->bytes);
-    uint8_t *bytes;
     int64_t got;
-    int rc = 0;
+    int rc;
 
-    warp_assert(loaded->bytes == NULL);
-    /* Mapped, for an allocator may keep what it gets back, and these are megabytes by the hundred. */
-    bytes = warp_memory_map(checkpoint->memory, reserved, CHECKPOINT_PAGE_BYTES, false);
-    if (bytes == NULL) {
-        return WARP_ENOMEM;
+    rc = checkpoint_section_room(checkpoint, loaded,
+                                 warp_checkpoint_section_bytes(checkpoint, section));
+    if (rc < 0) {
+        return rc;
     }
-    got = disk->ops->read(disk->context, checkpoint->file, bytes, padded, row->offset);
+    loaded->index = section;
+    got = disk->ops->read(disk->context, checkpoint->file, loaded->bytes, padded,
+                          row->offset);
     if (got < 0) {
         rc = warp_error_from_errno((int)got);
     } else if (got != (int64_t)padded ||
                warp_crc32c(
                    checkpoint_seed(checkpoint->id, checkpoint->summary.number, section),
-                   bytes, padded) != row->crc) {
+                   loaded->bytes, padded) != row->crc) {
         rc = WARP_EDAMAGED;
         if (offset != NULL) {
             *offset = row->offset;
         }
     }
-    if (rc < 0) {
-        warp_memory_unmap(checkpoint->memory, bytes, reserved);
-        return rc;
-    }
-    loaded->bytes = bytes;
-    loaded->reserved = reserved;
-    loaded->index = section;
-    return 0;
+    return rc;
 }
 
 void warp_checkpoint_section_drop(struct warp_checkpoint *checkpoint,
@@ -1543,6 +1550,7 @@ void warp_checkpoint_section_drop(struct warp_checkpoint *checkpoint,
     if (loaded->bytes != NULL) {
         warp_memory_unmap(checkpoint->memory, loaded->bytes, loaded->reserved);
         loaded->bytes = NULL;
+        loaded->reserved = 0;
     }
 }
 
@@ -1580,7 +1588,7 @@ int warp_checkpoint_read_section(struct warp_checkpoint *checkpoint, uint32_t se
     if (rc == 0) {
         rc =
             warp_checkpoint_section_walk(checkpoint, &loaded, NULL, visit, context, offset);
-        warp_checkpoint_section_drop(checkpoint, &loaded);
     }
+    warp_checkpoint_section_drop(checkpoint, &loaded);
     return rc;
 }

@@ -205,7 +205,8 @@ struct warp_checkpoint_section {
 /* Of memory, while it is loaded. */
 uint64_t warp_checkpoint_section_bytes(const struct warp_checkpoint *checkpoint,
                                        uint32_t section);
-/* *loaded is zeroed before; drop releases it, also one that was never loaded. Errors as of
+/* *loaded is zeroed before, or has memory of another section, which is used again if it is enough;
+ * after an error it holds no section. drop releases it, also one that was never loaded. Errors as of
  * read_section. */
 int warp_checkpoint_section_load(struct warp_checkpoint *checkpoint, uint32_t section,
                                  struct warp_checkpoint_section *loaded, uint64_t *offset);
