@@ -213,7 +213,7 @@ WARP_TEST(pace, what_a_short_life_left_counts_at_once)
     check_int(warp_close(&f.db), ==, 0);
 }
 
-/* Log that takes 20 ms by the engine's first guess is much for 10 ms, and little for a second. */
+/* Log that takes 15 ms by the engine's first guess is much for 10 ms, and little for a second. */
 WARP_TEST(pace, how_much_log_is_too_much_follows_from_the_time_an_open_may_take)
 {
     static const uint32_t most_ms[] = {10, 1000};

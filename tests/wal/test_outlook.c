@@ -1,5 +1,5 @@
-#include "wal/outlook.h"
 #include "tests/lib/test.h"
+#include "wal/outlook.h"
 
 #define MIB UINT64_C(1048576)
 
@@ -54,10 +54,10 @@ WARP_TEST(outlook, allows_as_much_log_as_can_be_replayed_in_the_time_that_is_lef
 
     warp_outlook_init(&outlook);
     bytes = warp_outlook_log_bytes(&outlook, 0, 0, 2000000000);
-    check_u64(bytes, ==, 500 * MIB);
-    bytes = warp_outlook_log_bytes(&outlook, 8000000, 0, 2000000000);
-    check_u64(bytes, ==, 250 * MIB);
-    check_u64(warp_outlook_ns(&outlook, 8000000, bytes), ==, 2000000000);
+    check_u64(bytes, ==, 640 * MIB);
+    bytes = warp_outlook_log_bytes(&outlook, 12500000, 0, 2000000000);
+    check_u64(bytes, ==, 320 * MIB);
+    check_u64(warp_outlook_ns(&outlook, 12500000, bytes), ==, 2000000000);
     /* A slower machine: less log. */
     warp_outlook_measured(&outlook, 8000000, 1500000000, 100 * MIB, 500000000);
     check_u64(warp_outlook_log_bytes(&outlook, 8000000, 0, 2000000000), ==, 100 * MIB);
@@ -68,9 +68,9 @@ WARP_TEST(outlook, does_not_ask_for_checkpoints_longer_than_the_log_they_save)
     struct warp_outlook outlook;
 
     warp_outlook_init(&outlook);
-    check_u64(warp_outlook_log_bytes(&outlook, 15000000, 100 * MIB, 2000000000), ==,
+    check_u64(warp_outlook_log_bytes(&outlook, 20000000, 100 * MIB, 2000000000), ==,
               200 * MIB);
     check_u64(warp_outlook_log_bytes(&outlook, 100000000, 0, 2000000000), ==, 0);
     check_u64(warp_outlook_log_bytes(&outlook, 100000000, 2000 * MIB, 2000000000), ==,
-              500 * MIB);
+              640 * MIB);
 }
