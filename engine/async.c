@@ -734,12 +734,16 @@ static void session_wait(struct warp_session *session, uint64_t left_ns)
         const struct warp_message *message =
             &session->requests[session->waiting[id].first].message;
 
-        if (session_lacks_room(session, message)) {
-            (void)warp_writer_make_room(
-                &db->wal->writer, warp_frame_bytes(message->body_bytes),
-                message->opcode == WARP_OP_DELETE,
-                left_ns < SESSION_ROOM_NS ? left_ns : SESSION_ROOM_NS);
-        } else if (!db->env.threads) {
+        /* A log that has failed makes no room, at once; what waits for it still needs the lease, to be
+         * told so. */
+        if (session_lacks_room(session, message) &&
+            warp_writer_make_room(&db->wal->writer, warp_frame_bytes(message->body_bytes),
+                                  message->opcode == WARP_OP_DELETE,
+                                  left_ns < SESSION_ROOM_NS ? left_ns : SESSION_ROOM_NS) >=
+                0) {
+            return;
+        }
+        if (!db->env.threads) {
             db->env.wait(db->env.context);
         } else {
             warp_thread_yield();

@@ -209,6 +209,7 @@ plan_fuzz_smoke() {
 
 # The programs that look for what nobody thought of: short here, long in .ci/run.
 plan_search() {
+    local seed
     program model 120 --seed "$SEED"
     program linear 120 --seed "$SEED"
     program torture 120 --seed "$SEED"
@@ -217,6 +218,11 @@ plan_search() {
     # One thread, so nothing for the thread sanitizer to see.
     if [[ $MODE != tsan ]]; then
         program sim 120 --runs "$((200 * SCALE))" --seed "$SEED"
+        if [[ -x $OUT/tests/sim ]]; then
+            for seed in $(sed 's/#.*//' tests/sim/seeds.txt); do
+                step "sim-$seed" 60 "$OUT/tests/sim" --runs 1 --seed "$seed"
+            done
+        fi
         program faults 180 --seed "$SEED" --per-step "$SCALE"
     fi
     program crash_large 120 --records 30000 --cycles 3 --life-ms-max 300 --seed "$SEED"
