@@ -4,16 +4,18 @@
 #include "base/hash.h"
 #include "shards/put.h"
 
-#define EVICT_LOOKS_PER_CALL 128u /* and one more for each so many bytes wanted: */
-#define EVICT_LOOK_BYTES     512u
-#define EVICT_LOOKS_MAX      1024u
-#define EVICT_SHARE_EVERY    64u
-#define EVICT_SPARE_PART     32u
-#define EVICT_SLACK_PART     8u
-#define EVICT_DOUBLINGS_MAX  16u
-#define EVICT_SLAB_BYTES     266240u /* at most, and the header of a block */
-#define EVICT_RELIEF_NS      20000000u /* for the log to make values durable that should leave */
-#define EVICT_GRACE_NS       100000u /* for readers to leave what has been replaced */
+#define EVICT_LOOKS_MIN     16u /* and one more for each so many bytes that come in: */
+#define EVICT_LOOK_BYTES    256u
+#define EVICT_LOOKS_MAX     1024u
+#define EVICT_SHARE_EVERY   64u
+#define EVICT_SPARE_PART    32u
+#define EVICT_HEADROOM_PART 64u /* of the share; what only writers may take */
+#define EVICT_SLACK_PART    8u  /* of what is too much, at a time */
+#define EVICT_EASE_PART     64u /* of the slack, at a time */
+#define EVICT_DOUBLINGS_MAX 16u
+#define EVICT_SLAB_BYTES    266240u /* at most, and the header of a block */
+#define EVICT_RELIEF_NS     20000000u /* for the log to make values durable that should leave */
+#define EVICT_GRACE_NS      100000u /* for readers to leave what has been replaced */
 
 /* Where the item lies that the policy looks at; one at a time. */
 static bool evict_look(void *context, uint32_t slot, uint64_t hash50,
@@ -99,7 +101,7 @@ void warp_evict_share(struct warp_shard *shard)
 {
     struct warp_store *store = shard->store;
     uint64_t all = warp_memory_bytes(store->memory);
-    uint64_t pools = 0, rest, share, live, values, held;
+    uint64_t pools = 0, rest, share, headroom, live, values, held;
     uint32_t i;
 
     warp_shard_assert_owner(shard);
@@ -113,13 +115,15 @@ void warp_evict_share(struct warp_shard *shard)
     share /= store->shard_count;
     shard->memory_hard = share;
     /* A sixteenth for what is on its way back and for slabs that are not full; more while that is
-     * not enough, by and by, for slabs become free only as a whole. */
+     * not enough, by and by, for slabs become free only as a whole. What the pool holds is to come to rest
+     * between one and two headrooms below the share: nearer, and writers would wait for memory. */
     held = warp_slab_bytes_held(&shard->limbo.pool);
     shard->memory_shared = held;
-    if (held > share) {
-        shard->memory_slack += (held - share) / EVICT_SLACK_PART;
-    } else {
-        shard->memory_slack -= shard->memory_slack / EVICT_SLACK_PART;
+    headroom = share / EVICT_HEADROOM_PART;
+    if (held > share - headroom) {
+        shard->memory_slack += (held - (share - headroom)) / EVICT_SLACK_PART;
+    } else if (held < share - 2 * headroom) {
+        shard->memory_slack -= shard->memory_slack / EVICT_EASE_PART;
     }
     if (shard->memory_slack > share / 2) {
         shard->memory_slack = share / 2;
@@ -168,20 +172,31 @@ static uint64_t evict_wanted(const struct warp_shard *shard, uint64_t bytes)
     return wanted;
 }
 
-/* One step towards it. */
-static void evict_step(struct warp_shard *shard, uint64_t wanted, uint64_t bytes)
+/* One step towards it. True if there were values that might not leave yet. */
+static bool evict_step(struct warp_shard *shard, uint64_t wanted, uint64_t bytes,
+                       uint64_t looks)
 {
     struct warp_horizon *horizon = &shard->horizon;
-    uint64_t looks = EVICT_LOOKS_PER_CALL + wanted / EVICT_LOOK_BYTES;
     uint64_t refusals = warp_counter_read(&horizon->metrics.refusals);
 
     (void)warp_horizon_evict(horizon, wanted,
                              (uint32_t)(looks < EVICT_LOOKS_MAX ? looks : EVICT_LOOKS_MAX));
     warp_shard_disturb(shard);
-    if (refusals != warp_counter_read(&horizon->metrics.refusals) &&
-        warp_evict_live_bytes(shard) + bytes > shard->memory_soft) {
+    refusals = warp_counter_read(&horizon->metrics.refusals) - refusals;
+    if (refusals > 0 && warp_evict_live_bytes(shard) + bytes > shard->memory_soft) {
         evict_ask_durable(shard);
     }
+    return refusals > 0;
+}
+
+/* How many entries one writer looks at: enough for what it brings in, and the more the nearer the shard
+ * has come to where no memory is left. A change of the share is worked off by many that way. */
+static uint64_t evict_looks(const struct warp_shard *shard, uint64_t wanted, uint64_t bytes)
+{
+    uint64_t gap = shard->memory_hard - shard->memory_soft;
+    uint64_t nearness = wanted < gap ? wanted * EVICT_LOOKS_MAX / gap : EVICT_LOOKS_MAX;
+
+    return EVICT_LOOKS_MIN + bytes / EVICT_LOOK_BYTES + nearness;
 }
 
 void warp_evict_make_room_slowly(struct warp_shard *shard, uint64_t bytes)
@@ -197,7 +212,7 @@ void warp_evict_make_room_slowly(struct warp_shard *shard, uint64_t bytes)
     wanted = evict_wanted(shard, bytes);
     if (wanted > 0) {
         /* A little more than asked for, so that not every call comes here. */
-        evict_step(shard, wanted + bytes, bytes);
+        (void)evict_step(shard, wanted + bytes, bytes, evict_looks(shard, wanted, bytes));
     }
     if (warp_slab_bytes_used(&shard->limbo.pool) + bytes > shard->memory_hard) {
         (void)warp_limbo_collect(&shard->limbo, true);
@@ -213,6 +228,23 @@ static uint64_t evict_limit(const struct warp_store *store)
 static bool evict_may_grow(const struct warp_store *store, size_t growth)
 {
     return warp_memory_bytes(store->memory) + growth <= evict_limit(store);
+}
+
+static bool evict_fits(const struct warp_shard *shard, uint64_t bytes)
+{
+    size_t growth = bytes == 0 ? 0 : warp_slab_growth(&shard->limbo.pool, bytes);
+
+    return growth == 0 || evict_may_grow(shard->store, growth);
+}
+
+/* The last of the memory is for writers, who would have to wait: a value may come back later as well. */
+static bool evict_spares(const struct warp_shard *shard, uint64_t bytes)
+{
+    size_t growth = warp_slab_growth(&shard->limbo.pool, bytes);
+
+    return growth == 0 ||
+           evict_may_grow(shard->store,
+                          growth + shard->store->memory_bytes_max / EVICT_HEADROOM_PART);
 }
 
 struct warp_record *warp_evict_make(struct warp_shard *shard,
@@ -244,7 +276,9 @@ struct warp_record *warp_evict_make(struct warp_shard *shard,
     return record;
 }
 
-bool warp_evict_relieve_here(struct warp_shard *shard, uint64_t bytes, uint32_t tries)
+/* What warp_evict_relieve_here does; *refused, if not NULL, becomes true when values might not leave yet. */
+static bool evict_relieve_one(struct warp_shard *shard, uint64_t bytes, uint32_t tries,
+                              bool *refused)
 {
     struct warp_store *store = shard->store;
     struct warp_slab_pool *pool = &shard->limbo.pool;
@@ -271,8 +305,9 @@ bool warp_evict_relieve_here(struct warp_shard *shard, uint64_t bytes, uint32_t 
     }
     /* What was enough in sum may have left no slab or block empty. */
     wanted <<= tries < EVICT_DOUBLINGS_MAX ? tries : EVICT_DOUBLINGS_MAX;
-    if (wanted > 0) {
-        evict_step(shard, wanted + bytes, bytes);
+    if (wanted > 0 && evict_step(shard, wanted + bytes, bytes, EVICT_LOOKS_MAX) &&
+        refused != NULL) {
+        *refused = true;
     }
     (void)warp_limbo_collect(&shard->limbo, true);
     warp_slab_trim(pool);
@@ -280,24 +315,39 @@ bool warp_evict_relieve_here(struct warp_shard *shard, uint64_t bytes, uint32_t 
     return coming;
 }
 
+bool warp_evict_relieve_here(struct warp_shard *shard, uint64_t bytes, uint32_t tries)
+{
+    return evict_relieve_one(shard, bytes, tries, NULL);
+}
+
 bool warp_evict_relieve(struct warp_store *store, const struct warp_shard *wanting,
                         uint64_t bytes, uint32_t tries)
 {
-    bool coming = false;
+    struct warp_shard *own = store->shards[wanting->id];
+    bool coming, fits, refused = false;
     uint32_t i;
 
+    /* Its own shard first: mostly that is enough, and nobody has to be waited for. */
+    warp_shard_enter_surely(own);
+    coming = evict_relieve_one(own, bytes, tries, &refused);
+    fits = coming && evict_fits(own, bytes);
+    warp_shard_leave(own);
+    if (fits && tries == 0) {
+        return true;
+    }
     for (i = 0; i < store->shard_count; i++) {
         struct warp_shard *shard = store->shards[i];
 
-        warp_shard_enter_surely(shard);
-        coming =
-            warp_evict_relieve_here(shard, shard == wanting ? bytes : 0, tries) || coming;
-        warp_shard_leave(shard);
+        if (shard != own) {
+            warp_shard_enter_surely(shard);
+            coming = evict_relieve_one(shard, 0, tries, &refused) || coming;
+            warp_shard_leave(shard);
+        }
     }
     if (!coming) {
         return false;
     }
-    if (store->wal != NULL) {
+    if (store->wal != NULL && refused) {
         struct warp_writer *writer = &store->wal->writer;
 
         (void)warp_writer_wait(writer, warp_sequence_tail(&writer->sequence),
@@ -325,7 +375,8 @@ bool warp_evict_admits(struct warp_shard *shard, uint32_t slot, uint64_t hash,
     }
     warp_evict_make_room(shard, bytes);
     /* Not at the cost of more memory than there is: then it is read from disk again. */
-    return warp_evict_live_bytes(shard) + bytes <= shard->memory_soft;
+    return warp_evict_live_bytes(shard) + bytes <= shard->memory_soft &&
+           evict_spares(shard, bytes);
 }
 
 void warp_evict_note(struct warp_shard *shard, uint32_t slot, uint64_t hash,
@@ -372,5 +423,6 @@ bool warp_evict_readmits(struct warp_shard *shard,
         warp_evict_make_room(shard, bytes);
     }
     return warp_evict_live_bytes(shard) + bytes <= shard->memory_soft &&
-           warp_horizon_bytes(&shard->horizon) + bytes <= shard->values_max;
+           warp_horizon_bytes(&shard->horizon) + bytes <= shard->values_max &&
+           evict_spares(shard, bytes);
 }

@@ -67,8 +67,9 @@ struct warp_record *warp_evict_make(struct warp_shard *shard,
 /*
  * make has returned NULL, for the time `tries` (0, 1, ...): each time more values have to leave.
  * The first is for the holder of the lease. The second is for whoever holds no lease and is
- * inside no section; it looks at all shards and gives the log and the readers some time, at most
- * 20 ms, to let memory go. False: there was nothing to come.
+ * inside no section; if what the shard itself has is not enough it looks at all shards and gives
+ * the readers, and the log when values wait for it, some time, at most 20 ms, to let memory go.
+ * False: there was nothing to come.
  */
 bool warp_evict_relieve_here(struct warp_shard *shard, uint64_t bytes, uint32_t tries);
 bool warp_evict_relieve(struct warp_store *store, const struct warp_shard *wanting,
