@@ -11,13 +11,14 @@
 #include "shards/victim.h"
 #include "wal/archive.h"
 
-#define COMPACT_LOOKS_PER_STEP    128u
-#define COMPACT_WRITES_PER_STEP   64u
-#define COMPACT_INSTALLS_PER_STEP 64u
-#define COMPACT_VICTIMS_MAX       32u
-#define COMPACT_READ_BYTES        65536u
-#define COMPACT_BUFFER_BYTES      65536u
-#define COMPACT_PERMILLE          1200u
+#define COMPACT_LOOKS_PER_STEP     128u
+#define COMPACT_WRITES_PER_STEP    64u
+#define COMPACT_INSTALLS_PER_STEP  64u
+#define COMPACT_INSTALLS_PER_LEASE 4u
+#define COMPACT_VICTIMS_MAX        32u
+#define COMPACT_READ_BYTES         65536u
+#define COMPACT_BUFFER_BYTES       65536u
+#define COMPACT_PERMILLE           1200u
 
 enum compact_phase {
     COMPACT_LOOK_SEGMENTS,
@@ -731,24 +732,40 @@ static void compact_fetch(struct warp_compact *compact, uint32_t from, uint32_t 
     warp_epoch_leave(compact->record);
 }
 
-/* Those of a group that are one shard's, under its lease. */
+/*
+ * Those of a group that are one shard's, under its lease: a few at a time, for whoever writes
+ * meanwhile waits that long, and it is not worth a writer's while to go to sleep for.
+ */
 static void compact_install_group(struct warp_compact *compact, struct warp_shard *shard,
                                   uint32_t from, uint32_t to)
 {
     uint64_t moved = 0, left = 0;
+    uint32_t held = 0;
     uint32_t i;
 
-    warp_shard_enter_surely(shard);
     for (i = from; i < to; i++) {
         const struct warp_haul_item *item = warp_haul_taken(&compact->haul, i);
+        int rc;
 
+        if (warp_slotmap_owner(&shard->store->slotmap, item->slot) != shard->id) {
+            continue;
+        }
+        if (held == 0) {
+            warp_shard_enter_surely(shard);
+        }
         if (warp_slotmap_owner(&shard->store->slotmap, item->slot) == shard->id) {
-            int rc = compact_install_one(shard, item);
-
+            rc = compact_install_one(shard, item);
             moved += rc > 0;
             left += rc <= 0;
             compact->starved = compact->starved || rc < 0;
         }
+        if (++held == COMPACT_INSTALLS_PER_LEASE) {
+            warp_shard_leave(shard);
+            held = 0;
+        }
+    }
+    if (held == 0) {
+        warp_shard_enter_surely(shard);
     }
     /* Not only at the next tick: what was replaced may be a good part of the memory. */
     (void)warp_limbo_collect(&shard->limbo, true);
