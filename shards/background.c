@@ -126,6 +126,21 @@ static uint64_t background_log_bytes(const struct warp_background *background)
     return tail - (begin > first ? begin : first);
 }
 
+/* What log and archives may take of the space that is allowed for so much that is alive. The checkpoints
+ * take some of it, of small records even most; half of what there is beside the living stays for files
+ * all the same, for compaction cannot win back more than that at a price anybody would pay. */
+static uint64_t background_space_limit(const struct warp_background *background,
+                                       uint64_t live)
+{
+    const struct warp_checkpointer *checkpointer = &background->checkpointer;
+    uint64_t kept = warp_checkpointer_is_idle(checkpointer) ? 2 : 3;
+    uint64_t checkpoints = kept * warp_counter_read(&checkpointer->last_bytes);
+    uint64_t limit = live / 1000 * background->space_permille;
+    uint64_t least = limit > live ? live + (limit - live) / 2 : limit;
+
+    return limit > least + checkpoints ? limit - checkpoints : least;
+}
+
 /*
  * How much log there may be behind the newest checkpoint: as much as the next opening can replay in the
  * time that it may take, beside loading that checkpoint.
@@ -162,7 +177,7 @@ static uint64_t background_space_debt(const struct warp_background *background)
                     warp_counter_read(&held->archive_bytes) +
                     background_log_bytes(background);
     uint64_t waiting = background_log_allowed(background);
-    uint64_t limit = live / 1000 * background->space_permille;
+    uint64_t limit = background_space_limit(background, live);
     uint64_t range = limit / 32 > waiting ? limit / 32 : waiting;
 
     if (!background->compacts || live == 0 || disk < background->space_least ||

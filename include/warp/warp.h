@@ -204,8 +204,9 @@ struct warp_options {
                                  2,000. A checkpoint longer than the log that makes it due is not
                                  written: for a great index it is the log alone that keeps to it. */
     uint32_t compaction;     /* 1: on (the default), 2: only when warp_compact() asks */
-    uint32_t space_permille; /* space on disk, in thousandths of what is alive, above which old files are
-                                compacted; 1,050 - 1,000,000; default 1,200 */
+    uint32_t space_permille; /* space on disk, checkpoints included, in thousandths of what is alive, above
+                                which old files are compacted and writers made to wait for it; 1,050 -
+                                1,000,000; default 1,200 */
     uint32_t background_permille; /* checkpoints and compactions that are not urgent get so many thousandths
                                      of one CPU, 1 - 1,000 (without pause); default 250 */
     uint32_t warm_up;        /* 1 (the default): after open, what was in memory when the last checkpoint was made is
