@@ -691,31 +691,24 @@ void *warp_slab_reserve(struct warp_slab_pool *pool, size_t bytes)
     return object;
 }
 
-void warp_slab_release(struct warp_slab_pool *pool, void *p, size_t bytes)
+/* The header of the slab that a small object lies in. */
+static inline struct warp_slab *slab_of(const void *p, size_t bytes)
 {
-    struct warp_slab_block *block;
-    struct slab_object *object = p;
-    struct warp_slab *slab;
-    uint32_t index;
+    uint32_t index =
+        (uint32_t)(((uintptr_t)p & (SLAB_BLOCK_BYTES - 1)) >> SLAB_BYTES_SHIFT);
 
-    if (p == NULL) {
-        return;
-    }
-    warp_assert(bytes > 0);
-    if (WARP_UNLIKELY(bytes > WARP_SLAB_SMALL_BYTES_MAX)) {
-        large_release(pool, p, bytes);
-        return;
-    }
-    block = slab_block_of(p);
-    index = (uint32_t)(((uintptr_t)p & (SLAB_BLOCK_BYTES - 1)) >> SLAB_BYTES_SHIFT);
     if (bytes > SLAB_NARROW_MAX) {
         index &= ~(SLAB_WIDE - 1);
     }
-    slab = &block->slabs[index].slab;
-    warp_assert(slab->pool == pool);
+    return &slab_block_of(p)->slabs[index].slab;
+}
+
+static inline void slab_release(struct warp_slab_pool *pool, struct warp_slab *slab,
+                                struct slab_object *object, size_t bytes)
+{
     warp_assert(slab->class_index == slab_class_of(bytes));
     warp_assert(slab->used > 0);
-    warp_assert_slow(((uintptr_t)p & 7) == 0);
+    warp_assert_slow(((uintptr_t)object & 7) == 0);
 
     SLAB_UNPOISON(object, sizeof(*object));
     object->next = slab->free;
@@ -729,6 +722,93 @@ void warp_slab_release(struct warp_slab_pool *pool, void *p, size_t bytes)
     if (WARP_UNLIKELY(slab->used == 0)) {
         slab_emptied(pool, slab);
     }
+}
+
+void warp_slab_release(struct warp_slab_pool *pool, void *p, size_t bytes)
+{
+    struct warp_slab *slab;
+
+    if (p == NULL) {
+        return;
+    }
+    warp_assert(bytes > 0);
+    if (WARP_UNLIKELY(bytes > WARP_SLAB_SMALL_BYTES_MAX)) {
+        large_release(pool, p, bytes);
+        return;
+    }
+    slab = slab_of(p, bytes);
+    warp_assert(slab->pool == pool);
+    slab_release(pool, slab, p, bytes);
+}
+
+struct warp_slab_pool *warp_slab_try_release(struct warp_slab_pool *pool, void *p,
+                                             size_t bytes)
+{
+    struct warp_slab *slab;
+
+    warp_assert(p != NULL && bytes > 0);
+    if (WARP_UNLIKELY(bytes > WARP_SLAB_SMALL_BYTES_MAX)) {
+        struct warp_slab_large *large = (void *)((char *)p - SLAB_LARGE_HEADER);
+
+        if (large->pool != pool) {
+            return large->pool;
+        }
+        large_release(pool, p, bytes);
+        return pool;
+    }
+    slab = slab_of(p, bytes);
+    if (WARP_UNLIKELY(slab->pool != pool)) {
+        return slab->pool;
+    }
+    slab_release(pool, slab, p, bytes);
+    return pool;
+}
+
+/* ---- objects that come home ---------------------------------------------------------- */
+
+struct warp_slab_sent {
+    struct warp_slab_sent *next;
+    uint64_t bytes;
+};
+static_assert(sizeof(struct warp_slab_sent) == WARP_SLAB_SENT_BYTES_MIN,
+              "what can be sent back has room for it");
+
+bool warp_slab_send_back(struct warp_slab_pool *home, void *p, size_t bytes)
+{
+    struct warp_slab_sent *sent = p;
+    struct warp_slab_sent *first = atomic_load_explicit(&home->sent, memory_order_relaxed);
+
+    warp_assert(bytes >= sizeof(*sent));
+    sent->bytes = bytes;
+    do {
+        sent->next = first;
+        /* Release: pairs with the acquire in warp_slab_take_back. */
+    } while (!atomic_compare_exchange_weak_explicit(
+        &home->sent, &first, sent, memory_order_release, memory_order_relaxed));
+    return first == NULL;
+}
+
+uint64_t warp_slab_take_back(struct warp_slab_pool *pool, uint32_t most)
+{
+    uint64_t before = pool->bytes_used;
+
+    while (most > 0) {
+        struct warp_slab_sent *sent = pool->taken;
+
+        if (sent == NULL) {
+            /* The look first, for mostly there is nothing. Acquire: pairs with the release in
+             * warp_slab_send_back. */
+            if (atomic_load_explicit(&pool->sent, memory_order_relaxed) == NULL) {
+                break;
+            }
+            pool->taken = atomic_exchange_explicit(&pool->sent, NULL, memory_order_acquire);
+            continue;
+        }
+        pool->taken = sent->next;
+        warp_slab_release(pool, sent, sent->bytes);
+        most--;
+    }
+    return before - pool->bytes_used;
 }
 
 size_t warp_slab_growth(const struct warp_slab_pool *pool, size_t bytes)

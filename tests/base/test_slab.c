@@ -325,3 +325,47 @@ WARP_TEST(slab, a_wrong_size_or_pool_is_caught)
     warp_slab_pool_fini(&pool);
     warp_memory_fini(&memory);
 }
+
+WARP_TEST(slab, what_another_has_goes_home_and_is_released_there)
+{
+    static const size_t sizes[] = {16, 24, 64, 200, 1000, 9000, 32768, 40000, 3000000};
+    struct warp_memory memory;
+    struct warp_slab_pool mine, other;
+    void *objects[9];
+    uint64_t used = 0;
+    size_t i;
+
+    check_int(warp_memory_init(&memory, NULL), ==, 0);
+    check_int(warp_slab_pool_init(&mine, &memory, false), ==, 0);
+    check_int(warp_slab_pool_init(&other, &memory, false), ==, 0);
+    for (i = 0; i < 9; i++) {
+        objects[i] = warp_slab_reserve(&mine, sizes[i]);
+        used += warp_slab_round(sizes[i]);
+    }
+    check_u64(warp_slab_bytes_used(&mine), ==, used);
+    check(!warp_slab_has_sent(&mine));
+    for (i = 0; i < 9; i++) {
+        check(warp_slab_try_release(&other, objects[i], sizes[i]) == &mine);
+        /* Who finds it empty has to tell. */
+        check(warp_slab_send_back(&mine, objects[i], sizes[i]) == (i == 0));
+    }
+    check(warp_slab_has_sent(&mine));
+    check_u64(warp_slab_bytes_used(&mine), ==, used);
+    check_u64(warp_slab_bytes_used(&other), ==, 0);
+    /* The last one that was sent comes first. */
+    check_u64(warp_slab_take_back(&mine, 1), ==, warp_slab_round(sizes[8]));
+    used -= warp_slab_round(sizes[8]);
+    check(warp_slab_has_sent(&mine));
+    check_u64(warp_slab_take_back(&mine, 100), ==, used);
+    check(!warp_slab_has_sent(&mine));
+    check_u64(warp_slab_take_back(&mine, 100), ==, 0);
+    check_u64(warp_slab_bytes_used(&mine), ==, 0);
+    /* And its own it releases at once. */
+    objects[0] = warp_slab_reserve(&mine, 100);
+    check(warp_slab_try_release(&mine, objects[0], 100) == &mine);
+    check_u64(warp_slab_bytes_used(&mine), ==, 0);
+    warp_slab_pool_fini(&mine);
+    warp_slab_pool_fini(&other);
+    check_u64(warp_memory_bytes(&memory), ==, 0);
+    warp_memory_fini(&memory);
+}
