@@ -38,3 +38,49 @@ WARP_TEST(slotmap, neighbours_lie_apart)
         check_u64(warp_slotmap_owner(&map, slot), !=, warp_slotmap_owner(&map, slot + 1));
     }
 }
+
+WARP_TEST(slotmap, a_move_gives_the_map_and_the_slot_a_version)
+{
+    static struct warp_slotmap map;
+    _Atomic uint64_t moved[2] = {0, 0};
+
+    warp_slotmap_init(&map, 4);
+    check_u64(warp_slotmap_version(&map), ==, 0);
+    warp_slotmap_move(&map, 5, 3, &moved[0]);
+    check_u64(warp_slotmap_owner(&map, 5), ==, 3);
+    check_u64(warp_slotmap_owner(&map, 4), ==, 0);
+    check_u64(warp_slotmap_version(&map), ==, 1);
+    check_u64(moved[0], ==, 1);
+    warp_slotmap_move(&map, 6, 0, &moved[1]);
+    check_u64(moved[1], ==, 2);
+    check_u64(moved[0], ==, 1);
+    warp_slotmap_move(&map, 5, 1, &moved[0]);
+    check_u64(moved[0], ==, 3);
+    check_u64(warp_slotmap_version(&map), ==, 3);
+}
+
+WARP_TEST(slotmap, what_was_saved_is_loaded_if_all_owners_are_shards)
+{
+    static struct warp_slotmap map, other;
+    static uint8_t owners[WARP_SLOT_COUNT];
+    _Atomic uint64_t moved = 0;
+    uint32_t slot;
+
+    warp_slotmap_init(&map, 4);
+    for (slot = 0; slot < WARP_SLOT_COUNT; slot += 7) {
+        warp_slotmap_move(&map, slot, slot % 3, &moved);
+    }
+    warp_slotmap_save(&map, owners);
+    warp_slotmap_init(&other, 4);
+    check_int(warp_slotmap_load(&other, owners, 4), ==, 0);
+    for (slot = 0; slot < WARP_SLOT_COUNT; slot++) {
+        check_u64(warp_slotmap_owner(&other, slot), ==, warp_slotmap_owner(&map, slot));
+    }
+    check_u64(warp_slotmap_version(&other), ==, 0);
+    /* Of more shards than there are now: nothing of it is taken. */
+    warp_slotmap_init(&other, 3);
+    check_int(warp_slotmap_load(&other, owners, 3), ==, WARP_EDAMAGED);
+    for (slot = 0; slot < WARP_SLOT_COUNT; slot++) {
+        check_u64(warp_slotmap_owner(&other, slot), ==, slot % 3);
+    }
+}
