@@ -82,7 +82,7 @@ SAN_fuzz    := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover
 
 # A planted build has one bug switched on, and the address sanitizer to see what it does.
 PLANTS := ACK_BEFORE_SYNC SKIP_CRC DROP_EPOCH SEAL_UNSYNCED REMOVE_EARLY INSTALL_BLIND \
-          CHECKPOINT_EARLY REPLAY_LATE EVICT_EARLY
+          CHECKPOINT_EARLY REPLAY_LATE EVICT_EARLY MOVE_BLIND
 PLANT  ?=
 ifeq ($(MODE),planted)
 ifeq ($(filter $(PLANT),$(PLANTS)),)

@@ -69,6 +69,9 @@ _Noreturn void warp_assert_broken(const char *file, int line, const char *text)
 #ifndef WARP_PLANT_CHECKPOINT_EARLY
 #define WARP_PLANT_CHECKPOINT_EARLY 0
 #endif
+#ifndef WARP_PLANT_MOVE_BLIND
+#define WARP_PLANT_MOVE_BLIND 0
+#endif
 #ifndef WARP_PLANT_REPLAY_LATE
 #define WARP_PLANT_REPLAY_LATE 0
 #endif

@@ -39,6 +39,67 @@ static void batch_undo(struct warp_store *store, struct warp_batch_operation *op
     }
 }
 
+/* Room for what comes in, and where slots have moved also for what goes out. */
+static int batch_reserve_ledger(struct warp_store *store,
+                                const struct warp_batch_operation *operations,
+                                uint32_t count, const uint8_t *body, uint32_t body_bytes,
+                                uint32_t id)
+{
+    struct warp_ledger *ledger = &store->shards[id]->ledger;
+
+    for (;;) {
+        uint32_t missing = 0, i;
+        int rc;
+
+        for (i = 0; ledger->mixed && i < count; i++) {
+            const struct warp_batch_operation *one = &operations[i];
+            struct warp_entry entry = batch_entry(one, body, body_bytes);
+            const struct warp_record *old;
+
+            if (warp_slotmap_owner(&store->slotmap, one->slot) == id) {
+                old = warp_table_find(&store->words[one->slot], one->hash, entry.key,
+                                      entry.key_bytes);
+                missing += old == NULL ? 0 : warp_ledger_missing(ledger, old);
+            }
+        }
+        if (warp_ledger_has_room(ledger, body_bytes, missing)) {
+            return 0;
+        }
+        rc = warp_ledger_make_room(
+            ledger, (uint32_t)((body_bytes + 64) >> ledger->segment_shift) + 2 + missing);
+        if (rc < 0) {
+            return rc;
+        }
+    }
+}
+
+/* Do the shards whose leases are held own all slots? One may have moved before. */
+static bool batch_owns(const struct warp_store *store,
+                       const struct warp_batch_operation *operations, uint32_t count,
+                       uint64_t shards)
+{
+    uint32_t i;
+
+    for (i = 0; i < count; i++) {
+        if ((shards >> warp_slotmap_owner(&store->slotmap, operations[i].slot) & 1) == 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static uint64_t batch_shards(const struct warp_store *store,
+                             const struct warp_batch_operation *operations, uint32_t count)
+{
+    uint64_t shards = 0;
+    uint32_t i;
+
+    for (i = 0; i < count; i++) {
+        shards |= UINT64_C(1) << warp_slotmap_owner(&store->slotmap, operations[i].slot);
+    }
+    return shards;
+}
+
 /* Make sure of everything that may fail, all leases held. */
 static int batch_prepare(struct warp_store *store, struct warp_batch_operation *operations,
                          uint32_t count, const uint8_t *body, uint32_t body_bytes,
@@ -89,7 +150,7 @@ static int batch_prepare(struct warp_store *store, struct warp_batch_operation *
     /* Growing may have used up what was reserved for retiring, so this comes last. */
     for (i = 0; i < store->shard_count; i++) {
         if ((shards >> i & 1) != 0) {
-            rc = warp_ledger_reserve(&store->shards[i]->ledger, body_bytes);
+            rc = batch_reserve_ledger(store, operations, count, body, body_bytes, i);
             if (rc == 0) {
                 rc = warp_limbo_reserve(&store->shards[i]->limbo, count + 1);
             }
@@ -111,27 +172,26 @@ int warp_batch_run(struct warp_store *store, struct warp_batch_operation *operat
     struct warp_writer *writer = &store->wal->writer;
     uint32_t body_crc = warp_crc32c(0, body, body_bytes);
     struct warp_slice part = {body, body_bytes};
-    uint64_t shards = 0, position = 0, frame_end = 0;
-    uint32_t cell = UINT32_MAX;
+    uint64_t shards, position = 0, frame_end = 0;
     uint32_t reliefs = 0;
-    uint32_t i;
+    uint32_t i, cell;
     int rc;
 
     for (i = 0; i < count; i++) {
-        shards |= UINT64_C(1) << warp_slotmap_owner(&store->slotmap, operations[i].slot);
         operations[i].record = NULL;
     }
     for (;;) {
+        shards = batch_shards(store, operations, count);
+        cell = (uint32_t)__builtin_ctzll(shards);
         for (i = 0; i < store->shard_count; i++) {
             if ((shards >> i & 1) != 0) {
                 warp_shard_enter_surely(store->shards[i]);
-                if (cell == UINT32_MAX) {
-                    cell = i;
-                }
             }
         }
         rc = 0;
-        if (warp_writer_failed(writer)) {
+        if (WARP_UNLIKELY(!batch_owns(store, operations, count, shards))) {
+            rc = WARP_MESSAGE_MOVED;
+        } else if (warp_writer_failed(writer)) {
             rc = WARP_EFAILED;
         } else if (!warp_wal_has_room(store->wal, body_bytes, false)) {
             rc = WARP_MESSAGE_NEEDS_ROOM;
@@ -171,6 +231,10 @@ int warp_batch_run(struct warp_store *store, struct warp_batch_operation *operat
             if ((shards >> i & 1) != 0) {
                 warp_shard_leave(store->shards[i]);
             }
+        }
+        if (WARP_UNLIKELY(rc == WARP_MESSAGE_MOVED)) {
+            atomic_fetch_add_explicit(&store->moving.bounced, 1, memory_order_relaxed);
+            continue;
         }
         if (rc == WARP_ENOMEM && reliefs < WARP_EVICT_RELIEFS_MAX &&
             warp_evict_relieve(store, store->shards[cell], body_bytes, reliefs)) {

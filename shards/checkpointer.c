@@ -182,8 +182,12 @@ static int checkpointer_put(struct warp_checkpointer *checkpointer,
         const struct warp_shard *shard =
             warp_store_owner(checkpointer->config.store, checkpointer->slot);
 
-        entry.heat = warp_horizon_standing(&shard->horizon, warp_record_queue(record),
-                                           warp_record_hits(record));
+        uint8_t queue = warp_record_queue(record), hits = warp_record_hits(record);
+
+        /* On its way from one shard to another its hits say it already. */
+        entry.heat = queue == WARP_HORIZON_NONE
+                         ? hits
+                         : warp_horizon_standing(&shard->horizon, queue, hits);
     } else {
         /* What was to come back and has not yet is not forgotten. */
         int standing = warp_record_wished(record);

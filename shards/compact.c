@@ -20,6 +20,8 @@
 #define COMPACT_BUFFER_BYTES       65536u
 #define COMPACT_PERMILLE           1200u
 
+_Static_assert(COMPACT_INSTALLS_PER_STEP <= 64, "a bit for each");
+
 enum compact_phase {
     COMPACT_LOOK_SEGMENTS,
     COMPACT_LOOK_ARCHIVES,
@@ -700,6 +702,10 @@ static int compact_install_one(struct warp_shard *shard, const struct warp_haul_
     if (record == NULL) {
         return 0;
     }
+    if (shard->ledger.mixed && (warp_ledger_reserve_out(&shard->ledger, 0, record) < 0 ||
+                                warp_put_reserve_exchange(shard) < 0)) {
+        return WARP_ENOMEM;
+    }
     fresh = compact_make(shard, item, record);
     if (fresh == NULL) {
         return WARP_ENOMEM;
@@ -734,17 +740,19 @@ static void compact_fetch(struct warp_compact *compact, uint32_t from, uint32_t 
 
 /*
  * Those of a group that are one shard's, under its lease: a few at a time, for whoever writes
- * meanwhile waits that long, and it is not worth a writer's while to go to sleep for.
+ * meanwhile waits that long, and it is not worth a writer's while to go to sleep for. `todo` and what
+ * is returned have a bit for each that is left to do: of slots that have moved meanwhile.
  */
-static void compact_install_group(struct warp_compact *compact, struct warp_shard *shard,
-                                  uint32_t from, uint32_t to)
+static uint64_t compact_install_group(struct warp_compact *compact,
+                                      struct warp_shard *shard, uint32_t from,
+                                      uint64_t todo)
 {
-    uint64_t moved = 0, left = 0;
+    uint64_t moved = 0, left = 0, bits;
     uint32_t held = 0;
-    uint32_t i;
 
-    for (i = from; i < to; i++) {
-        const struct warp_haul_item *item = warp_haul_taken(&compact->haul, i);
+    for (bits = todo; bits != 0; bits &= bits - 1) {
+        uint32_t i = (uint32_t)__builtin_ctzll(bits);
+        const struct warp_haul_item *item = warp_haul_taken(&compact->haul, from + i);
         int rc;
 
         if (warp_slotmap_owner(&shard->store->slotmap, item->slot) != shard->id) {
@@ -758,6 +766,7 @@ static void compact_install_group(struct warp_compact *compact, struct warp_shar
             moved += rc > 0;
             left += rc <= 0;
             compact->starved = compact->starved || rc < 0;
+            todo &= ~(UINT64_C(1) << i);
         }
         if (++held == COMPACT_INSTALLS_PER_LEASE) {
             warp_shard_leave(shard);
@@ -772,6 +781,7 @@ static void compact_install_group(struct warp_compact *compact, struct warp_shar
     warp_shard_leave(shard);
     warp_counter_add(&compact->counters.records_moved, moved);
     warp_counter_add(&compact->counters.records_left, left);
+    return todo;
 }
 
 static enum warp_compact_state compact_install(struct warp_compact *compact, int *error)
@@ -781,20 +791,21 @@ static enum warp_compact_state compact_install(struct warp_compact *compact, int
     uint32_t from = compact->install_at;
     uint32_t to =
         count - from < COMPACT_INSTALLS_PER_STEP ? count : from + COMPACT_INSTALLS_PER_STEP;
-    uint64_t shards = 0;
+    uint64_t todo = 0;
     uint32_t i;
 
     for (i = from; i < to; i++) {
-        const struct warp_haul_item *item = warp_haul_taken(&compact->haul, i);
-
-        warp_assert(warp_place_is_archived(item->new_place));
-        shards |= UINT64_C(1) << warp_slotmap_owner(&store->slotmap, item->slot);
+        warp_assert(warp_place_is_archived(warp_haul_taken(&compact->haul, i)->new_place));
+        todo |= UINT64_C(1) << (i - from);
     }
     compact_fetch(compact, from, to);
-    for (i = 0; i < store->shard_count; i++) {
-        if ((shards >> i & 1) != 0) {
-            compact_install_group(compact, store->shards[i], from, to);
-        }
+    /* Shard by shard; a slot that changes its shard meanwhile is met there. */
+    while (todo != 0) {
+        const struct warp_haul_item *first =
+            warp_haul_taken(&compact->haul, from + (uint32_t)__builtin_ctzll(todo));
+
+        todo = compact_install_group(compact, warp_store_owner(store, first->slot), from,
+                                     todo);
     }
     compact->install_at = to;
     if (to == count) {

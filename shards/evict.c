@@ -31,7 +31,8 @@ static bool evict_look(void *context, uint32_t slot, uint64_t hash50,
     }
     record = warp_table_find_masked(&store->words[slot], hash50, WARP_HORIZON_HASH_MASK,
                                     store->hash_seed, &at->place, &at->hash);
-    if (record == NULL || warp_record_is_cold(record)) {
+    if (record == NULL || warp_record_is_cold(record) ||
+        warp_record_queue(record) == WARP_HORIZON_NONE) {
         return false;
     }
     at->record = record;
@@ -117,7 +118,7 @@ void warp_evict_share(struct warp_shard *shard)
     /* A sixteenth for what is on its way back and for slabs that are not full; more while that is
      * not enough, by and by, for slabs become free only as a whole. What the pool holds is to come to rest
      * between one and two headrooms below the share: nearer, and writers would wait for memory. */
-    held = warp_slab_bytes_held(&shard->limbo.pool);
+    held = warp_limbo_held_bytes(&shard->limbo);
     shard->memory_shared = held;
     headroom = share / EVICT_HEADROOM_PART;
     if (held > share - headroom) {
@@ -166,7 +167,8 @@ static uint64_t evict_wanted(const struct warp_shard *shard, uint64_t bytes)
         wanted = values - shard->values_max;
     }
     /* What is in use would fit, but not into the holes that there are. */
-    if (growth > wanted && warp_slab_bytes_held(pool) + growth > shard->memory_hard) {
+    if (growth > wanted &&
+        warp_limbo_held_bytes(&shard->limbo) + growth > shard->memory_hard) {
         wanted = growth;
     }
     return wanted;
@@ -206,7 +208,7 @@ void warp_evict_make_room_slowly(struct warp_shard *shard, uint64_t bytes)
     warp_shard_assert_owner(shard);
     /* At once, too, when the pool has grown: what is cold takes slabs before values give theirs. */
     if (shard->evict_calls++ % EVICT_SHARE_EVERY == 0 ||
-        warp_slab_bytes_held(&shard->limbo.pool) > shard->memory_shared) {
+        warp_limbo_held_bytes(&shard->limbo) > shard->memory_shared) {
         warp_evict_share(shard);
     }
     wanted = evict_wanted(shard, bytes);
@@ -214,7 +216,7 @@ void warp_evict_make_room_slowly(struct warp_shard *shard, uint64_t bytes)
         /* A little more than asked for, so that not every call comes here. */
         (void)evict_step(shard, wanted + bytes, bytes, evict_looks(shard, wanted, bytes));
     }
-    if (warp_slab_bytes_used(&shard->limbo.pool) + bytes > shard->memory_hard) {
+    if (warp_limbo_owned_bytes(&shard->limbo) + bytes > shard->memory_hard) {
         (void)warp_limbo_collect(&shard->limbo, true);
     }
 }
@@ -294,7 +296,7 @@ static bool evict_relieve_one(struct warp_shard *shard, uint64_t bytes, uint32_t
     warp_evict_share(shard);
     wanted = evict_wanted(shard, bytes);
     /* All that is held and not only what is used, for slabs are free only as a whole. */
-    held = warp_slab_bytes_held(pool) + growth;
+    held = warp_limbo_held_bytes(&shard->limbo) + growth;
     if (held > shard->memory_hard && held - shard->memory_hard > wanted) {
         wanted = held - shard->memory_hard;
     }
@@ -379,12 +381,53 @@ bool warp_evict_admits(struct warp_shard *shard, uint32_t slot, uint64_t hash,
            evict_spares(shard, bytes);
 }
 
+void warp_evict_settle(struct warp_shard *shard, uint32_t slot, uint64_t hash,
+                       struct warp_record *record)
+{
+    uint8_t standing = warp_record_hits(record);
+    uint8_t hits, queue;
+
+    queue = warp_horizon_readmit(&shard->horizon, slot, hash,
+                                 warp_slab_round(warp_record_bytes_of(record)), standing,
+                                 &hits);
+    warp_record_set_heat(record, hits, queue);
+}
+
+/* Of a slot that leaves or arrives: true if that was all there is to do. */
+static bool evict_note_in_transit(struct warp_shard *shard, uint32_t slot, uint64_t hash,
+                                  struct warp_record *fresh,
+                                  const struct warp_record *old_resident)
+{
+    uint8_t standing = 0;
+
+    if (old_resident != NULL) {
+        if (warp_record_queue(old_resident) != WARP_HORIZON_NONE) {
+            return false; /* leaving has not come to it yet, or it has arrived */
+        }
+        standing = warp_record_hits(old_resident);
+    }
+    if (shard->store->slots[slot].transit == WARP_SLOT_LEAVING) {
+        warp_record_set_heat(fresh, standing, WARP_HORIZON_NONE);
+        return true;
+    }
+    if (old_resident == NULL) {
+        return false;
+    }
+    warp_record_set_heat(fresh, standing, WARP_HORIZON_NONE);
+    warp_evict_settle(shard, slot, hash, fresh);
+    return true;
+}
+
 void warp_evict_note(struct warp_shard *shard, uint32_t slot, uint64_t hash,
                      struct warp_record *fresh, const struct warp_record *old_resident)
 {
     uint64_t bytes = warp_slab_round(warp_record_bytes_of(fresh));
     uint8_t hits, queue;
 
+    if (WARP_UNLIKELY(shard->store->slots[slot].transit != WARP_SLOT_SETTLED) &&
+        evict_note_in_transit(shard, slot, hash, fresh, old_resident)) {
+        return;
+    }
     if (old_resident != NULL) {
         hits = warp_record_hits(old_resident);
         queue = warp_record_queue(old_resident);
@@ -401,12 +444,10 @@ void warp_evict_note(struct warp_shard *shard, uint32_t slot, uint64_t hash,
 void warp_evict_note_again(struct warp_shard *shard, uint32_t slot, uint64_t hash,
                            struct warp_record *fresh, uint8_t standing)
 {
-    uint8_t hits, queue;
-
-    queue =
-        warp_horizon_readmit(&shard->horizon, slot, hash,
-                             warp_slab_round(warp_record_bytes_of(fresh)), standing, &hits);
-    warp_record_set_heat(fresh, hits, queue);
+    warp_record_set_heat(fresh, standing, WARP_HORIZON_NONE);
+    if (WARP_LIKELY(shard->store->slots[slot].transit != WARP_SLOT_LEAVING)) {
+        warp_evict_settle(shard, slot, hash, fresh);
+    }
 }
 
 bool warp_evict_readmits(struct warp_shard *shard,

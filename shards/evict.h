@@ -5,6 +5,9 @@
  * carries it out: a resident record is replaced by a cold one, which costs no write, for the log
  * already has the value. Only what the log has made durable may leave.
  *
+ * A slot that is changing its shard (shards/move) has its values in no queue, so they stay in
+ * memory as long as that takes; meanwhile their hits say what standing they had.
+ *
  * A shard's share is memory_bytes_max, less what everything but the shards' pools takes, divided
  * by the number of shards. Records are made through here, so that room is made before memory is
  * taken, and none is when the database is at its limit.
@@ -25,10 +28,10 @@
 
 extern const struct warp_horizon_ops warp_evict_ops;
 
-/* What of the pool is in use and not on its way back. */
+/* What the shard owns and is not on its way back, in whatever pool. */
 static inline uint64_t warp_evict_live_bytes(const struct warp_shard *shard)
 {
-    return warp_slab_bytes_used(&shard->limbo.pool) - shard->limbo.pending_bytes;
+    return warp_limbo_owned_bytes(&shard->limbo) - shard->limbo.pending_bytes;
 }
 
 /* See that `bytes` more fit the share, by a bounded number of evictions. Records may be replaced:
@@ -56,8 +59,7 @@ static inline bool warp_evict_overgrows(const struct warp_shard *shard, uint64_t
 {
     size_t growth = warp_slab_growth(&shard->limbo.pool, bytes);
 
-    return growth > 0 &&
-           warp_slab_bytes_held(&shard->limbo.pool) + growth > shard->memory_hard;
+    return growth > 0 && warp_limbo_held_bytes(&shard->limbo) + growth > shard->memory_hard;
 }
 
 /* A record of this content, not published yet; makes no room by itself. NULL: no memory. */
@@ -94,6 +96,11 @@ void warp_evict_note_again(struct warp_shard *shard, uint32_t slot, uint64_t has
  * Makes it. */
 bool warp_evict_readmits(struct warp_shard *shard,
                          const struct warp_record_content *content, uint8_t standing);
+
+/* A resident record whose slot has changed its shard comes into this one's queues, with what it had
+ * earned there. warp_horizon_reserve() came before. */
+void warp_evict_settle(struct warp_shard *shard, uint32_t slot, uint64_t hash,
+                       struct warp_record *record);
 
 /* A resident record goes away by itself. */
 static inline void warp_evict_forget(struct warp_shard *shard,

@@ -116,7 +116,8 @@ static int expire_visit(void *context, struct warp_record *record, _Atomic uint6
         return 0;
     }
     walk->expired_bytes += bytes;
-    if (warp_limbo_reserve(&walk->shard->limbo, 1) < 0) {
+    if (warp_ledger_reserve_out(&walk->shard->ledger, 0, record) < 0 ||
+        warp_limbo_reserve(&walk->shard->limbo, 1) < 0) {
         walk->again = true; /* later */
         return 0;
     }

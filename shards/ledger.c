@@ -23,10 +23,16 @@ struct warp_ledger_table {
     struct ledger_entry entries[];
 };
 
+struct ledger_count {
+    uint64_t file;
+    uint64_t bytes;
+};
+
 struct warp_ledger_tally {
-    const struct warp_ledger *ledger;
+    const struct warp_store *store;
     size_t bytes;
-    uint64_t counts[]; /* as the entries of the table */
+    uint64_t mask;
+    struct ledger_count counts[];
 };
 
 static uint64_t ledger_segment_key(uint64_t index)
@@ -137,11 +143,15 @@ static _Atomic uint64_t *ledger_take(struct warp_ledger *ledger, uint64_t key)
     return &entry->bytes;
 }
 
+/* The bytes of a file that something is counted out of. */
 static _Atomic uint64_t *ledger_find(struct warp_ledger *ledger, uint64_t key)
 {
     struct warp_ledger_table *table = ledger_table(ledger);
     struct ledger_entry *entry;
 
+    if (WARP_UNLIKELY(ledger->mixed)) {
+        return ledger_take(ledger, key); /* reserve_out came before */
+    }
     warp_assert(table != NULL);
     entry = &table->entries[ledger_probe(table, key)];
     warp_assert(warp_counter_read(&entry->file) == key);
@@ -184,11 +194,12 @@ void warp_ledger_in(struct warp_ledger *ledger, const struct warp_record *record
     }
 }
 
-static void ledger_sub(_Atomic uint64_t *counter, uint64_t bytes)
+static void ledger_sub(const struct warp_ledger *ledger, _Atomic uint64_t *counter,
+                       uint64_t bytes)
 {
     uint64_t now = warp_counter_read(counter);
 
-    warp_assert(now >= bytes);
+    warp_assert(now >= bytes || ledger->mixed);
     /* Release: who sees that nothing is left sees the tables without it; pairs with ledger_sum. */
     atomic_store_explicit(counter, now - bytes, memory_order_release);
 }
@@ -200,41 +211,138 @@ void warp_ledger_out(struct warp_ledger *ledger, const struct warp_record *recor
 
     if (warp_record_is_archived(record)) {
         key = ledger_archive_key(warp_place_decode(warp_record_place(record)).file);
-        ledger_sub(ledger_find(ledger, key), extent.to);
+        ledger_sub(ledger, ledger_find(ledger, key), extent.to);
         return;
     }
     for (at = extent.from; at < extent.to; at = end) {
         end = ledger_piece(ledger, &extent, at, &key);
-        ledger_sub(ledger_find(ledger, key), end - at);
+        ledger_sub(ledger, ledger_find(ledger, key), end - at);
     }
+}
+
+/* ---- what has moved ----------------------------------------------------------------------- */
+
+uint32_t warp_ledger_missing(const struct warp_ledger *ledger,
+                             const struct warp_record *old)
+{
+    const struct warp_ledger_table *table = ledger_table(ledger);
+    struct warp_ledger_extent extent;
+    uint64_t at, end, key;
+    uint32_t missing = 0;
+
+    if (WARP_LIKELY(!ledger->mixed)) {
+        return 0;
+    }
+    extent = warp_ledger_extent(old);
+    for (at = extent.from; at < extent.to; at = end) {
+        if (warp_record_is_archived(old)) {
+            key = ledger_archive_key(warp_place_decode(warp_record_place(old)).file);
+            end = extent.to;
+        } else {
+            end = ledger_piece(ledger, &extent, at, &key);
+        }
+        missing += table == NULL ||
+                   warp_counter_read(&table->entries[ledger_probe(table, key)].file) != key;
+    }
+    return missing;
+}
+
+int warp_ledger_reserve_out(struct warp_ledger *ledger, uint64_t bytes,
+                            const struct warp_record *old)
+{
+    uint32_t missing = warp_ledger_missing(ledger, old);
+    int rc;
+
+    /* Making room leaves files out that nothing is counted of now: they are missing then, and the
+     * second time there are none of these. */
+    while (!warp_ledger_has_room(ledger, bytes, missing)) {
+        rc = warp_ledger_make_room(
+            ledger, (uint32_t)((bytes + 64) >> ledger->segment_shift) + 2 + missing);
+        if (rc < 0) {
+            return rc;
+        }
+        missing = warp_ledger_missing(ledger, old);
+    }
+    return 0;
+}
+
+void warp_ledger_forget(struct warp_ledger *ledger, bool archive, uint64_t index)
+{
+    struct warp_ledger_table *table = ledger_table(ledger);
+    uint64_t key =
+        archive ? ledger_archive_key((uint32_t)index) : ledger_segment_key(index);
+    struct ledger_entry *entry;
+
+    if (table != NULL) {
+        entry = &table->entries[ledger_probe(table, key)];
+        if (warp_counter_read(&entry->file) == key) {
+            warp_counter_set(&entry->bytes, 0);
+        }
+    }
+}
+
+uint64_t warp_ledger_bytes(const struct warp_ledger *ledger)
+{
+    const struct warp_ledger_table *table = ledger_table(ledger);
+
+    return table == NULL ? 0 : warp_slab_round(ledger_table_bytes(table->mask + 1));
 }
 
 /* ---- checking --------------------------------------------------------------------------- */
 
-struct warp_ledger_tally *warp_ledger_tally_begin(const struct warp_ledger *ledger)
+static struct ledger_count *ledger_tally_at(struct warp_ledger_tally *tally, uint64_t key)
 {
-    struct warp_ledger_table *table = ledger_table(ledger);
-    uint64_t capacity = table == NULL ? 0 : table->mask + 1;
-    size_t bytes = sizeof(struct warp_ledger_tally) + capacity * sizeof(uint64_t);
-    struct warp_ledger_tally *tally;
+    uint64_t at = (key * UINT64_C(0x9e3779b97f4a7c15)) >> 32;
 
-    tally = warp_memory_reserve(ledger->limbo->memory, bytes, 0);
-    if (tally != NULL) {
-        tally->ledger = ledger;
-        tally->bytes = bytes;
+    while (tally->counts[at & tally->mask].file != key &&
+           tally->counts[at & tally->mask].file != 0) {
+        at++;
+    }
+    return &tally->counts[at & tally->mask];
+}
+
+struct warp_ledger_tally *warp_ledger_tally_begin(const struct warp_store *store)
+{
+    struct warp_ledger_tally *tally;
+    uint64_t files = 1, capacity = LEDGER_CAPACITY_MIN, at;
+    size_t bytes;
+    uint32_t i;
+
+    for (i = 0; i < store->shard_count; i++) {
+        files += store->shards[i]->ledger.used;
+    }
+    while (capacity < files * 2) {
+        capacity *= 2;
+    }
+    bytes = sizeof(*tally) + capacity * sizeof(tally->counts[0]);
+    tally = warp_memory_reserve(store->memory, bytes, 0);
+    if (tally == NULL) {
+        return NULL;
+    }
+    memset(tally, 0, bytes);
+    tally->store = store;
+    tally->bytes = bytes;
+    tally->mask = capacity - 1;
+    for (i = 0; i < store->shard_count; i++) {
+        const struct warp_ledger_table *table = ledger_table(&store->shards[i]->ledger);
+
+        for (at = 0; table != NULL && at <= table->mask; at++) {
+            uint64_t file = warp_counter_read(&table->entries[at].file);
+
+            if (file != 0) {
+                ledger_tally_at(tally, file)->file = file;
+            }
+        }
     }
     return tally;
 }
 
 static void ledger_tally(struct warp_ledger_tally *tally, uint64_t key, uint64_t bytes)
 {
-    struct warp_ledger_table *table = ledger_table(tally->ledger);
-    uint64_t at;
+    struct ledger_count *count = ledger_tally_at(tally, key);
 
-    warp_assert(table != NULL);
-    at = ledger_probe(table, key);
-    warp_assert(warp_counter_read(&table->entries[at].file) == key);
-    tally->counts[at] += bytes;
+    warp_assert(count->file == key);
+    count->bytes += bytes;
 }
 
 void warp_ledger_tally_add(struct warp_ledger_tally *tally,
@@ -252,31 +360,13 @@ void warp_ledger_tally_add(struct warp_ledger_tally *tally,
         return;
     }
     for (at = extent.from; at < extent.to; at = end) {
-        end = ledger_piece(tally->ledger, &extent, at, &key);
+        end = ledger_piece(&tally->store->shards[0]->ledger, &extent, at, &key);
         ledger_tally(tally, key, end - at);
     }
 }
 
-void warp_ledger_tally_end(struct warp_ledger_tally **tally)
-{
-    struct warp_ledger_tally *one = *tally;
-    struct warp_ledger_table *table;
-    uint64_t i;
-
-    if (one == NULL) {
-        return;
-    }
-    table = ledger_table(one->ledger);
-    for (i = 0; table != NULL && i <= table->mask; i++) {
-        warp_assert(one->counts[i] == warp_counter_read(&table->entries[i].bytes));
-    }
-    warp_memory_release(one->ledger->limbo->memory, one, one->bytes);
-    *tally = NULL;
-}
-
-/* ---- sums over shards ------------------------------------------------------------------- */
-
-static uint64_t ledger_sum(const struct warp_store *store, uint64_t key)
+/* What all shards together have counted; below nothing while moves and counts are under way. */
+static uint64_t ledger_add_up(const struct warp_store *store, uint64_t key)
 {
     uint64_t bytes = 0;
     uint32_t i;
@@ -295,6 +385,32 @@ static uint64_t ledger_sum(const struct warp_store *store, uint64_t key)
         }
     }
     return bytes;
+}
+
+void warp_ledger_tally_end(struct warp_ledger_tally **tally)
+{
+    struct warp_ledger_tally *one = *tally;
+    uint64_t i;
+
+    if (one == NULL) {
+        return;
+    }
+    for (i = 0; i <= one->mask; i++) {
+        warp_assert(one->counts[i].file == 0 ||
+                    one->counts[i].bytes == ledger_add_up(one->store, one->counts[i].file));
+    }
+    warp_memory_release(one->store->memory, one, one->bytes);
+    *tally = NULL;
+}
+
+/* ---- sums over shards ------------------------------------------------------------------- */
+
+/* Above the head a record may be seen to die in one shard before it is seen to live in another. */
+static uint64_t ledger_sum(const struct warp_store *store, uint64_t key)
+{
+    uint64_t bytes = ledger_add_up(store, key);
+
+    return (int64_t)bytes < 0 ? 0 : bytes;
 }
 
 uint64_t warp_ledger_segment(const struct warp_store *store, uint64_t index)

@@ -1,6 +1,10 @@
 #include "shards/limbo.h"
 
+#include <stddef.h>
+
 #include "base/counter.h"
+
+#define LIMBO_HOMECOMERS_PER_CALL 256u
 
 struct limbo_item {
     void *memory;
@@ -57,9 +61,20 @@ static struct warp_limbo_bag *limbo_take_spare(struct warp_limbo *limbo)
 
 static void limbo_release(struct warp_limbo *limbo, void *memory, size_t bytes)
 {
+    struct warp_slab_pool *home;
+
     warp_assert(limbo->pending_bytes >= warp_slab_round(bytes));
     limbo->pending_bytes -= warp_slab_round(bytes);
-    warp_slab_release(&limbo->pool, memory, bytes);
+    home = warp_slab_try_release(&limbo->pool, memory, bytes);
+    if (WARP_UNLIKELY(home != &limbo->pool)) {
+        struct warp_limbo *other =
+            (struct warp_limbo *)((char *)home - offsetof(struct warp_limbo, pool));
+
+        limbo->charge_bytes -= (int64_t)warp_slab_round(bytes);
+        if (warp_slab_send_back(home, memory, bytes) && other->homecoming != NULL) {
+            other->homecoming(other);
+        }
+    }
 }
 
 static void limbo_release_record(struct warp_limbo *limbo, struct warp_record *record)
@@ -137,12 +152,17 @@ int warp_limbo_init(struct warp_limbo *limbo, struct warp_memory *memory,
     return 0;
 }
 
+void warp_limbo_empty(struct warp_limbo *limbo)
+{
+    limbo_close(limbo);
+    warp_epoch_barrier(limbo->record);
+}
+
 void warp_limbo_fini(struct warp_limbo *limbo)
 {
     struct warp_limbo_bag *bag;
 
-    limbo_close(limbo);
-    warp_epoch_barrier(limbo->record);
+    warp_limbo_empty(limbo);
     while ((bag = limbo->spare) != NULL) {
         limbo->spare = bag->next;
         warp_memory_release(limbo->memory, bag, sizeof(*bag));
@@ -225,6 +245,10 @@ bool warp_limbo_collect(struct warp_limbo *limbo, bool close)
         limbo_close(limbo);
     }
     (void)warp_epoch_poll(limbo->record);
+    if (WARP_UNLIKELY(warp_slab_has_sent(&limbo->pool))) {
+        limbo->charge_bytes +=
+            (int64_t)warp_slab_take_back(&limbo->pool, LIMBO_HOMECOMERS_PER_CALL);
+    }
     while (i < limbo->pinned_count) {
         struct warp_record *record = limbo->pinned[i];
 
@@ -237,5 +261,5 @@ bool warp_limbo_collect(struct warp_limbo *limbo, bool close)
     }
     limbo_count(limbo);
     return limbo->pinned_count > 0 || limbo->open != NULL ||
-           warp_epoch_pending(limbo->record) > 0;
+           warp_epoch_pending(limbo->record) > 0 || warp_slab_has_sent(&limbo->pool);
 }

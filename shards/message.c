@@ -7,6 +7,7 @@ void warp_message_hash(struct warp_message *message, uint64_t hash_seed)
 {
     message->hash = warp_hash_key(message->key.data, message->key.bytes, hash_seed);
     message->slot = warp_hash_slot(message->key.data, message->key.bytes);
+    message->map_version = UINT64_MAX;
 }
 
 void warp_message_prepare(struct warp_message *message)

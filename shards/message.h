@@ -15,7 +15,7 @@
  * Lifetime:  the asker's memory; it must not go away before DONE.
  * Units:     wait_for is a position of the log.
  * Ordering:  done is stored with release after the results and read with acquire.
- * Errors:    result is what the public call returns, or WARP_MESSAGE_NEEDS_ROOM inside.
+ * Errors:    result is what the public call returns, or a WARP_MESSAGE_ inside.
  * Cost:      prepare is a hash, a CRC16 and a CRC32C over key and value.
  */
 #ifndef SHARDS_MESSAGE_H
@@ -36,6 +36,9 @@
 #define WARP_MESSAGE_NEEDS_VALUE 1001
 /* A get that found a cold record: message->cold is begun, the rest is the asker's. */
 #define WARP_MESSAGE_COLD 1002
+/* Nothing was done: the slot is another shard's, or was for a while since map_version. Ask the map
+ * again; whoever has several requests for a slot keeps them in order. */
+#define WARP_MESSAGE_MOVED 1003
 
 /* Who is told that something is done for it. notify is called by the holder of a lease. */
 struct warp_waker {
@@ -51,6 +54,7 @@ struct warp_message {
     uint64_t hash;
     uint64_t expires_at_ms; /* 0: never; WARP_OP_ADD with 0 keeps what was */
     uint64_t deadline_ns;   /* 0: none */
+    uint64_t map_version; /* its slot must not have moved since; UINT64_MAX: it may have */
     int64_t delta;
     uint32_t slot;
     uint32_t body_bytes;

@@ -41,6 +41,7 @@ static void put_count_in(struct warp_shard *shard, uint32_t slot,
     warp_counter_add(&shard->counters.records, 1);
     warp_counter_add(&shard->counters.record_bytes, bytes);
     if (warp_record_is_cold(record)) {
+        state->cold_records++;
         warp_counter_add(&shard->counters.cold_records, 1);
     }
     put_count_expiry(shard, slot, record);
@@ -58,6 +59,7 @@ static void put_count_out(struct warp_shard *shard, uint32_t slot,
     warp_counter_add(&shard->counters.records, UINT64_MAX);
     warp_counter_add(&shard->counters.record_bytes, (uint64_t)0 - bytes);
     if (warp_record_is_cold(record)) {
+        state->cold_records--;
         warp_counter_add(&shard->counters.cold_records, UINT64_MAX);
     }
 }
@@ -244,6 +246,7 @@ int warp_put_prepare(struct warp_shard *shard, uint32_t slot, uint64_t hash, boo
                             hash, store->hash_seed, reserve);
     /* Growing retires what it replaces; the first array of a slot replaces nothing. */
     if (WARP_UNLIKELY(before != warp_counter_read(&shard->limbo.pending_items))) {
+        store->slots[slot].growths++;
         warp_counter_add(&shard->counters.table_growths, 1);
         warp_shard_disturb(shard);
     }
@@ -480,8 +483,13 @@ static void put_write(struct warp_shard *shard, struct warp_message *message)
         message->result = WARP_MESSAGE_NEEDS_ROOM;
         return;
     }
-    rc = warp_put_prepare(shard, message->slot, message->hash, old != NULL, false,
-                          message->body_bytes);
+    rc = WARP_UNLIKELY(shard->ledger.mixed && old != NULL)
+             ? warp_ledger_reserve_out(&shard->ledger, message->body_bytes, old)
+             : 0;
+    if (rc == 0) {
+        rc = warp_put_prepare(shard, message->slot, message->hash, old != NULL, false,
+                              message->body_bytes);
+    }
     if (rc == 0 && !is_delete) {
         fresh = warp_put_make(shard, message->key, message->value, message->expires_at_ms,
                               false);
@@ -531,11 +539,27 @@ static void put_write(struct warp_shard *shard, struct warp_message *message)
     warp_writer_note(&store->wal->writer, end, message->level == WARP_INTERVAL);
 }
 
+/* Is the message with its slot's owner? Coming home does not count while messages of the same asker may
+ * have been sent on: those before it would be overtaken. */
+static bool put_is_here(const struct warp_shard *shard, const struct warp_message *message)
+{
+    const struct warp_store *store = shard->store;
+
+    return warp_slotmap_owner(&store->slotmap, message->slot) == shard->id &&
+           atomic_load_explicit(&store->slots[message->slot].moved, memory_order_relaxed) <=
+               message->map_version;
+}
+
 void warp_put_execute(struct warp_shard *shard, struct warp_message *message)
 {
     struct warp_store *store = shard->store;
 
     warp_shard_assert_owner(shard);
+    if (WARP_UNLIKELY(!put_is_here(shard, message)) && !WARP_PLANTED(MOVE_BLIND)) {
+        message->result = WARP_MESSAGE_MOVED;
+        atomic_fetch_add_explicit(&store->moving.bounced, 1, memory_order_relaxed);
+        return;
+    }
     message->wait_for = 0;
     if (message->deadline_ns != 0 &&
         warp_clock_ns(store->env->clock) > message->deadline_ns) {

@@ -12,12 +12,13 @@
  * Once SEQUENCED a put may survive a crash although nobody was told. A reader who asked for
  * durable reads waits between VISIBLE and DURABLE, so no crash takes back what it saw.
  *
- * Threads:   by the holder of the lease of the shard that owns the message's slot.
+ * Threads:   by the holder of a shard's lease; execute asks whether the message's slot is that shard's
+ *            (still), the others must know it.
  * Lifetime:  the message is the asker's throughout; key and value are copied.
  * Units:     see shards/message.h.
  * Ordering:  the frame is finished in the log before the record is published.
  * Errors:    in message->result: answers and errors of the public call, or
- *            WARP_MESSAGE_NEEDS_ROOM, _NEEDS_VALUE, _COLD. Whatever is refused is refused
+ *            WARP_MESSAGE_NEEDS_ROOM, _NEEDS_VALUE, _COLD, _MOVED. Whatever is refused is refused
  *            before SEQUENCED.
  * Cost:      no allocation but the record's, no system call.
  */

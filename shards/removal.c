@@ -153,9 +153,24 @@ static enum warp_removal_state removal_drop(struct warp_removal *removal, int *e
 
 static enum warp_removal_state removal_sync(struct warp_removal *removal, int *error)
 {
+    struct warp_store *store = removal->store;
     uint32_t i;
     int rc;
 
+    /* Where slots have moved, ledgers may have counted these files on both sides of nothing. */
+    while (warp_slotmap_version(&store->slotmap) != 0 && removal->at < store->shard_count) {
+        struct warp_shard *shard = store->shards[removal->at];
+
+        if (!warp_shard_enter(shard)) {
+            return WARP_REMOVAL_BLOCKED;
+        }
+        for (i = 0; i < removal->count; i++) {
+            warp_ledger_forget(&shard->ledger, removal->files[i].archive,
+                               removal->files[i].index);
+        }
+        warp_shard_leave(shard);
+        removal->at++;
+    }
     /* Segments were synced as they were dropped. */
     rc = removal->files[removal->count - 1].archive
              ? warp_error_from_errno(

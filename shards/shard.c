@@ -11,6 +11,7 @@
  */
 #include "shards/store.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -202,7 +203,8 @@ static uint64_t shard_due(struct warp_shard *shard, uint64_t now_ns)
         return UINT64_MAX;
     }
     if (shard->limbo.open != NULL || warp_epoch_pending(shard->limbo.record) > 0 ||
-        shard->sweep_slot < WARP_SLOT_COUNT || warp_evict_is_over(shard)) {
+        warp_slab_has_sent(&shard->limbo.pool) || shard->sweep_slot < WARP_SLOT_COUNT ||
+        warp_evict_is_over(shard)) {
         return shard->next_tick_ns;
     }
     now_ms = warp_store_wall_ms(shard->store);
@@ -240,6 +242,7 @@ bool warp_shard_turn(struct warp_shard *shard, uint64_t now_ns, uint64_t *due_ns
         lacks_memory = shard->backlog_lacks_memory;
         reliefs = shard->backlog[shard->backlog_first]->reliefs;
     }
+    shard->restless = shard->restless || warp_slab_has_sent(&shard->limbo.pool);
     more = shard_tick(shard, now_ns);
     *due_ns = shard_due(shard, now_ns);
     warp_lease_give_back(&shard->lease);
@@ -300,6 +303,13 @@ static void shard_main(void *context)
     }
 }
 
+/* Another shard has sent memory home: the thread is to take it in. */
+static void shard_homecoming(struct warp_limbo *home)
+{
+    warp_shard_wake(
+        (struct warp_shard *)((char *)home - offsetof(struct warp_shard, limbo)));
+}
+
 static uint64_t shard_ghosts(const struct warp_store_config *config)
 {
     uint64_t ghosts = config->memory_bytes_max / config->shard_count / SHARD_GHOST_BYTES;
@@ -329,6 +339,7 @@ static int shard_create(struct warp_store *store, uint32_t id,
     if (rc < 0) {
         goto fail_limbo;
     }
+    shard->limbo.homecoming = shard_homecoming;
     warp_ledger_init(&shard->ledger, &shard->limbo, config->segment_bytes);
     rc = warp_horizon_init(&shard->horizon, store->memory, config->policy,
                            config->memory_bytes_max, shard_ghosts(config), &warp_evict_ops,
@@ -460,7 +471,10 @@ void warp_store_destroy(struct warp_store **store)
     struct warp_memory *memory = one->memory;
     uint32_t i;
 
-    /* Records and arrays go with their pools. */
+    /* Records and arrays go with their pools; but what one has retired may be another's. */
+    for (i = 0; i < one->shard_count; i++) {
+        warp_limbo_empty(&one->shards[i]->limbo);
+    }
     for (i = 0; i < one->shard_count; i++) {
         shard_destroy(&one->shards[i]);
     }
@@ -476,8 +490,9 @@ struct shard_check {
     struct warp_ledger_tally *tally;
     uint32_t slot;
     uint32_t records;
+    uint32_t cold_records;
     uint64_t bytes;
-    uint64_t resident_bytes;
+    uint64_t queued_bytes;
 };
 
 static int shard_check_record(void *context, struct warp_record *record,
@@ -498,23 +513,28 @@ static int shard_check_record(void *context, struct warp_record *record,
     check->bytes += warp_slab_round(warp_record_bytes_of(record));
     warp_ledger_tally_add(check->tally, record);
     if (!warp_record_is_cold(record)) {
-        check->resident_bytes += warp_slab_round(warp_record_bytes_of(record));
-        warp_assert(warp_record_queue(record) != WARP_HORIZON_NONE);
+        if (warp_record_queue(record) != WARP_HORIZON_NONE) {
+            check->queued_bytes += warp_slab_round(warp_record_bytes_of(record));
+        } else {
+            /* On its way from one shard's queues to another's. */
+            warp_assert(check->store->slots[check->slot].transit != WARP_SLOT_SETTLED);
+        }
+    } else {
+        check->cold_records++;
     }
     return 0;
 }
 
-static void shard_check(struct warp_shard *shard)
+/* All leases are held: what it counts over the slots stands still. */
+static void shard_check(struct warp_shard *shard, struct warp_ledger_tally *tally)
 {
     struct warp_store *store = shard->store;
-    struct warp_ledger_tally *tally;
-    uint64_t resident_bytes = 0;
+    uint64_t records = 0, cold_records = 0, bytes = 0, queued_bytes = 0;
+    uint64_t owned = warp_ledger_bytes(&shard->ledger);
     uint32_t slot;
 
-    /* One lease over all its slots: what it counts over them stands still. */
-    warp_shard_enter_surely(shard);
-    tally = warp_ledger_tally_begin(&shard->ledger);
     for (slot = 0; slot < WARP_SLOT_COUNT; slot++) {
+        const struct warp_slot *state = &store->slots[slot];
         struct shard_check check = {.store = store, .tally = tally, .slot = slot};
 
         if (warp_slotmap_owner(&store->slotmap, slot) != shard->id ||
@@ -522,20 +542,39 @@ static void shard_check(struct warp_shard *shard)
             continue;
         }
         (void)warp_table_walk(&store->words[slot], shard_check_record, &check);
-        warp_assert(check.records == store->slots[slot].records);
-        warp_assert(check.bytes == store->slots[slot].bytes);
-        resident_bytes += check.resident_bytes;
+        warp_assert(check.records == state->records);
+        warp_assert(check.bytes == state->bytes);
+        warp_assert(check.cold_records == state->cold_records);
+        warp_assert(state->due_ms >= shard->due_ms || shard->sweep_slot < WARP_SLOT_COUNT);
+        records += check.records;
+        cold_records += check.cold_records;
+        bytes += check.bytes;
+        queued_bytes += check.queued_bytes;
+        owned += check.bytes + warp_table_memory(&store->words[slot]);
     }
-    warp_assert(warp_horizon_bytes(&shard->horizon) == resident_bytes);
-    warp_ledger_tally_end(&tally);
-    warp_shard_leave(shard);
+    warp_assert(warp_counter_read(&shard->counters.records) == records);
+    warp_assert(warp_counter_read(&shard->counters.cold_records) == cold_records);
+    warp_assert(warp_counter_read(&shard->counters.record_bytes) == bytes);
+    warp_assert(warp_horizon_bytes(&shard->horizon) == queued_bytes);
+    /* Wherever it lies. */
+    warp_assert(warp_limbo_owned_bytes(&shard->limbo) - shard->limbo.pending_bytes ==
+                owned);
 }
 
 void warp_store_check(struct warp_store *store)
 {
+    struct warp_ledger_tally *tally;
     uint32_t i;
 
     for (i = 0; i < store->shard_count; i++) {
-        shard_check(store->shards[i]);
+        warp_shard_enter_surely(store->shards[i]);
+    }
+    tally = warp_ledger_tally_begin(store);
+    for (i = 0; i < store->shard_count; i++) {
+        shard_check(store->shards[i], tally);
+    }
+    warp_ledger_tally_end(&tally);
+    for (i = 0; i < store->shard_count; i++) {
+        warp_shard_leave(store->shards[i]);
     }
 }

@@ -5,6 +5,9 @@
  * words of all slots lie in one array, so that a reader finds a table without asking who owns it,
  * and a slot can change owner without moving.
  *
+ * A slot may change its owner at any time but under a lease of its owner's: who has taken a lease for
+ * a slot asks the map again before it touches anything.
+ *
  * Threads:   create, start, stop, destroy by the opener; turn from outside only without threads;
  *            enter, leave and post by any thread; what is marked so by the holder of the lease.
  * Lifetime:  created with the memory, the environment and the epoch; the log is set before start.
@@ -39,9 +42,19 @@
 
 #define WARP_BACKLOG_MAX 64u
 
+/* A slot on its way to another shard (shards/move). */
+enum warp_slot_transit {
+    WARP_SLOT_SETTLED,
+    WARP_SLOT_LEAVING, /* its values leave the old owner's policy, none comes in */
+    WARP_SLOT_ARRIVING /* they come into the new owner's */
+};
+
 /* Everything about a slot, but for its word. Owned by the holder of its owner's lease. */
 struct warp_slot {
     struct warp_table_count count; /* of its own array */
+    uint8_t transit;               /* enum warp_slot_transit */
+    uint32_t growths;              /* how often an array of it was replaced */
+    uint32_t cold_records;         /* of records */
     uint32_t records;
     uint32_t
         early_bytes; /* put since the last sweep to expire before due; at most so many */
@@ -49,6 +62,9 @@ struct warp_slot {
     uint64_t due_ms; /* when a sweep is worth it; UINT64_MAX: none of its records expires */
     _Atomic uint64_t
         removed_sequence; /* of the last delete; for readers that find nothing */
+    /* Version of the slot map that its last move made; 0: never since the open. Written by who holds
+     * both leases, read by any. */
+    _Atomic uint64_t moved;
 };
 
 /* Written by the holder of the lease, read by observers, both relaxed. */
@@ -98,7 +114,7 @@ struct warp_shard {
     struct warp_evict_at evict_at;
     uint64_t memory_soft, memory_hard; /* of the pool: begin to evict, never above */
     uint64_t memory_slack;             /* what slabs that are not full take beyond that */
-    uint64_t memory_shared;            /* what the pool held when these were made */
+    uint64_t memory_shared;            /* what the shard held when these were made */
     uint64_t values_max;               /* of resident records */
     uint64_t evict_calls;
     struct warp_message *backlog[WARP_BACKLOG_MAX]; /* taken, waiting for room in the log */
@@ -128,6 +144,18 @@ struct warp_shard {
     uint64_t warm_records, warm_bytes[WARP_RECORD_HITS_MASK + 1];
 };
 
+/* Moves of slots between shards (shards/move). Counters by whoever moves or meets it, relaxed adds. */
+struct warp_moving {
+    _Atomic uint32_t lock; /* 1: somebody moves */
+    _Atomic uint64_t moves;
+    _Atomic uint64_t
+        busy; /* given up: a lease was not to be had, or the slot was growing */
+    _Atomic uint64_t refused; /* no such slot or shard, or no memory */
+    _Atomic uint64_t records; /* looked at for it */
+    _Atomic uint64_t
+        bounced; /* requests that met their slot's old owner, and were sent on */
+};
+
 struct warp_store {
     /* Set by create, constant afterwards. */
     const struct warp_env *env;
@@ -150,6 +178,7 @@ struct warp_store {
     struct warp_pace pace; /* of writers, see shards/background */
     struct warp_coldread_gate gate;
     struct warp_slotmap slotmap;
+    alignas(WARP_CACHELINE) struct warp_moving moving;
     alignas(WARP_CACHELINE) warp_table_word words[WARP_SLOT_COUNT];
     struct warp_slot slots[WARP_SLOT_COUNT];
 };

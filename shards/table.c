@@ -489,19 +489,23 @@ static void table_walk_fetch(const struct warp_table_bucket *bucket)
     }
 }
 
-static int table_walk_array(uint64_t word,
-                            int (*visit)(void *context, struct warp_record *record,
-                                         _Atomic uint64_t *place),
-                            void *context)
+/* Buckets from `first` on, at most `most` of them. */
+static int table_walk_buckets(uint64_t word, uint32_t first, uint32_t most,
+                              int (*visit)(void *context, struct warp_record *record,
+                                           _Atomic uint64_t *place),
+                              void *context)
 {
     struct warp_table_bucket *buckets = warp_word_pointer(word);
     uint32_t n = word == 0 ? 0 : warp_table_buckets(word);
     uint32_t b, i;
 
-    for (b = 0; b < n && b < TABLE_WALK_AHEAD; b++) {
+    if (n > first && n - first > most) {
+        n = first + most;
+    }
+    for (b = first; b < n && b < first + TABLE_WALK_AHEAD; b++) {
         table_walk_fetch(&buckets[b]);
     }
-    for (b = 0; b < n; b++) {
+    for (b = first; b < n; b++) {
         if (b + TABLE_WALK_AHEAD < n) {
             table_walk_fetch(&buckets[b + TABLE_WALK_AHEAD]);
         }
@@ -559,7 +563,7 @@ static int table_walk_one(void *context, uint64_t array)
 {
     const struct table_walk *walk = context;
 
-    return table_walk_array(array, walk->visit, walk->context);
+    return table_walk_buckets(array, 0, UINT32_MAX, walk->visit, walk->context);
 }
 
 int warp_table_walk(const warp_table_word *slot_word,
@@ -571,6 +575,65 @@ int warp_table_walk(const warp_table_word *slot_word,
 
     return table_walk_arrays(atomic_load_explicit(slot_word, memory_order_acquire),
                              table_walk_one, &walk);
+}
+
+static uint64_t table_array_memory(uint64_t array)
+{
+    return array == 0
+               ? 0
+               : warp_slab_round((size_t)warp_table_buckets(array) * WARP_BUCKET_BYTES);
+}
+
+bool warp_table_walk_part(const warp_table_word *slot_word,
+                          struct warp_table_cursor *cursor, uint32_t buckets,
+                          int (*visit)(void *context, struct warp_record *record,
+                                       _Atomic uint64_t *place),
+                          void *context)
+{
+    uint64_t word = atomic_load_explicit(slot_word, memory_order_relaxed);
+    const struct warp_table_directory *directory = NULL;
+    uint32_t arrays = 1;
+
+    if (word == 0) {
+        return true;
+    }
+    if ((word & WARP_WORD_DIRECTORY) != 0) {
+        directory = warp_word_pointer(word);
+        arrays = 1u << directory->depth;
+        if (cursor->array == 0 && cursor->bucket == 0) {
+            cursor->memory_bytes +=
+                warp_slab_round(table_directory_bytes(directory->depth));
+        }
+    }
+    while (cursor->array < arrays && buckets > 0) {
+        uint64_t array = word;
+        uint32_t n;
+
+        if (directory != NULL) {
+            uint32_t first = cursor->array & ((1u << directory->depths[cursor->array]) - 1);
+
+            array = atomic_load_explicit(&directory->words[cursor->array],
+                                         memory_order_relaxed);
+            if (array == 0 || first != cursor->array) {
+                cursor->array++;
+                buckets--; /* so that many words for one array are no long step either */
+                continue;
+            }
+        }
+        n = warp_table_buckets(array) - cursor->bucket;
+        if (cursor->bucket == 0) {
+            cursor->memory_bytes += table_array_memory(array);
+        }
+        (void)table_walk_buckets(array, cursor->bucket, buckets, visit, context);
+        if (n > buckets) {
+            cursor->bucket += buckets;
+            return false;
+        }
+        buckets -= n;
+        cursor->bucket = 0;
+        cursor->array++;
+    }
+    return cursor->array >= arrays;
 }
 
 static int table_free_one(void *context, uint64_t array)
@@ -609,5 +672,27 @@ uint64_t warp_table_bytes(const warp_table_word *slot_word)
 
     (void)table_walk_arrays(atomic_load_explicit(slot_word, memory_order_acquire),
                             table_count_one, &bytes);
+    return bytes;
+}
+
+static int table_add_memory(void *context, uint64_t array)
+{
+    uint64_t *bytes = context;
+
+    *bytes += table_array_memory(array);
+    return 0;
+}
+
+uint64_t warp_table_memory(const warp_table_word *slot_word)
+{
+    uint64_t word = atomic_load_explicit(slot_word, memory_order_acquire);
+    uint64_t bytes = 0;
+
+    (void)table_walk_arrays(word, table_add_memory, &bytes);
+    if ((word & WARP_WORD_DIRECTORY) != 0) {
+        const struct warp_table_directory *directory = warp_word_pointer(word);
+
+        bytes += warp_slab_round(table_directory_bytes(directory->depth));
+    }
     return bytes;
 }

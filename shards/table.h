@@ -340,10 +340,30 @@ int warp_table_walk(const warp_table_word *slot_word,
                                  _Atomic uint64_t *place),
                     void *context);
 
+/*
+ * The same in parts of at least one bucket, and of at most `buckets` of them, by the holder of the
+ * lease: true when all have been visited. The cursor is zero at first. Entries may be inserted,
+ * replaced and removed in between, but not growth: whoever may have grown the table begins anew.
+ * cursor->memory_bytes adds up what the arrays take of their pools.
+ */
+struct warp_table_cursor {
+    uint32_t array;  /* of the directory's words: the next */
+    uint32_t bucket; /* in it */
+    uint64_t memory_bytes;
+};
+bool warp_table_walk_part(const warp_table_word *slot_word,
+                          struct warp_table_cursor *cursor, uint32_t buckets,
+                          int (*visit)(void *context, struct warp_record *record,
+                                       _Atomic uint64_t *place),
+                          void *context);
+
 /* Take the arrays apart; the records are the caller's. No readers. */
 void warp_table_fini(warp_table_word *slot_word, struct warp_limbo *limbo);
 
 /* Bytes of arrays that the slot holds. */
 uint64_t warp_table_bytes(const warp_table_word *slot_word);
+
+/* What arrays and directory take of their pools, in size classes; by the holder of the lease. */
+uint64_t warp_table_memory(const warp_table_word *slot_word);
 
 #endif

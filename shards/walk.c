@@ -80,7 +80,7 @@ static bool walk_is_directory(const struct warp_store *store, uint32_t slot)
             WARP_WORD_DIRECTORY) != 0;
 }
 
-/* With the lease, if the slot's table may be split meanwhile. */
+/* With its owner's lease, if the slot's table may be split meanwhile. */
 int warp_walk_slot(struct warp_walk *walk, struct warp_epoch_record *record, uint32_t slot)
 {
     struct warp_store *store = walk->store;
@@ -101,7 +101,8 @@ int warp_walk_slot(struct warp_walk *walk, struct warp_epoch_record *record, uin
         }
         walk->generation = warp_coldread_enter(&store->gate);
         walk->held = true;
-        if (huge || !walk_is_directory(store, slot)) {
+        if (huge ? warp_store_owner(store, slot) == shard
+                 : !walk_is_directory(store, slot)) {
             rc = warp_table_walk(&store->words[slot], walk_take, walk);
         }
         if (huge) {

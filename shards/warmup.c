@@ -321,6 +321,20 @@ static bool warmup_is_directory(const struct warp_store *store, uint32_t slot)
             WARP_WORD_DIRECTORY) != 0;
 }
 
+/* The lease of the shard that owns a slot; it may change its shard until we have it. */
+static struct warp_shard *warmup_enter_owner(struct warp_store *store, uint32_t slot)
+{
+    for (;;) {
+        struct warp_shard *shard = warp_store_owner(store, slot);
+
+        warp_shard_enter_surely(shard);
+        if (warp_store_owner(store, slot) == shard) {
+            return shard;
+        }
+        warp_shard_leave(shard);
+    }
+}
+
 /* A table that may be split under a reader is walked with the lease, as in shards/walk. */
 static void warmup_look_at_slot(struct warp_warmup *warmup)
 {
@@ -344,9 +358,8 @@ static void warmup_look_at_slot(struct warp_warmup *warmup)
         }
     }
     {
-        struct warp_shard *shard = warp_store_owner(store, warmup->slot);
+        struct warp_shard *shard = warmup_enter_owner(store, warmup->slot);
 
-        warp_shard_enter_surely(shard);
         (void)warp_table_walk(word, warmup_visit, warmup);
         warp_shard_leave(shard);
     }
@@ -407,9 +420,7 @@ static struct warp_record *warmup_find(struct warp_shard *shard,
     struct warp_record *record;
     uint64_t hash;
 
-    if (warp_slotmap_owner(&store->slotmap, item->slot) != shard->id) {
-        return NULL;
-    }
+    warp_assert(warp_slotmap_owner(&store->slotmap, item->slot) == shard->id);
     record = warp_table_find_masked(&store->words[item->slot], item->hash, UINT64_MAX,
                                     store->hash_seed, place, &hash);
     return record != NULL && warp_record_is_cold(record) && warp_record_wished(record) >= 0
@@ -467,12 +478,11 @@ static void warmup_settle_one(struct warp_warmup *warmup, const struct warmup_it
                               const struct warp_record_content *content)
 {
     struct warp_store *store = warmup->config.store;
-    struct warp_shard *shard = warp_store_owner(store, item->slot);
+    struct warp_shard *shard = warmup_enter_owner(store, item->slot);
     struct warp_record *record;
     _Atomic uint64_t *place = NULL;
     bool installed = false, moved;
 
-    warp_shard_enter_surely(shard);
     record = warmup_find(shard, item, &place);
     moved = record != NULL && warp_record_place(record) != item->place;
     if (moved) {
@@ -497,7 +507,7 @@ static void warmup_settle_one(struct warp_warmup *warmup, const struct warmup_it
 static void warmup_read_alone(struct warp_warmup *warmup, const struct warmup_item *item)
 {
     struct warp_store *store = warmup->config.store;
-    struct warp_shard *shard = warp_store_owner(store, item->slot);
+    struct warp_shard *shard;
     struct warp_coldread cold, *colds[1] = {&cold};
     struct warp_record_content content;
     struct warp_record *record;
@@ -507,7 +517,7 @@ static void warmup_read_alone(struct warp_warmup *warmup, const struct warmup_it
         warmup->key = warp_memory_reserve(store->memory, WARP_KEY_BYTES_MAX, 0);
     }
     cold.open = false;
-    warp_shard_enter_surely(shard);
+    shard = warmup_enter_owner(store, item->slot);
     record = warmup_find(shard, item, &place);
     if (record != NULL && warmup->key != NULL && warp_record_place(record) == item->place) {
         struct warp_slice key = {warmup->key, warp_record_key_bytes(record)};
