@@ -1,3 +1,14 @@
+/*
+ * A request is run here, under its shard's lease, or mailed to the shard; what could not be run yet
+ * waits in a list per shard, in order, and so all requests for one key are carried out in the order in
+ * which they were submitted.
+ *
+ * What can go wrong: the slot of a request changes its shard. Who then runs it answers MOVED, also
+ * when the slot has come back meanwhile, because map_version says when the list was begun; so once one
+ * request of a slot has been sent back, all later ones that are under way are, too. They are held
+ * in the order of their submission, with whatever comes after them, until no list has anything left;
+ * then the map is looked at anew and they set out again.
+ */
 #include "engine/async.h"
 
 #include <stddef.h>
@@ -21,7 +32,9 @@
 struct session_request {
     struct warp_message message;
     uint64_t cookie;
-    uint32_t next; /* in the one list it is in; of one that is being read: none */
+    uint64_t ticket; /* its place among all requests of the session */
+    uint32_t shard;  /* to whose list it goes */
+    uint32_t next;   /* in the one list it is in; of one that is being read: none */
     bool sent;
     bool reading; /* its value is on its way from the disk */
     struct session_request *arrived_next;
@@ -47,10 +60,13 @@ struct warp_session {
     uint32_t
         sent[WARP_SHARD_COUNT_MAX]; /* of waiting: that many are in the ring, at its head */
     uint64_t waiting_shards;        /* bit per list that is not empty */
-    uint64_t mailed_shards;         /* bit per shard that ever got a message from us */
-    uint64_t furthest;              /* place of the mark that any of them waits for */
-    uint32_t reading;               /* requests whose value is on its way from the disk */
-    bool paced;                     /* what was written last is not waited for wholly */
+    struct session_list held;       /* behind a move, by tickets */
+    uint64_t map_version;           /* when no list had anything in it */
+    uint64_t tickets;
+    uint64_t mailed_shards; /* bit per shard that ever got a message from us */
+    uint64_t furthest;      /* place of the mark that any of them waits for */
+    uint32_t reading;       /* requests whose value is on its way from the disk */
+    bool paced;             /* what was written last is not waited for wholly */
 
     alignas(WARP_CACHELINE) _Atomic uint32_t word; /* 1: poll sleeps on it */
     _Atomic int fd;                                /* -1 until asked for */
@@ -205,6 +221,9 @@ static void session_arm(struct warp_session *session)
         }
         session_ring_fd(session); /* only poll gets it going again */
     }
+    if (session->held.count > 0 && session->waiting_shards == 0) {
+        session_ring_fd(session); /* only poll gets them going again */
+    }
     if (session->marked.count > 0) {
         session_watch(session, &session->watch,
                       session->requests[session->marked.first].message.wait_for);
@@ -234,12 +253,39 @@ static void session_ask(struct warp_session *session)
 
 /* ---- executing ------------------------------------------------------------------------- */
 
+/* Its slot has moved while requests were under way that may be for the same key: behind all that were
+ * submitted before it, ahead of the others. Mostly that is the end. */
+static void session_hold(struct warp_session *session, uint32_t index)
+{
+    struct session_list *held = &session->held;
+    uint64_t ticket = session->requests[index].ticket;
+    uint32_t *at = &held->first;
+    uint32_t left;
+
+    if (held->count == 0 || session->requests[held->last].ticket < ticket) {
+        session_append(session, held, index);
+        return;
+    }
+    for (left = held->count; session->requests[*at].ticket < ticket; left--) {
+        warp_assert(left > 1);
+        at = &session->requests[*at].next;
+    }
+    session->requests[index].next = *at;
+    *at = index;
+    held->count++;
+}
+
 /* A request has its result: to those that wait for the disk or the mark, or ready. */
 static void session_route(struct warp_session *session, uint32_t index)
 {
     struct warp_message *message = &session->requests[index].message;
     uint64_t target;
 
+    if (WARP_UNLIKELY(message->result == WARP_MESSAGE_MOVED)) {
+        message->result = 0;
+        session_hold(session, index);
+        return;
+    }
     if (message->result == WARP_MESSAGE_COLD) {
         session_read(session, index);
         return;
@@ -450,6 +496,31 @@ static void session_take_arrived(struct warp_session *session)
     }
 }
 
+static void session_run_group(struct warp_session *session, const uint32_t *indexes,
+                              uint32_t count);
+
+/* Those behind a move set out anew, once nothing is under way that was before them. */
+static void session_resume(struct warp_session *session)
+{
+    uint32_t left = session->held.count;
+    struct session_list held = session->held;
+
+    if (WARP_LIKELY(left == 0) || session->waiting_shards != 0) {
+        return;
+    }
+    session->held.count = 0;
+    while (left > 0) {
+        uint32_t indexes[SESSION_GROUP];
+        uint32_t n = 0;
+
+        while (n < SESSION_GROUP && left > 0) {
+            indexes[n++] = session_take(session, &held);
+            left--;
+        }
+        session_run_group(session, indexes, n);
+    }
+}
+
 /* Everything that has become done since: out of the lists. */
 static void session_collect(struct warp_session *session)
 {
@@ -462,6 +533,7 @@ static void session_collect(struct warp_session *session)
         session_push(session, (uint32_t)__builtin_ctzll(shards));
         shards &= shards - 1;
     }
+    session_resume(session);
     while (session->marked.count > 0) {
         struct warp_message *message = &session->requests[session->marked.first].message;
 
@@ -494,6 +566,7 @@ static int session_fill(struct warp_session *session, const struct warp_request 
     }
     *index = session_take(session, &session->free);
     filled = &session->requests[*index];
+    filled->ticket = session->tickets++;
     filled->cookie = request.cookie;
     filled->reading = false;
     filled->message.cold.open = false;
@@ -509,6 +582,20 @@ static int session_fill(struct warp_session *session, const struct warp_request 
     return 0;
 }
 
+/* Which shard it goes to; false: its slot has moved since the lists were begun. */
+static bool session_place(struct warp_session *session, struct session_request *request)
+{
+    struct warp_store *store = session->db->store;
+    uint32_t slot = request->message.slot;
+
+    request->shard = warp_slotmap_owner(&store->slotmap, slot);
+    request->message.map_version = session->map_version;
+    /* Who sees the new owner sees the move. */
+    return WARP_LIKELY(warp_slotmap_version(&store->slotmap) == session->map_version) ||
+           atomic_load_explicit(&store->slots[slot].moved, memory_order_relaxed) <=
+               session->map_version;
+}
+
 static void session_run_shard(struct warp_session *session, uint32_t id,
                               const uint32_t *indexes, uint32_t count)
 {
@@ -520,7 +607,11 @@ static void session_run_shard(struct warp_session *session, uint32_t id,
     for (i = 0; i < count; i++) {
         struct warp_message *message = &session->requests[indexes[i]].message;
 
-        if (warp_slotmap_owner(&store->slotmap, message->slot) != id) {
+        if (session->requests[indexes[i]].shard != id) {
+            continue;
+        }
+        if (WARP_UNLIKELY(session->held.count > 0) && session->waiting[id].count == 0) {
+            session_hold(session, indexes[i]); /* one before it may be there */
             continue;
         }
         if (session->waiting[id].count > 0 || refused) {
@@ -563,6 +654,15 @@ static void session_run_group(struct warp_session *session, const uint32_t *inde
     uint64_t shards = 0;
     uint32_t i;
 
+    if (WARP_UNLIKELY(session->held.count > 0)) {
+        for (i = 0; i < count; i++) {
+            session_hold(session, indexes[i]);
+        }
+        return;
+    }
+    if (session->waiting_shards == 0) {
+        session->map_version = warp_slotmap_version(&store->slotmap);
+    }
     /* The words may be replaced meanwhile: these are but hints to the cache, inside a section so
      * that what they lead to is memory. */
     warp_epoch_enter(session->record);
@@ -570,7 +670,12 @@ static void session_run_group(struct warp_session *session, const uint32_t *inde
         const struct warp_message *message = &session->requests[indexes[i]].message;
 
         words[i] = warp_table_prefetch(&store->words[message->slot], message->hash);
-        shards |= UINT64_C(1) << warp_slotmap_owner(&store->slotmap, message->slot);
+        if (WARP_LIKELY(session_place(session, &session->requests[indexes[i]]))) {
+            shards |= UINT64_C(1) << session->requests[indexes[i]].shard;
+        } else {
+            session->requests[indexes[i]].shard = SESSION_NONE;
+            session_hold(session, indexes[i]);
+        }
     }
     for (i = 0; i < count; i++) {
         warp_table_prefetch_record(words[i], session->requests[indexes[i]].message.hash);
@@ -615,9 +720,10 @@ int warp_async_submit(struct warp_session *session, const struct warp_request *r
         uint32_t n = 0;
 
         /* While requests wait for room there is no use in taking more of them. */
-        if (session->waiting_shards != 0) {
+        if (session->waiting_shards != 0 || session->held.count > 0) {
             session_collect(session);
-            if (session->waiting_shards != 0 && session->in_flight > session->depth / 2 &&
+            if ((session->waiting_shards != 0 || session->held.count > 0) &&
+                session->in_flight > session->depth / 2 &&
                 session->in_flight > SESSION_GROUP) {
                 break;
             }
@@ -720,6 +826,15 @@ static void session_wait(struct warp_session *session, uint64_t left_ns)
 
     if (session->reading > 0) {
         session_wait_for_reader(session, left_ns);
+        return;
+    }
+    if (session->waiting_shards == 0 && session->held.count > 0) {
+        /* Its slot has moved again just now. */
+        if (!db->env.threads) {
+            db->env.wait(db->env.context);
+        } else {
+            warp_thread_yield();
+        }
         return;
     }
     if (session->waiting_shards == 0) {

@@ -158,10 +158,9 @@ static void call_wait_for_mail(struct warp *db, struct warp_caller *caller,
     }
 }
 
-static void call_execute(struct warp *db, struct warp_caller *caller,
-                         struct warp_message *message)
+static void call_execute_at(struct warp *db, struct warp_caller *caller,
+                            struct warp_shard *shard, struct warp_message *message)
 {
-    struct warp_shard *shard = warp_store_owner(db->store, message->slot);
     uint32_t spins;
     int rc;
 
@@ -196,6 +195,16 @@ static void call_execute(struct warp *db, struct warp_caller *caller,
     warp_put_execute(shard, message);
     warp_shard_leave(shard);
     warp_counter_add(&caller->leases, 1);
+}
+
+/* Where its slot is; again if it has moved meanwhile. This thread has no other request, so there is no
+ * order to be kept. */
+static void call_execute(struct warp *db, struct warp_caller *caller,
+                         struct warp_message *message)
+{
+    do {
+        call_execute_at(db, caller, warp_store_owner(db->store, message->slot), message);
+    } while (WARP_UNLIKELY(message->result == WARP_MESSAGE_MOVED));
 }
 
 int warp_call_run(struct warp *db, struct warp_message *message)
