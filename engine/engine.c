@@ -7,6 +7,8 @@
 #include "base/random.h"
 #include "engine/options.h"
 #include "engine/recover.h"
+#include "shards/move.h"
+#include "shards/placement.h"
 
 #define ENGINE_LOCK_NAME         "LOCK"
 #define ENGINE_READER_QUEUES_MAX 16u
@@ -427,6 +429,8 @@ static int engine_build(struct warp *db, const char *path, struct engine_message
     if (rc < 0) {
         return rc;
     }
+    rc = warp_placement_load(db->store, &db->disk, &db->manifest);
+    db->placement_lost = rc < 0;
     rc = engine_recover(db, &position, message);
     if (rc < 0) {
         return rc;
@@ -575,6 +579,8 @@ int warp_engine_close(struct warp **db)
     }
     warp_store_stop(one->store);
     if (one->wal != NULL) {
+        /* A hint: that it could not be written loses nothing. */
+        (void)warp_placement_save(one->store, &one->disk, &one->manifest);
         rc = warp_wal_destroy(&one->wal, warp_clock_wall_ms(one->env.clock));
         one->store->wal = NULL;
     }
@@ -605,6 +611,11 @@ bool warp_engine_turn(struct warp *db, uint32_t actor)
     }
     return warp_shard_turn(db->store->shards[actor - 1], warp_clock_ns(db->env.clock),
                            &due_ns);
+}
+
+int warp_engine_move_slot(struct warp *db, uint32_t slot, uint32_t shard)
+{
+    return warp_move_slot(db->store, slot, shard);
 }
 
 void warp_engine_check(struct warp *db)

@@ -60,6 +60,7 @@ struct warp {
     _Atomic uint32_t backing_up; /* a backup is being made */
     struct warp_recovery recovery;
     struct warp_outlook outlook;      /* from what it took; constant afterwards */
+    bool placement_lost;              /* there was a file of it that was of no use */
     struct warp_writer_tail log_tail; /* the opener's */
     _Atomic uint64_t sessions;        /* open now */
     uint64_t opened_ns;
@@ -74,6 +75,15 @@ int warp_engine_close(struct warp **db);
  * from disk, and last the background. True if the turn did work. */
 uint32_t warp_engine_actors(struct warp *db);
 bool warp_engine_turn(struct warp *db, uint32_t actor);
+
+/*
+ * Give a slot to another shard, while everybody goes on: for whoever decides where slots belong, on any
+ * thread that is inside no call. 0: done, or it was there; WARP_AGAIN: not now, a lease was busy or the
+ * slot is growing fast; WARP_EINVAL: no such slot or shard; WARP_ENOMEM: see shards/move.h. One call
+ * moves one slot and takes a time that follows the slot's records, in steps of some microseconds;
+ * readers are not held up, and no lease is held from one step to the next.
+ */
+int warp_engine_move_slot(struct warp *db, uint32_t slot, uint32_t shard);
 
 /* Walk and assert all structures. */
 void warp_engine_check(struct warp *db);

@@ -122,6 +122,7 @@ void warp_metrics_collect(struct warp *db, struct warp_engine_totals *totals)
         totals->cold_records += warp_counter_read(&counters->cold_records);
         totals->evictions += warp_counter_read(&counters->evictions);
         totals->admissions += warp_counter_read(&counters->admissions);
+        totals->slot_abroad_bytes += warp_counter_read(&counters->abroad_bytes);
         totals->growths += warp_counter_read(&counters->table_growths);
         totals->retained_records += warp_counter_read(&shard->limbo.pinned_items);
         totals->reclaimed += warp_counter_read(&shard->limbo.released_items);
@@ -146,6 +147,12 @@ void warp_metrics_collect(struct warp *db, struct warp_engine_totals *totals)
     totals->memory_bytes = warp_memory_bytes(&db->memory) + sizeof(*db);
     totals->memory_limit_bytes = db->options.memory_bytes_max;
     totals->shards = store->shard_count;
+    totals->slot_moves = warp_counter_read(&store->moving.moves);
+    totals->slot_moves_busy = warp_counter_read(&store->moving.busy);
+    totals->slot_moves_refused = warp_counter_read(&store->moving.refused);
+    totals->slot_move_records = warp_counter_read(&store->moving.records);
+    totals->slot_forwards = warp_counter_read(&store->moving.bounced);
+    totals->placement_lost = db->placement_lost;
     totals->sessions = warp_counter_read(&db->sessions);
     totals->log_allocated =
         warp_segments_end(&db->segments) - warp_segments_begin(&db->segments);

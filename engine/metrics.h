@@ -46,6 +46,20 @@
     X(sessions, "warp_sessions", gauge, "Sessions open.")                                  \
     X(callers, "warp_caller_threads", gauge,                                               \
       "Threads that have called, at most at a time.")                                      \
+    X(slot_moves, "warp_slot_moves_total", counter,                                        \
+      "Slots that were given to another shard.")                                           \
+    X(slot_moves_busy, "warp_slot_moves_busy_total", counter,                              \
+      "Moves given up because a lease was busy or the slot was growing.")                  \
+    X(slot_moves_refused, "warp_slot_moves_refused_total", counter,                        \
+      "Moves of what is no slot, or to what is no shard, or without memory.")              \
+    X(slot_move_records, "warp_slot_move_records_total", counter,                          \
+      "Records looked at for moves, twice each.")                                          \
+    X(slot_forwards, "warp_slot_forwards_total", counter,                                  \
+      "Writes that met their slot's old shard and were sent on.")                          \
+    X(slot_abroad_bytes, "warp_slot_abroad_bytes", gauge,                                  \
+      "Memory of moved slots that is not yet in their shard's pool, as of its last look.") \
+    X(placement_lost, "warp_slot_placement_lost", gauge,                                   \
+      "1: which shard had which slot could not be read at open, so they were dealt anew.") \
     X(gets, "warp_gets_total", counter, "Keys read by blocking calls.")                    \
     X(get_hits, "warp_get_hits_total", counter, "Keys read by blocking calls and found.")  \
     X(puts, "warp_puts_total", counter, "Puts carried out, those of batches included.")    \

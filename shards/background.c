@@ -1,6 +1,7 @@
 #include "shards/background.h"
 
 #include "base/counter.h"
+#include "shards/placement.h"
 
 #define BACKGROUND_BUDGET_PERMILLE 250u
 #define BACKGROUND_DEBT_HIGH       500u /* thousandths, from which on nothing is spared */
@@ -355,6 +356,11 @@ static int background_checkpoint(struct warp_background *background, uint64_t no
     struct warp_checkpointer *checkpointer = &background->checkpointer;
     int rc = warp_checkpointer_step(checkpointer);
 
+    if (rc == WARP_WORK_COMPLETE) {
+        /* A hint for the next open: one that cannot be written now may be the next time. */
+        (void)warp_placement_save(background->store, background->store->env->disk,
+                                  checkpointer->config.manifest);
+    }
     if (rc < 0 || rc == WARP_WORK_COMPLETE) {
         warp_holdings_tables_release(background->holdings, &background->tables);
         background->retry_ns = rc < 0 ? now_ns + BACKGROUND_RETRY_NS : 0;

@@ -107,6 +107,9 @@ void warp_evict_share(struct warp_shard *shard)
 
     warp_shard_assert_owner(shard);
     warp_counter_set(&shard->counters.pool_bytes, warp_slab_bytes_held(&shard->limbo.pool));
+    warp_counter_set(&shard->counters.abroad_bytes,
+                     shard->limbo.charge_bytes > 0 ? (uint64_t)shard->limbo.charge_bytes
+                                                   : 0);
     for (i = 0; i < store->shard_count; i++) {
         pools += warp_counter_read(&store->shards[i]->counters.pool_bytes);
     }

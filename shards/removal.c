@@ -153,24 +153,9 @@ static enum warp_removal_state removal_drop(struct warp_removal *removal, int *e
 
 static enum warp_removal_state removal_sync(struct warp_removal *removal, int *error)
 {
-    struct warp_store *store = removal->store;
     uint32_t i;
     int rc;
 
-    /* Where slots have moved, ledgers may have counted these files on both sides of nothing. */
-    while (warp_slotmap_version(&store->slotmap) != 0 && removal->at < store->shard_count) {
-        struct warp_shard *shard = store->shards[removal->at];
-
-        if (!warp_shard_enter(shard)) {
-            return WARP_REMOVAL_BLOCKED;
-        }
-        for (i = 0; i < removal->count; i++) {
-            warp_ledger_forget(&shard->ledger, removal->files[i].archive,
-                               removal->files[i].index);
-        }
-        warp_shard_leave(shard);
-        removal->at++;
-    }
     /* Segments were synced as they were dropped. */
     rc = removal->files[removal->count - 1].archive
              ? warp_error_from_errno(
@@ -185,6 +170,31 @@ static enum warp_removal_state removal_sync(struct warp_removal *removal, int *e
                              removal->files[i].index);
     }
     removal->removed += removal->count;
+    return removal_go_to(removal, WARP_REMOVAL_LEDGERS);
+}
+
+/* Where slots have moved, ledgers may have counted these files on both sides of nothing. Nobody asks for
+ * their sums any more, so it does not matter that one forgets before the other. */
+static enum warp_removal_state removal_clear_ledgers(struct warp_removal *removal)
+{
+    struct warp_store *store = removal->store;
+    uint32_t i;
+
+    atomic_store_explicit(&store->moving.clearing, 1, memory_order_relaxed);
+    while (warp_slotmap_version(&store->slotmap) != 0 && removal->at < store->shard_count) {
+        struct warp_shard *shard = store->shards[removal->at];
+
+        if (!warp_shard_enter(shard)) {
+            return WARP_REMOVAL_BLOCKED;
+        }
+        for (i = 0; i < removal->count; i++) {
+            warp_ledger_forget(&shard->ledger, removal->files[i].archive,
+                               removal->files[i].index);
+        }
+        warp_shard_leave(shard);
+        removal->at++;
+    }
+    atomic_store_explicit(&store->moving.clearing, 0, memory_order_relaxed);
     removal->count = 0;
     return removal_go_to(removal, WARP_REMOVAL_PICK);
 }
@@ -215,6 +225,8 @@ enum warp_removal_state warp_removal_step(struct warp_removal *removal,
         return removal_drop(removal, error);
     case WARP_REMOVAL_SYNC:
         return removal_sync(removal, error);
+    case WARP_REMOVAL_LEDGERS:
+        return removal_clear_ledgers(removal);
     }
     return WARP_REMOVAL_IDLE;
 }

@@ -14,6 +14,7 @@
  *   FORGET   the reader of places begins no read there any more, and has closed the file
  *   DROP     segments become spares or are unlinked, archives are unlinked
  *   SYNC     the directory is synced; the holding is removed
+ *   LEDGERS  where slots have moved, each shard forgets what it has counted of the file
  *
  * All of that is done for a group of files together. Turning the gate twice is from McKenney's
  * sleepable RCU, 2006: that nobody waits for readers that come later.
@@ -48,6 +49,7 @@ enum warp_removal_phase {
     WARP_REMOVAL_FORGET,
     WARP_REMOVAL_DROP,
     WARP_REMOVAL_SYNC,
+    WARP_REMOVAL_LEDGERS,
 };
 
 struct warp_removal_file {

@@ -84,6 +84,7 @@ struct warp_shard_counters {
     _Atomic uint64_t record_bytes;
     _Atomic uint64_t table_growths;
     _Atomic uint64_t pool_bytes;   /* held by the shard's pool, as of its last look */
+    _Atomic uint64_t abroad_bytes; /* owned in other shards' pools, as of that */
     _Atomic uint64_t cold_records; /* of records: those without their value */
     _Atomic uint64_t evictions;
     _Atomic uint64_t admissions; /* of values read from disk */
@@ -147,6 +148,8 @@ struct warp_shard {
 /* Moves of slots between shards (shards/move). Counters by whoever moves or meets it, relaxed adds. */
 struct warp_moving {
     _Atomic uint32_t lock; /* 1: somebody moves */
+    _Atomic uint32_t
+        clearing; /* 1: ledgers forget files that are gone, one after the other */
     _Atomic uint64_t moves;
     _Atomic uint64_t
         busy; /* given up: a lease was not to be had, or the slot was growing */
@@ -178,6 +181,7 @@ struct warp_store {
     struct warp_pace pace; /* of writers, see shards/background */
     struct warp_coldread_gate gate;
     struct warp_slotmap slotmap;
+    uint64_t placement_saved; /* version of the map that is on disk; see shards/placement */
     alignas(WARP_CACHELINE) struct warp_moving moving;
     alignas(WARP_CACHELINE) warp_table_word words[WARP_SLOT_COUNT];
     struct warp_slot slots[WARP_SLOT_COUNT];

@@ -10,9 +10,12 @@
 #include <sys/mount.h>
 #include <sys/wait.h>
 
+#include "base/hash.h"
 #include "base/io_fault.h"
 #include "base/memory.h"
+#include "engine/call.h"
 #include "engine/engine.h"
+#include "shards/put.h"
 
 enum rule {
     RISES,    /* the action makes it larger */
@@ -583,6 +586,92 @@ static void act_compact(struct warp *db)
     check_int(warp_compact(db), ==, 0);
 }
 
+static uint32_t a_slot(struct warp *db, uint32_t *other)
+{
+    uint32_t slot = warp_hash_slot("put-1", 5);
+
+    *other = 1 - warp_slotmap_owner(&db->store->slotmap, slot);
+    return slot;
+}
+
+static void act_move(struct warp *db)
+{
+    uint32_t other, slot = a_slot(db, &other), tries = 0;
+    int rc;
+
+    fixture_put(db, "put-1", "v");
+    do {
+        rc = warp_engine_move_slot(db, slot, other);
+    } while (rc == WARP_AGAIN && ++tries < 10000);
+    check_int(rc, ==, 0);
+}
+
+static void act_move_busy(struct warp *db)
+{
+    uint32_t other, slot = a_slot(db, &other);
+
+    warp_shard_enter_surely(db->store->shards[other]);
+    check_int(warp_engine_move_slot(db, slot, other), ==, WARP_AGAIN);
+    warp_shard_leave(db->store->shards[other]);
+}
+
+static void act_move_nowhere(struct warp *db)
+{
+    check_int(warp_engine_move_slot(db, 1, 2), ==, WARP_EINVAL);
+}
+
+/* A request that meets the shard it was for before the move. */
+static void act_forward(struct warp *db)
+{
+    uint32_t other, slot = a_slot(db, &other);
+    struct warp_message message;
+
+    act_move(db);
+    check_int(warp_call_message(db, WARP_OP_PUT, support_text("put-1"), support_text("w"),
+                                0, NULL, &message),
+              ==, 0);
+    check_u64(message.slot, ==, slot);
+    warp_shard_enter_surely(db->store->shards[1 - other]);
+    warp_put_execute(db->store->shards[1 - other], &message);
+    warp_shard_leave(db->store->shards[1 - other]);
+    check_int(message.result, ==, WARP_MESSAGE_MOVED);
+}
+
+static void act_move_and_look(struct warp *db)
+{
+    uint64_t until_ns = support_now_ns() + 5000000000u;
+
+    act_move(db);
+    while (fixture_metric(db, "warp_slot_abroad_bytes") <= 0 &&
+           support_now_ns() < until_ns) {
+        support_sleep_ns(10000000);
+    }
+}
+
+static bool measure_placement(const char *name, double pair[2])
+{
+    struct warp_options options = fixture_options();
+    const char *directory = test_directory();
+    struct warp *db = fixture_open(directory, &options);
+    char path[512];
+
+    if (db == NULL) {
+        return false;
+    }
+    act_move(db);
+    pair[0] = fixture_metric(db, name);
+    check_int(warp_close(&db), ==, 0);
+    snprintf(path, sizeof(path), "%s/PLACEMENT", directory);
+    check_int(truncate(path, 5000), ==, 0);
+    db = fixture_open(directory, &options);
+    if (db == NULL) {
+        return false;
+    }
+    pair[1] = fixture_metric(db, name);
+    check_int(warp_close(&db), ==, 0);
+    return true;
+}
+
 /* Opened with less memory than what the checkpoint says was in it. */
 static bool measure_warm(const char *name, double pair[2])
 {
@@ -808,6 +897,16 @@ static const struct row warm_rows[] = {
     {"warp_warm_lone_reads_total", RISES, NULL, measure_warm},
     {"warp_warm_read_bytes_total", RISES, NULL, measure_warm},
 };
+static const struct row move_rows[] = {
+    {"warp_slot_moves_total", RISES, act_move, NULL},
+    {"warp_slot_moves_busy_total", RISES, act_move_busy, NULL},
+    {"warp_slot_moves_refused_total", RISES, act_move_nowhere, NULL},
+    {"warp_slot_move_records_total", RISES, act_move, NULL},
+    {"warp_slot_forwards_total", RISES, act_forward, NULL},
+    {"warp_slot_abroad_bytes", RISES, act_move_and_look, NULL},
+    {"warp_slot_placement_lost", RISES, NULL, measure_placement},
+};
+enum { MOVE_ROWS = sizeof(move_rows) / sizeof(move_rows[0]) };
 enum { WARM_ROWS = sizeof(warm_rows) / sizeof(warm_rows[0]) };
 enum { COMPACTION_ROWS = sizeof(compaction_rows) / sizeof(compaction_rows[0]) };
 enum { CHECKPOINT_ROWS = sizeof(checkpoint_rows) / sizeof(checkpoint_rows[0]) };
@@ -919,6 +1018,15 @@ WARP_TEST(metrics, of_warming_up_move)
     }
 }
 
+WARP_TEST(metrics, of_moves_move)
+{
+    size_t i;
+
+    for (i = 0; i < MOVE_ROWS; i++) {
+        check_row(&move_rows[i]);
+    }
+}
+
 WARP_TEST(metrics, of_checkpoints_are_told_read_only)
 {
     struct warp_options options = fixture_options();
@@ -975,6 +1083,10 @@ WARP_TEST(metrics, each_has_an_action_and_the_text_has_its_form)
         for (i = 0; i < ROWS && !found; i++) {
             found =
                 strlen(rows[i].name) == length && strncmp(rows[i].name, line, length) == 0;
+        }
+        for (i = 0; i < MOVE_ROWS && !found; i++) {
+            found = strlen(move_rows[i].name) == length &&
+                    strncmp(move_rows[i].name, line, length) == 0;
         }
         for (i = 0; i < CHECKPOINT_ROWS && !found; i++) {
             found = strlen(checkpoint_rows[i].name) == length &&
