@@ -79,6 +79,7 @@ struct totals {
         busy_steps;
     uint64_t backups, backups_failed, backups_shared, restores, restores_cut, boundary_cuts;
     uint64_t evictions, cold_reads, admissions, checkpoints, archives, files_removed;
+    uint64_t moves, moves_busy, forwards, dealt_anew;
     char failure[1024];
 };
 
@@ -150,6 +151,10 @@ struct sim {
     uint32_t client_count;
     uint32_t weight_client, weight_actor, weight_disk, weight_time;
     uint32_t ttl_percent, delete_percent, condition_percent, batch_percent;
+    /* Slots that change their shard, and shards that are more or fewer at the next open: drawn from a
+     * stream of their own. */
+    struct warp_random move_random;
+    uint32_t move_permille; /* of operations */
     uint64_t capacity_bytes;
     struct sim_disk_options disk_options;
 
@@ -888,6 +893,25 @@ static void client_checkpoint(struct client *client)
     check_answer(sim, "checkpointed", rc, false);
 }
 
+/* Any slot that has something to lose, to any shard. */
+static void client_move(struct client *client)
+{
+    struct sim *sim = client->sim;
+    uint32_t key = (uint32_t)warp_random_below(&sim->move_random, sim->key_count);
+    uint32_t slot = warp_hash_slot(sim->keys[key], sim->key_bytes[key]);
+    uint32_t shard =
+        (uint32_t)warp_random_below(&sim->move_random, sim->db->store->shard_count);
+    int rc;
+
+    note(sim, "move", slot, shard);
+    rc = warp_engine_move_slot(sim->db, slot, shard);
+    if (rc != 0 && rc != WARP_AGAIN && !(rc == WARP_ENOMEM && sim->memory_allowed)) {
+        oracle_violate(sim->oracle, "a move of slot %u to shard %u returned %d", slot,
+                       shard, rc);
+    }
+    note(sim, "moved", (uint64_t)(int64_t)rc, 0);
+}
+
 /* ---- backups
  * -------------------------------------------------------------------------------- */
 
@@ -1531,6 +1555,10 @@ static void client_main(void *context)
 
             client->operations_left--;
             sim->totals->operations++;
+            if (sim->move_permille > 0 &&
+                warp_random_below(&sim->move_random, 1000) < sim->move_permille) {
+                client_move(client);
+            }
             if (client->session_number != 0) {
                 session_operation(client);
             } else {
@@ -1586,7 +1614,8 @@ static void compare(struct sim *sim, bool on_medium, bool damaged, uint64_t dama
         oracle_violate(sim->oracle, "the walk after the recovery returned %d", rc);
     }
     oracle_recovery_end(sim->oracle, on_medium, damaged, damage_floor, wall_ms(sim));
-    sim->interval_turns = 0; /* what the watch noted while it was opening may have been cut */
+    sim->interval_turns =
+        0; /* what the watch noted while it was opening may have been cut */
     if (broken(sim) || sim_disk_ended(sim->disk)) {
         return;
     }
@@ -1680,6 +1709,10 @@ static int sim_open(struct sim *sim, uint32_t flags)
     char message[256] = "";
     int rc;
 
+    if (sim->move_permille > 0 && warp_random_below(&sim->move_random, 100) < 20) {
+        options.shard_count = (uint32_t)(1 + warp_random_below(&sim->move_random, 8));
+        sim->totals->dealt_anew++;
+    }
     options.open_flags = flags;
     options.allocator = sim->mode == MODE_MEMORY ? &sim->allocator : NULL;
     options.message = message;
@@ -1717,6 +1750,9 @@ static void count_cold(struct sim *sim)
     sim->totals->evictions += totals.evictions;
     sim->totals->cold_reads += totals.disk_reads;
     sim->totals->admissions += totals.admissions;
+    sim->totals->moves += totals.slot_moves;
+    sim->totals->moves_busy += totals.slot_moves_busy;
+    sim->totals->forwards += totals.slot_forwards;
     if (sim->db->background != NULL) {
         sim->totals->checkpoints += atomic_load(&sim->db->background->checkpointer.made);
     }
@@ -2156,6 +2192,13 @@ static void draw_run(struct sim *sim)
     sim->disk_options.trace = note;
     sim->disk_options.context = sim;
     draw_keys(sim);
+    warp_random_init(&sim->move_random, sim->seed ^ UINT64_C(0x6d6f7665736c6f74));
+    sim->move_permille =
+        warp_random_below(&sim->move_random, 100) < 40
+            ? 0
+            : (uint32_t)(1 + warp_random_below(
+                                 &sim->move_random,
+                                 warp_random_below(&sim->move_random, 2) == 0 ? 30 : 400));
     sim->backup_permille =
         sim->mode == MODE_ROT || percent(sim, 60) ? 0 : (uint32_t)(3 + below(sim, 30));
 }
@@ -2744,6 +2787,10 @@ int main(int argc, char **argv)
            mode_name(arguments.mode), shared->evictions, shared->cold_reads,
            shared->admissions, shared->checkpoints, shared->archives,
            shared->files_removed);
+    printf("sim %s: %" PRIu64 " slots moved, %" PRIu64 " moves given up, %" PRIu64
+           " writes sent on, %" PRIu64 " opens with another number of shards\n",
+           mode_name(arguments.mode), shared->moves, shared->moves_busy, shared->forwards,
+           shared->dealt_anew);
     printf("sim %s: %" PRIu64 " backups (%" PRIu64 " files shared, %" PRIu64
            " cut at the end of a log file), %" PRIu64 " failed, %" PRIu64
            " restored and compared, %" PRIu64 " restores cut off\n",
