@@ -17,7 +17,7 @@
 #include "tests/engine/support.h"
 
 struct tiny_totals {
-    uint64_t opens, cold_gets, disk_reads, evictions, admissions;
+    uint64_t opens, cold_gets, disk_reads, evictions, admissions, moves, forwards;
 };
 
 /* 64 bytes to 64 KiB, or in one of `one_in` cases 0: as much as there is. */
@@ -53,6 +53,8 @@ static inline void tiny_count(struct tiny_totals *totals, struct warp *db)
     totals->disk_reads += now.disk_reads;
     totals->evictions += now.evictions;
     totals->admissions += now.admissions;
+    totals->moves += now.slot_moves;
+    totals->forwards += now.slot_forwards;
 }
 
 /* False, and said, if no value was ever read from disk. */

@@ -4,7 +4,8 @@
  * Threads write and read the same keys through the blocking calls and through sessions, so that
  * leases taken by callers and requests run from mailboxes meet on the same records. Each call is
  * noted with the time it began and ended and what came of it; afterwards each key's history is
- * given to the checker. All values are decimal numbers that nobody writes twice. Beside that:
+ * given to the checker. In three of four histories the slots of the keys change their shards all the
+ * while, so that requests meet the old one and are sent on. All values are decimal numbers that nobody writes twice. Beside that:
  * a write that began after another had ended has a larger sequence, over all keys; a value is
  * seen with the sequence that its writer was told.
  *
@@ -21,6 +22,7 @@
 
 #include <pthread.h>
 
+#include "base/hash.h"
 #include "tests/engine/tiny.h"
 #include "tests/linear/checker.h"
 
@@ -70,6 +72,8 @@ struct history {
     uint32_t durability;
     char keys[KEYS_MAX][48];
     pthread_barrier_t start;
+    bool moves; /* slots change their shard meanwhile */
+    _Atomic uint32_t over;
 };
 
 struct worker {
@@ -773,12 +777,35 @@ static void hint(struct linear_operation *operations, uint32_t count)
 
 /* ---- one history --------------------------------------------------------------------- */
 
+/* The slots of the keys, to whatever shard, with a little time in between or none. */
+static void *mover_main(void *context)
+{
+    struct history *history = context;
+    struct support_random random = {history->seed ^ 0x6d6f7665u};
+
+    while (atomic_load_explicit(&history->over, memory_order_relaxed) == 0) {
+        struct warp_slice key = history_key(
+            history, (uint32_t)support_random_below(&random, history->key_count));
+        int rc = warp_engine_move_slot(
+            history->db, warp_hash_slot(key.data, key.bytes),
+            (uint32_t)support_random_below(&random, history->db->store->shard_count));
+
+        if (rc != 0 && rc != WARP_AGAIN) {
+            support_die("a move: %d (%s)", rc, warp_error_text(rc));
+        }
+        if (support_random_chance(&random, 2)) {
+            support_sleep_ns(support_random_below(&random, 100000));
+        }
+    }
+    return NULL;
+}
+
 static bool history_run(struct history *history, uint64_t *total)
 {
     struct worker *workers = calloc(history->thread_count, sizeof(*workers));
     struct linear_operation *operations;
     struct support_random random = {history->seed};
-    pthread_t threads[THREADS_MAX];
+    pthread_t threads[THREADS_MAX], mover;
     uint32_t i, key, count, all = 0;
     enum linear_verdict verdict;
     bool right = true;
@@ -801,9 +828,16 @@ static bool history_run(struct history *history, uint64_t *total)
             support_die("no thread");
         }
     }
+    if (history->moves && pthread_create(&mover, NULL, mover_main, history) != 0) {
+        support_die("no thread");
+    }
     for (i = 0; i < history->thread_count; i++) {
         pthread_join(threads[i], NULL);
         all += workers[i].note_count;
+    }
+    if (history->moves) {
+        atomic_store(&history->over, 1);
+        pthread_join(mover, NULL);
     }
     pthread_barrier_destroy(&history->start);
     *total += all;
@@ -1084,7 +1118,7 @@ int main(int count, char **words)
     uint64_t seed, histories, operations, threads, keys, total = 0, passed = 0, failed = 0,
                                                          i;
     const char *level;
-    uint32_t fixed = 0, key;
+    uint32_t fixed = 0, key, moving = 0;
 
     support_flags_known(count, words, with_value, alone);
     seed = support_flag(count, words, "--seed", 1);
@@ -1136,6 +1170,8 @@ int main(int count, char **words)
             open_database(&db, directory, &random, history.durability);
         }
         history.db = db;
+        history.moves = i % 4 != 3;
+        moving += history.moves && db->store->shard_count > 1;
         if (history_run(&history, &total)) {
             passed++;
         } else {
@@ -1153,6 +1189,11 @@ int main(int count, char **words)
     support_remove(directory);
     if (!tiny_report(&tiny, "linear") && histories >= 10) {
         failed++; /* that was no test of cold values */
+    }
+    printf("linear: %" PRIu64 " slots moved, %" PRIu64 " writes sent on\n", tiny.moves,
+           tiny.forwards);
+    if ((tiny.moves == 0 || tiny.forwards == 0) && moving >= 6) {
+        failed++; /* nor of moves */
     }
     printf("linear: seed %" PRIu64 ": %" PRIu64 " histories, %" PRIu64 " operations\n",
            seed, histories, total);
