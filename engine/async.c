@@ -255,7 +255,8 @@ static void session_ask(struct warp_session *session)
 
 /* Its slot has moved while requests were under way that may be for the same key: behind all that were
  * submitted before it, ahead of the others. Mostly that is the end. */
-static void session_hold(struct warp_session *session, uint32_t index)
+static __attribute__((noinline)) void session_hold(struct warp_session *session,
+                                                   uint32_t index)
 {
     struct session_list *held = &session->held;
     uint64_t ticket = session->requests[index].ticket;
@@ -499,15 +500,12 @@ static void session_take_arrived(struct warp_session *session)
 static void session_run_group(struct warp_session *session, const uint32_t *indexes,
                               uint32_t count);
 
-/* Those behind a move set out anew, once nothing is under way that was before them. */
-static void session_resume(struct warp_session *session)
+/* Those behind a move set out anew. */
+static __attribute__((noinline)) void session_resume(struct warp_session *session)
 {
     uint32_t left = session->held.count;
     struct session_list held = session->held;
 
-    if (WARP_LIKELY(left == 0) || session->waiting_shards != 0) {
-        return;
-    }
     session->held.count = 0;
     while (left > 0) {
         uint32_t indexes[SESSION_GROUP];
@@ -533,7 +531,9 @@ static void session_collect(struct warp_session *session)
         session_push(session, (uint32_t)__builtin_ctzll(shards));
         shards &= shards - 1;
     }
-    session_resume(session);
+    if (WARP_UNLIKELY(session->held.count > 0) && session->waiting_shards == 0) {
+        session_resume(session); /* nothing is under way that was before them */
+    }
     while (session->marked.count > 0) {
         struct warp_message *message = &session->requests[session->marked.first].message;
 
@@ -660,7 +660,7 @@ static void session_run_group(struct warp_session *session, const uint32_t *inde
         }
         return;
     }
-    if (session->waiting_shards == 0) {
+    if (WARP_LIKELY(session->waiting_shards == 0)) {
         session->map_version = warp_slotmap_version(&store->slotmap);
     }
     /* The words may be replaced meanwhile: these are but hints to the cache, inside a section so
