@@ -303,6 +303,94 @@ WARP_TEST(moves, an_odd_placement_is_dealt_anew_and_told)
     check_int(warp_close(&db), ==, 0);
 }
 
+/*
+ * A session's put waits in the list of the old owner, not even sent, while the slot moves; a get of the
+ * same key comes after it. The new owner is free, but the get must not go there first.
+ */
+WARP_TEST(moves, a_get_does_not_overtake_a_put_that_waits_for_the_old_owner)
+{
+    enum { OTHERS = 12 };
+    static char names[OTHERS][32];
+    struct warp_options options = fixture_options();
+    struct warp_request requests[OTHERS + 2];
+    struct warp_completion completions[OTHERS + 2];
+    struct warp_session *session = NULL;
+    struct warp_shard *from;
+    struct warp_env env;
+    struct warp *db = NULL;
+    uint32_t slot = warp_hash_slot("{tag}key", 8), count = 0, answered = 0, tries = 0, i;
+    bool seen = false;
+    int rc;
+
+    memset(&env, 0, sizeof(env));
+    env.threads = true;
+    env.mailbox_capacity = 2;
+    if (!check_int(warp_engine_open(test_directory(), &options, &env, &db), ==, 0) ||
+        !check_int(warp_session_create(db, 64, &session), ==, 0)) {
+        return;
+    }
+    check_int(fixture_put(db, "{tag}key", "old"), ==, 0);
+    from = warp_store_owner(db->store, slot);
+    for (i = 0; count < OTHERS; i++) {
+        (void)key_of(i, names[count]);
+        if (warp_store_owner(db->store,
+                             warp_hash_slot(names[count], strlen(names[count]))) == from) {
+            requests[count] = (struct warp_request)WARP_REQUEST_INIT;
+            requests[count].opcode = WARP_OP_PUT;
+            requests[count].cookie = count;
+            requests[count].key = support_text(names[count]);
+            requests[count].value = support_text("x");
+            count++;
+        }
+    }
+    requests[count] = (struct warp_request)WARP_REQUEST_INIT;
+    requests[count].opcode = WARP_OP_PUT;
+    requests[count].cookie = count;
+    requests[count].key = support_text("{tag}key");
+    requests[count].value = support_text("new");
+    count++;
+    /* More than its ring takes: the last of them stays behind. */
+    warp_shard_enter_surely(from);
+    check_int(warp_submit(session, requests, count), ==, (int)count);
+    warp_shard_leave(from);
+    do {
+        rc = warp_engine_move_slot(db, slot, 1 - from->id);
+    } while (rc == WARP_AGAIN && ++tries < 100000);
+    check_int(rc, ==, 0);
+    /* The old owner is busy again, so what waits there goes on waiting. */
+    warp_shard_enter_surely(from);
+    requests[0] = (struct warp_request)WARP_REQUEST_INIT;
+    requests[0].opcode = WARP_OP_GET;
+    requests[0].cookie = 100;
+    requests[0].key = support_text("{tag}key");
+    check_int(warp_submit(session, requests, 1), ==, 1);
+    rc = warp_poll(session, completions, OTHERS + 2, 0);
+    for (i = 0; i < (uint32_t)(rc > 0 ? rc : 0); i++, answered++) {
+        check_u64(completions[i].cookie, !=, 100);
+        warp_return(&completions[i].value);
+    }
+    warp_shard_leave(from);
+    while (answered < count + 1) {
+        rc = warp_poll(session, completions, OTHERS + 2, UINT64_C(10000000000));
+        if (!check_int(rc, >, 0)) {
+            break;
+        }
+        for (i = 0; i < (uint32_t)rc; i++, answered++) {
+            check_int(completions[i].result, ==, 0);
+            if (completions[i].cookie == 100) {
+                seen = true;
+                check_bytes(completions[i].value.data, completions[i].value.bytes, "new",
+                            3);
+            }
+            warp_return(&completions[i].value);
+        }
+    }
+    check(seen);
+    check(fixture_metric(db, "warp_slot_forwards_total") >= 1);
+    warp_session_destroy(&session);
+    check_int(warp_close(&db), ==, 0);
+}
+
 /* ---- the crowd ------------------------------------------------------------------------- */
 
 enum {

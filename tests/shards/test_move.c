@@ -665,3 +665,97 @@ WARP_TEST(move, random_moves_between_random_operations_keep_everything_exact)
     warp_store_check(fixture.store);
     check_int(store_fixture_fini(&fixture), ==, 0);
 }
+
+/* Between two steps of a move anything may be done to the slot. */
+WARP_TEST(move, what_is_written_in_transit_is_queued_once_and_by_the_right_one)
+{
+    struct store_fixture_config config = {.shard_count = 2};
+    struct store_fixture fixture;
+    struct warp_shard *from, *to;
+    struct warp_slot *state;
+    uint64_t queued;
+    uint32_t i;
+    char key[32];
+
+    store_fixture_init(&fixture, &config);
+    the_two(&fixture, &from, &to);
+    state = &fixture.store->slots[the_slot()];
+    fill(&fixture, 0, 10, 1, 0);
+    store_make_cold(&fixture);
+    fill(&fixture, 10, 20, 1, 0);
+    queued = warp_horizon_bytes(&from->horizon);
+    state->transit = WARP_SLOT_LEAVING;
+    fill(&fixture, 0, 5, 2, 0);   /* from cold to resident */
+    fill(&fixture, 20, 30, 1, 0); /* new */
+    check_u64(warp_horizon_bytes(&from->horizon), ==, queued);
+    for (i = 0; i < 30; i++) {
+        const struct warp_record *record = store_find(&fixture, key_of(i, key));
+
+        check((warp_record_queue(record) != WARP_HORIZON_NONE) == (i >= 10 && i < 20));
+    }
+    fill(&fixture, 20, 22, 2, 0); /* of no queue by such */
+    fill(&fixture, 10, 12, 2, 0); /* of a queue by such */
+    check_int(store_delete(&fixture, "{tag}-21"), ==, 0);
+    check_int(store_delete(&fixture, "{tag}-13"), ==, 0);
+    check_u64(warp_record_queue(store_find(&fixture, "{tag}-20")), ==, WARP_HORIZON_NONE);
+    check_u64(warp_record_queue(store_find(&fixture, "{tag}-10")), !=, WARP_HORIZON_NONE);
+    warp_store_check(fixture.store);
+
+    state->transit = WARP_SLOT_ARRIVING;
+    queued = warp_horizon_bytes(&from->horizon);
+    fill(&fixture, 22, 24, 2, 0);
+    fill(&fixture, 30, 32, 1, 0);
+    check_u64(warp_record_queue(store_find(&fixture, "{tag}-22")), !=, WARP_HORIZON_NONE);
+    check_u64(warp_record_queue(store_find(&fixture, "{tag}-30")), !=, WARP_HORIZON_NONE);
+    check_u64(warp_record_queue(store_find(&fixture, "{tag}-24")), ==, WARP_HORIZON_NONE);
+    check_u64(warp_horizon_bytes(&from->horizon), >, queued);
+    warp_store_check(fixture.store);
+    /* Who finds a slot so settles it. */
+    check_int(warp_move_slot(fixture.store, the_slot(), from->id), ==, 0);
+    check_u64(state->transit, ==, WARP_SLOT_SETTLED);
+    warp_store_check(fixture.store);
+    check_int(warp_move_slot(fixture.store, the_slot(), to->id), ==, 0);
+    check_u64(warp_horizon_bytes(&from->horizon), ==, 0);
+    warp_store_check(fixture.store);
+    check_filled(&fixture, 0, 5, 2);
+    check_filled(&fixture, 5, 10, 1);
+    check_filled(&fixture, 24, 32, 1);
+    check_int(store_fixture_fini(&fixture), ==, 0);
+}
+
+WARP_TEST(move, without_memory_it_moves_all_the_same_and_is_settled_later)
+{
+    struct store_fixture_config config = {
+        .shard_count = 2, .buffer_bytes = 1 << 20, .segment_bytes = 1 << 20};
+    struct store_fixture fixture;
+    struct warp_shard *from, *to;
+    uint64_t after;
+    bool short_of_memory = false, enough = false;
+
+    store_fixture_init(&fixture, &config);
+    the_two(&fixture, &from, &to);
+    fill(&fixture, 0, 3000, 1, 0);
+    for (after = 0; after < 200 && !enough; after++) {
+        int rc;
+
+        warp_memory_fail_after(&fixture.memory, after);
+        rc = warp_move_slot(fixture.store, the_slot(), to->id);
+        warp_memory_fail_after(&fixture.memory, UINT64_MAX);
+        warp_store_check(fixture.store);
+        check(owner(&fixture) == to);
+        if (rc == 0) {
+            enough = true;
+        } else if (check_int(rc, ==, WARP_ENOMEM)) {
+            short_of_memory = true;
+            check_u64(fixture.store->slots[the_slot()].transit, ==, WARP_SLOT_ARRIVING);
+            check_int(warp_move_slot(fixture.store, the_slot(), to->id), ==, 0);
+            check_u64(fixture.store->slots[the_slot()].transit, ==, WARP_SLOT_SETTLED);
+        }
+        warp_store_check(fixture.store);
+        the_two(&fixture, &from, &to);
+    }
+    check(short_of_memory && enough);
+    check_u64(fixture.store->moving.refused, >, 0);
+    check_filled(&fixture, 0, 3000, 1);
+    check_int(store_fixture_fini(&fixture), ==, 0);
+}
