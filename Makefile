@@ -110,7 +110,7 @@ CPPFLAGS_ALL := -D_GNU_SOURCE -I. -Iinclude $(CPPFLAGS)
 CFLAGS_ALL   := -std=gnu11 -g $(OPT_$(MODE)) $(WARNINGS) -fPIC -fno-plt -fno-semantic-interposition \
                 -fvisibility=hidden -fno-strict-aliasing -pthread $(CFLAGS)
 LDFLAGS_ALL  := -pthread $(RELRO) $(LDFLAGS)
-LIBS_ENGINE  := -lck -luring -lzstd
+LIBS_ENGINE  := -lck -luring -lzstd -lm
 
 # Our own programs use jemalloc; the library never does, so that dlopen works everywhere.
 # A sanitizer brings its own allocator, and the peers' libraries are not instrumented.
@@ -197,7 +197,7 @@ $(OUT)/$(SONAME): $(LIBRARY_OBJECTS)
 	$(call say,LD,$@)
 	$(Q)$(CC) -shared -Wl,-soname,$(SONAME) $(if $(SAN),,$(NO_UNDEFINED)) $(CFLAGS_ALL) $(SAN) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_ENGINE)
 
-link = $(Q)$(CC) $(CFLAGS_ALL) $(SAN) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS_ENGINE) $(LIBS_LINK) -lm
+link = $(Q)$(CC) $(CFLAGS_ALL) $(SAN) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS_ENGINE) $(LIBS_LINK)
 
 $(OUT)/warp: LIBS_LINK = $(LIBS_PROGRAM)
 $(OUT)/warp: $(PROGRAM_OBJECTS) $(OUT)/libwarp.a
