@@ -82,7 +82,8 @@ SAN_fuzz    := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover
 
 # A planted build has one bug switched on, and the address sanitizer to see what it does.
 PLANTS := ACK_BEFORE_SYNC SKIP_CRC DROP_EPOCH SEAL_UNSYNCED REMOVE_EARLY INSTALL_BLIND \
-          CHECKPOINT_EARLY REPLAY_LATE EVICT_EARLY
+          CHECKPOINT_EARLY REPLAY_LATE EVICT_EARLY \
+          MASS_COUNTS GRAVITY_UPHILL ENTROPY_CONSTANT
 PLANT  ?=
 ifeq ($(MODE),planted)
 ifeq ($(filter $(PLANT),$(PLANTS)),)
@@ -303,7 +304,7 @@ planted:
 	$(SUBMAKE) $(foreach plant,$(PLANTS),planted-$(plant))
 	$(Q)BUILD=$(BUILD) SEED=$(SEED) tools/planted.sh $(PLANTS)
 planted-%:
-	$(SUBMAKE) MODE=planted PLANT=$* $(foreach a,$(filter sim faults model torture,$(ACTORS)),$(BUILD)/planted/$*/tests/$(a))
+	$(SUBMAKE) MODE=planted PLANT=$* $(foreach a,$(filter sim faults model torture,$(ACTORS)),$(BUILD)/planted/$*/tests/$(a)) $(BUILD)/planted/$*/tests/routing
 
 .PHONY: fuzz fuzz-smoke fuzz-binaries
 fuzz-smoke:
