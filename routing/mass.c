@@ -86,6 +86,18 @@ void warp_mass_add(struct warp_mass *mass, struct warp_mass_sampler *sampler, ui
                           memory_order_relaxed);
 }
 
+void warp_mass_restart(struct warp_mass *mass, uint64_t now_ticks)
+{
+    uint32_t slot;
+
+    mass->rolled_ticks = now_ticks;
+    mass->at = WARP_SLOT_COUNT;
+    for (slot = 0; slot < WARP_SLOT_COUNT; slot++) {
+        mass->seen[slot] =
+            atomic_load_explicit(&mass->cells[slot].ticks, memory_order_relaxed);
+    }
+}
+
 bool warp_mass_roll_begin(struct warp_mass *mass, struct warp_mass_sampler *const *samplers,
                           uint32_t shard_count, uint64_t now_ticks)
 {

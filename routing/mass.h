@@ -117,6 +117,9 @@ void warp_mass_add(struct warp_mass *mass, struct warp_mass_sampler *sampler, ui
 
 /* ---- whoever rolls ----------------------------------------------------------------------- */
 
+/* The first epoch begins now: what came before is no part of it. Costs as much as a whole roll. */
+void warp_mass_restart(struct warp_mass *mass, uint64_t now_ticks);
+
 /*
  * Begin a roll: the epoch that began with the last one ends now. samplers: of the shards, in their
  * order. False: no time has passed, nothing was begun.
