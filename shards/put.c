@@ -531,11 +531,10 @@ static void put_write(struct warp_shard *shard, struct warp_message *message)
     warp_writer_note(&store->wal->writer, end, message->level == WARP_INTERVAL);
 }
 
-void warp_put_execute(struct warp_shard *shard, struct warp_message *message)
+static void put_execute(struct warp_shard *shard, struct warp_message *message)
 {
     struct warp_store *store = shard->store;
 
-    warp_shard_assert_owner(shard);
     message->wait_for = 0;
     if (message->deadline_ns != 0 &&
         warp_clock_ns(store->env->clock) > message->deadline_ns) {
@@ -561,4 +560,22 @@ void warp_put_execute(struct warp_shard *shard, struct warp_message *message)
         message->value.data = NULL;
         message->value.bytes = 0;
     }
+}
+
+void warp_put_execute(struct warp_shard *shard, struct warp_message *message)
+{
+    struct warp_store *store = shard->store;
+    uint64_t begun, bytes;
+
+    warp_shard_assert_owner(shard);
+    if (WARP_LIKELY(!warp_mass_due(&store->mass, &shard->sampler))) {
+        put_execute(shard, message);
+        return;
+    }
+    bytes = message->key.bytes + message->value.bytes;
+    begun = warp_clock_ticks(store->env->clock);
+    put_execute(shard, message);
+    warp_mass_add(&store->mass, &shard->sampler, message->slot,
+                  (int64_t)(warp_clock_ticks(store->env->clock) - begun), bytes,
+                  store->slots[message->slot].bytes);
 }

@@ -11,7 +11,7 @@
  * Units:     slots 0 - 16,383; times of the engine's clock in ns, expiry in Unix ms.
  * Ordering:  data of a shard: the lease's acquire and release. Words and entries: shards/table.
  * Errors:    WARP_ENOMEM, WARP_ESYSTEM.
- * Cost:      about 0.5 MiB per database and 20 KiB per shard before the first record.
+ * Cost:      about 0.8 MiB per database and 20 KiB per shard before the first record.
  */
 #ifndef SHARDS_STORE_H
 #define SHARDS_STORE_H
@@ -26,6 +26,7 @@
 #include "base/epoch.h"
 #include "base/thread.h"
 #include "cache/horizon.h"
+#include "routing/mass.h"
 #include "routing/slotmap.h"
 #include "shards/coldread.h"
 #include "shards/lease.h"
@@ -96,6 +97,7 @@ struct warp_shard {
     struct warp_ledger ledger;
     struct warp_horizon horizon;
     struct warp_evict_at evict_at;
+    struct warp_mass_sampler sampler;
     uint64_t memory_soft, memory_hard; /* of the pool: begin to evict, never above */
     uint64_t memory_slack;             /* what slabs that are not full take beyond that */
     uint64_t memory_shared;            /* what the pool held when these were made */
@@ -150,6 +152,7 @@ struct warp_store {
     struct warp_pace pace; /* of writers, see shards/background */
     struct warp_coldread_gate gate;
     struct warp_slotmap slotmap;
+    struct warp_mass mass; /* of the slots; measured when it has a period */
     alignas(WARP_CACHELINE) warp_table_word words[WARP_SLOT_COUNT];
     struct warp_slot slots[WARP_SLOT_COUNT];
 };
