@@ -12,8 +12,11 @@ void warp_mass_set_period(struct warp_mass *mass, uint32_t period)
     atomic_store_explicit(&mass->period, period, memory_order_relaxed);
 }
 
-void warp_mass_init(struct warp_mass *mass, uint32_t period, uint64_t now_ticks)
+void warp_mass_init(struct warp_mass *mass, struct warp_mass_cell *cells, size_t stride,
+                    uint32_t period, uint64_t now_ticks)
 {
+    mass->cells = cells;
+    mass->stride = stride;
     warp_mass_set_period(mass, period);
     mass->rolled_ticks = now_ticks;
     mass->at = WARP_SLOT_COUNT;
@@ -49,15 +52,13 @@ static uint32_t mass_class(uint64_t bytes)
     return class < WARP_MASS_CLASSES ? class : WARP_MASS_CLASSES - 1;
 }
 
-void warp_mass_add(struct warp_mass *mass, struct warp_mass_sampler *sampler, uint32_t slot,
+void warp_mass_add(struct warp_mass_sampler *sampler, struct warp_mass_cell *cell,
                    int64_t ticks, uint64_t operation_bytes, uint64_t slot_bytes)
 {
-    struct warp_mass_cell *cell = &mass->cells[slot];
     uint64_t *usual = &sampler->usual[mass_class(operation_bytes)];
     uint64_t units = slot_bytes / WARP_MASS_BYTES;
     uint64_t took = ticks > 0 ? (uint64_t)ticks : 1;
 
-    warp_assert(slot < WARP_SLOT_COUNT);
     atomic_store_explicit(&cell->bytes, units < UINT32_MAX ? (uint32_t)units : UINT32_MAX,
                           memory_order_relaxed);
     if (WARP_PLANTED(MASS_COUNTS)) {
@@ -94,7 +95,7 @@ void warp_mass_restart(struct warp_mass *mass, uint64_t now_ticks)
     mass->at = WARP_SLOT_COUNT;
     for (slot = 0; slot < WARP_SLOT_COUNT; slot++) {
         mass->seen[slot] =
-            atomic_load_explicit(&mass->cells[slot].ticks, memory_order_relaxed);
+            atomic_load_explicit(&warp_mass_cell(mass, slot)->ticks, memory_order_relaxed);
     }
 }
 
@@ -136,8 +137,8 @@ bool warp_mass_roll_step(struct warp_mass *mass, uint32_t most)
     uint32_t end = most < WARP_SLOT_COUNT - mass->at ? mass->at + most : WARP_SLOT_COUNT;
 
     for (; mass->at < end; mass->at++) {
-        uint32_t ticks =
-            atomic_load_explicit(&mass->cells[mass->at].ticks, memory_order_relaxed);
+        uint32_t ticks = atomic_load_explicit(&warp_mass_cell(mass, mass->at)->ticks,
+                                              memory_order_relaxed);
         double fresh = (double)(ticks - mass->seen[mass->at]) * mass->scale;
         double now = (fresh + (double)mass->masses[mass->at]) / 2;
 

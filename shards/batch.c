@@ -112,12 +112,13 @@ static void batch_weigh(struct warp_store *store,
     uint32_t i;
 
     for (i = 0; i < count; i++) {
-        uint32_t slot = operations[i].slot;
-        struct warp_mass_sampler *sampler = &warp_store_owner(store, slot)->sampler;
+        struct warp_slot *slot = &store->slots[operations[i].slot];
+        struct warp_mass_sampler *sampler =
+            &warp_store_owner(store, operations[i].slot)->sampler;
 
         if (warp_mass_due(&store->mass, sampler)) {
-            warp_mass_add(&store->mass, sampler, slot, (int64_t)(ticks / count),
-                          body_bytes / count, store->slots[slot].bytes);
+            warp_mass_add(sampler, &slot->mass, (int64_t)(ticks / count),
+                          body_bytes / count, slot->bytes);
         }
     }
 }

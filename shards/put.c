@@ -565,6 +565,7 @@ static void put_execute(struct warp_shard *shard, struct warp_message *message)
 void warp_put_execute(struct warp_shard *shard, struct warp_message *message)
 {
     struct warp_store *store = shard->store;
+    struct warp_slot *slot;
     uint64_t begun, bytes;
 
     warp_shard_assert_owner(shard);
@@ -572,10 +573,13 @@ void warp_put_execute(struct warp_shard *shard, struct warp_message *message)
         put_execute(shard, message);
         return;
     }
+    slot = &store->slots[message->slot];
     bytes = message->key.bytes + message->value.bytes;
+    /* Most updates leave this line alone: let it come while the operation waits for others. */
+    __builtin_prefetch(&slot->mass, 1);
     begun = warp_clock_ticks(store->env->clock);
     put_execute(shard, message);
-    warp_mass_add(&store->mass, &shard->sampler, message->slot,
+    warp_mass_add(&shard->sampler, &slot->mass,
                   (int64_t)(warp_clock_ticks(store->env->clock) - begun), bytes,
-                  store->slots[message->slot].bytes);
+                  slot->bytes);
 }

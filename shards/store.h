@@ -50,6 +50,7 @@ struct warp_slot {
     uint64_t due_ms; /* when a sweep is worth it; UINT64_MAX: none of its records expires */
     _Atomic uint64_t
         removed_sequence; /* of the last delete; for readers that find nothing */
+    struct warp_mass_cell mass;
 };
 
 /* Written by the holder of the lease, read by observers, both relaxed. */
@@ -97,7 +98,7 @@ struct warp_shard {
     struct warp_ledger ledger;
     struct warp_horizon horizon;
     struct warp_evict_at evict_at;
-    struct warp_mass_sampler sampler;
+    alignas(WARP_CACHELINE) struct warp_mass_sampler sampler;
     uint64_t memory_soft, memory_hard; /* of the pool: begin to evict, never above */
     uint64_t memory_slack;             /* what slabs that are not full take beyond that */
     uint64_t memory_shared;            /* what the pool held when these were made */

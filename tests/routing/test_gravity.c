@@ -339,16 +339,17 @@ WARP_TEST(gravity, a_uniform_load_is_never_moved_by_sampling_noise)
             uint32_t n = shard_counts[s];
             struct world *world = world_make(n, NULL);
             struct warp_mass *mass = calloc(1, sizeof(*mass));
+            struct warp_mass_cell *cells = calloc(WARP_SLOT_COUNT, sizeof(*cells));
             struct warp_mass_sampler samplers[WARP_SHARD_COUNT_MAX];
             struct warp_mass_sampler *pointers[WARP_SHARD_COUNT_MAX];
             uint32_t epoch, i;
             uint64_t moves = 0;
 
-            if (!check(mass != NULL)) {
+            if (!check(mass != NULL && cells != NULL)) {
                 abort();
             }
             memset(samplers, 0, sizeof(samplers));
-            warp_mass_init(mass, WARP_MASS_PERIOD, 0);
+            warp_mass_init(mass, cells, sizeof(cells[0]), WARP_MASS_PERIOD, 0);
             for (i = 0; i < n; i++) {
                 warp_mass_sampler_init(&samplers[i], i + o);
                 pointers[i] = &samplers[i];
@@ -364,7 +365,7 @@ WARP_TEST(gravity, a_uniform_load_is_never_moved_by_sampling_noise)
                         uint64_t took = large ? 20000 : 1000;
 
                         took = took / 2 + warp_random_below(&random, took);
-                        warp_mass_add(mass, &samplers[shard], slot, (int64_t)took,
+                        warp_mass_add(&samplers[shard], &cells[slot], (int64_t)took,
                                       large ? 65536 : 100, 6000);
                     }
                 }
@@ -382,6 +383,7 @@ WARP_TEST(gravity, a_uniform_load_is_never_moved_by_sampling_noise)
             }
             check_u64(moves, ==, 0);
             free(mass);
+            free(cells);
             free(world);
         }
     }

@@ -14,6 +14,7 @@
 
 struct scales {
     struct warp_mass mass;
+    struct warp_mass_cell cells[WARP_SLOT_COUNT];
     struct warp_mass_sampler samplers[WARP_SHARD_COUNT_MAX];
     struct warp_mass_sampler *pointers[WARP_SHARD_COUNT_MAX];
     uint32_t shard_count;
@@ -29,7 +30,7 @@ static struct scales *scales_make(uint32_t shard_count, uint32_t period)
         abort();
     }
     scales->shard_count = shard_count;
-    warp_mass_init(&scales->mass, period, 0);
+    warp_mass_init(&scales->mass, scales->cells, sizeof(scales->cells[0]), period, 0);
     for (i = 0; i < shard_count; i++) {
         warp_mass_sampler_init(&scales->samplers[i], i);
         scales->pointers[i] = &scales->samplers[i];
@@ -44,7 +45,8 @@ static bool scales_serve(struct scales *scales, uint32_t shard, uint32_t slot,
     if (!warp_mass_due(&scales->mass, &scales->samplers[shard])) {
         return false;
     }
-    warp_mass_add(&scales->mass, &scales->samplers[shard], slot, ticks, bytes, bytes * 100);
+    warp_mass_add(&scales->samplers[shard], &scales->cells[slot], ticks, bytes,
+                  bytes * 100);
     return true;
 }
 
@@ -82,8 +84,8 @@ WARP_TEST(mass, is_the_share_of_time_an_operation_takes_and_not_its_count)
     check_u64(scales->mass.masses[7], <=, 1000000);
     check_u64(scales->mass.masses[8], >, 9990000);
     check_u64(scales->mass.masses[8], <=, 10000000);
-    check_u64(warp_mass_bytes(&scales->mass, 7), ==, 1000 / WARP_MASS_BYTES);
-    check_u64(warp_mass_bytes(&scales->mass, 8), ==, 6553600 / WARP_MASS_BYTES);
+    check_u64(scales->cells[7].bytes, ==, 1000 / WARP_MASS_BYTES);
+    check_u64(scales->cells[8].bytes, ==, 6553600 / WARP_MASS_BYTES);
     check_u64(scales->mass.shards[0].epoch_samples, ==, 1100);
     check_u64(scales->mass.masses[9], ==, 0);
     free(scales);
@@ -137,22 +139,24 @@ WARP_TEST(mass, of_the_same_work_is_the_same_at_any_length_of_epoch_and_any_peri
     }
 }
 
+#define RHYTHM 16u
+
 WARP_TEST(mass, samples_one_in_a_period_and_no_rhythm_of_the_work_hides_from_it)
 {
-    struct scales *scales = scales_make(1, WARP_MASS_PERIOD);
-    uint64_t counts[WARP_MASS_PERIOD] = {0}, all = 0;
+    struct scales *scales = scales_make(1, RHYTHM);
+    uint64_t counts[RHYTHM] = {0}, all = 0;
     uint32_t i, rhythm;
 
     /* Sixteen slots in turn, as a batch of sixteen keys would come. */
     for (i = 0; i < 1600000; i++) {
-        bool timed = scales_serve(scales, 0, i % WARP_MASS_PERIOD, 100, 10);
+        bool timed = scales_serve(scales, 0, i % RHYTHM, 100, 10);
 
-        counts[i % WARP_MASS_PERIOD] += timed;
+        counts[i % RHYTHM] += timed;
         all += timed;
     }
     check_u64(all, >, 98000);
     check_u64(all, <, 102000);
-    for (rhythm = 0; rhythm < WARP_MASS_PERIOD; rhythm++) {
+    for (rhythm = 0; rhythm < RHYTHM; rhythm++) {
         check_u64(counts[rhythm], >, 5600);
         check_u64(counts[rhythm], <, 6900);
     }
@@ -257,7 +261,7 @@ WARP_TEST(mass, any_numbers_stay_in_their_bounds)
  * all alike or of very different sizes. */
 static void check_variance(bool mixed)
 {
-    struct scales *scales = scales_make(1, WARP_MASS_PERIOD);
+    struct scales *scales = scales_make(1, 16);
     struct warp_random random;
     double sum = 0, squares = 0, said = 0, mean, seen;
     uint32_t epoch, i;

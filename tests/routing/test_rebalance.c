@@ -14,6 +14,7 @@
 struct stage {
     struct warp_rebalance rebalance;
     struct warp_mass mass;
+    struct warp_mass_cell cells[WARP_SLOT_COUNT];
     struct warp_mass_sampler samplers[4];
     struct warp_slotmap owners;
     struct warp_clock_fake clock;
@@ -60,7 +61,8 @@ static struct stage *stage_make(void)
     warp_clock_fake_init(&stage->clock, 1000000, 0);
     warp_random_init(&stage->random, test_seed());
     warp_slotmap_init(&stage->owners, 4);
-    warp_mass_init(&stage->mass, 0, warp_clock_ticks(&stage->clock.clock));
+    warp_mass_init(&stage->mass, stage->cells, sizeof(stage->cells[0]), 0,
+                   warp_clock_ticks(&stage->clock.clock));
     for (i = 0; i < 4; i++) {
         warp_mass_sampler_init(&stage->samplers[i], i);
         samplers[i] = &stage->samplers[i];
@@ -91,7 +93,7 @@ static void stage_epoch(struct stage *stage)
 
         while (times-- > 0) {
             if (warp_mass_due(&stage->mass, &stage->samplers[owner])) {
-                warp_mass_add(&stage->mass, &stage->samplers[owner], slot, 20000, 100,
+                warp_mass_add(&stage->samplers[owner], &stage->cells[slot], 20000, 100,
                               10000);
             }
         }

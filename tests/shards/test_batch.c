@@ -97,7 +97,7 @@ WARP_TEST(batch, each_operation_of_it_is_weighed_on_its_own_slot)
         samples += warp_counter_read(&fixture.store->shards[i]->sampler.samples);
     }
     for (i = 0; i < 300; i++) {
-        struct warp_mass_cell *cell = &fixture.store->mass.cells[batch.operations[i].slot];
+        struct warp_mass_cell *cell = &fixture.store->slots[batch.operations[i].slot].mass;
 
         ticks += cell->ticks > 0;
     }

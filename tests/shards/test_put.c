@@ -782,7 +782,7 @@ WARP_TEST(put, whatever_the_holder_runs_is_weighed_when_that_is_wanted)
     store_fixture_init(&fixture, &config);
     shard = fixture.store->shards[0];
     slot = warp_hash_slot("k", 1);
-    cell = &fixture.store->mass.cells[slot];
+    cell = &fixture.store->slots[slot].mass;
     for (i = 0; i < 200; i++) { /* nobody wants it yet */
         check_int(store_put(&fixture, "k", "value", 0), ==, 0);
     }
