@@ -135,7 +135,7 @@ endif
 # ---- what there is: sources are found, not listed ---------------------------------------
 
 LIBRARY_ROOMS := base wal routing cache shards engine
-PROGRAM_ROOMS := tools tools/inspect bench bench/engines
+PROGRAM_ROOMS := tools tools/inspect bench bench/engines bench/manycore
 LIBRARY_SOURCES := $(wildcard $(addsuffix /*.c,$(LIBRARY_ROOMS)))
 PROGRAM_SOURCES := $(wildcard $(addsuffix /*.c,$(PROGRAM_ROOMS)))
 

@@ -12,6 +12,7 @@
 
 #include "bench/compare.h"
 #include "bench/driver.h"
+#include "bench/manycore/main.h"
 #include "bench/report.h"
 #include "bench/side.h"
 #include "bench/values.h"
@@ -47,17 +48,20 @@ struct options {
 
 static void usage(FILE *file)
 {
-    fprintf(file,
-            "usage: warp bench [options]\n"
-            "       warp bench --compare A.json B.json\n"
-            "\n"
-            "Runs a workload against WarpEngine and, side by side, its peers, and checks "
-            "every\n"
-            "value that is read. Engines in this build: %s\n"
-            "\n"
-            "work\n"
-            "  --workload NAME[:S][,...]  with S, for so many seconds; default ycsb-a:\n",
-            bench_engine_names());
+    fprintf(
+        file,
+        "usage: warp bench [options]\n"
+        "       warp bench --compare A.json B.json\n"
+        "       warp bench gravity | hotspot-shift [options], an engine with many shards, "
+        "played\n"
+        "\n"
+        "Runs a workload against WarpEngine and, side by side, its peers, and checks "
+        "every\n"
+        "value that is read. Engines in this build: %s\n"
+        "\n"
+        "work\n"
+        "  --workload NAME[:S][,...]  with S, for so many seconds; default ycsb-a:\n",
+        bench_engine_names());
     for (uint32_t i = 0; bench_workload_at(i) != NULL; i++) {
         fprintf(file, "      %-18s%s\n", bench_workload_at(i)->name,
                 bench_workload_at(i)->summary);
@@ -1219,6 +1223,14 @@ int warp_bench_main(int argc, char **argv)
     struct options *options = calloc(1, sizeof(*options));
     int rc;
 
+    if (argc > 1 && strcmp(argv[1], "gravity") == 0) {
+        free(options);
+        return manycore_gravity_main(argc - 1, argv + 1);
+    }
+    if (argc > 1 && strcmp(argv[1], "hotspot-shift") == 0) {
+        free(options);
+        return manycore_hotspot_main(argc - 1, argv + 1);
+    }
     if (options == NULL) {
         fprintf(stderr, "warp bench: no memory\n");
         return EXIT_ERROR;

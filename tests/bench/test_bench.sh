@@ -355,5 +355,28 @@ case $engines in
         ;;
 esac
 
+# Many shards, played: the table, a trace, and the plot.
+expect 0 "gravity prints its table" gravity --shards 1,4 --theta 0,1.2 --records 10000 \
+    --epoch-operations 2000 &&
+    holds "a row for each" test "$(grep -c '^| zipf 1.2 |\|^| uniform |' out.txt)" -eq 4
+printf '\000\000\000\000\001\000\000\000\000\000\000\000' >trace.u32
+expect 0 "gravity plays a trace" gravity --shards 4 --trace trace.u32 --epoch-operations 1000 &&
+    holds "its row" grep -q '^| trace | 4 | ' out.txt
+printf 'no' >trace.u32
+expect 3 "what is no trace is refused" gravity --shards 4 --trace trace.u32
+expect 0 "hotspot-shift draws" hotspot-shift --shards 4 --duration-s 2 --shift-s 1 \
+    --epoch-operations 2000 --plot plot.svg &&
+    holds "an SVG" grep -q '^<svg ' plot.svg &&
+    holds "gravity off" grep -q 'gravity off: lambda' out.txt
+expect 3 "no plot without a place" hotspot-shift --duration-s 0.3 --epoch-operations 100 \
+    --plot nowhere/plot.svg
+expect 0 "gravity helps" gravity --help
+for words in "gravity --shards 65" "gravity --shards 0" "gravity --shards 2.5" "gravity --theta x" \
+    "gravity --plot x" "gravity what" "hotspot-shift --shards 1" "hotspot-shift --theta 1" \
+    "hotspot-shift --hot-share 2" "hotspot-shift --duration-s 0" "gravity --nothing"; do
+    # shellcheck disable=SC2086
+    expect 2 "refused: $words" $words
+done
+
 echo "$passed passed, $failed failed"
 test "$failed" -eq 0
