@@ -31,8 +31,8 @@
  * Ordering:  none. Owners are read relaxed: they are changed by who carries plans out.
  * Errors:    none. Any numbers give a plan within the bounds; slots with owners that are not there
  *            are left alone.
- * Cost:      65,536 steps of a loop without moves, about 50 us; a plan with moves some 2 ms at most.
- *            64 KiB, and 8 KiB for a plan.
+ * Cost:      without moves 28 us; a plan of 256 moves of two shards with even slots, 0.5 ms. 64 KiB, and
+ *            8 KiB for a plan.
  */
 #ifndef ROUTING_GRAVITY_H
 #define ROUTING_GRAVITY_H
