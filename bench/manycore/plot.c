@@ -3,7 +3,7 @@
 #include <math.h>
 
 /* Where things are, in the units of the drawing. */
-#define PLOT_WIDTH     1000
+#define PLOT_WIDTH     1010
 #define PLOT_HEIGHT    800
 #define PLOT_LEFT      70.0
 #define PLOT_RIGHT     868.0
