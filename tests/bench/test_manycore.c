@@ -31,16 +31,16 @@ static struct manycore_stream *zipf_make(double theta)
     return stream_make(config);
 }
 
-/* As many samples per epoch as 107,000 operations of each shard give, of fewer operations. */
+/* As many samples per epoch as 112,000 operations of each shard give, of fewer operations. */
 static struct manycore_config config_of(uint32_t shard_count, enum manycore_bypass bypass,
                                         bool gravity)
 {
     struct manycore_config config = {.shard_count = shard_count,
-                                     .epoch_operations = 20000,
+                                     .epoch_operations = 7000,
                                      .busy_permille = 300,
                                      .read_permille = 950,
                                      .move_ns = 5000,
-                                     .period = 6,
+                                     .period = 2,
                                      .bypass = bypass,
                                      .gravity = gravity,
                                      .seed = test_seed()};
