@@ -82,7 +82,8 @@ SAN_fuzz    := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover
 
 # A planted build has one bug switched on, and the address sanitizer to see what it does.
 PLANTS := ACK_BEFORE_SYNC SKIP_CRC DROP_EPOCH SEAL_UNSYNCED REMOVE_EARLY INSTALL_BLIND \
-          CHECKPOINT_EARLY REPLAY_LATE EVICT_EARLY MOVE_BLIND
+          CHECKPOINT_EARLY REPLAY_LATE EVICT_EARLY MOVE_BLIND \
+          MASS_COUNTS GRAVITY_UPHILL ENTROPY_CONSTANT
 PLANT  ?=
 ifeq ($(MODE),planted)
 ifeq ($(filter $(PLANT),$(PLANTS)),)
@@ -110,7 +111,7 @@ CPPFLAGS_ALL := -D_GNU_SOURCE -I. -Iinclude $(CPPFLAGS)
 CFLAGS_ALL   := -std=gnu11 -g $(OPT_$(MODE)) $(WARNINGS) -fPIC -fno-plt -fno-semantic-interposition \
                 -fvisibility=hidden -fno-strict-aliasing -pthread $(CFLAGS)
 LDFLAGS_ALL  := -pthread $(RELRO) $(LDFLAGS)
-LIBS_ENGINE  := -lck -luring -lzstd
+LIBS_ENGINE  := -lck -luring -lzstd -lm
 
 # Our own programs use jemalloc; the library never does, so that dlopen works everywhere.
 # A sanitizer brings its own allocator, and the peers' libraries are not instrumented.
@@ -134,7 +135,7 @@ endif
 # ---- what there is: sources are found, not listed ---------------------------------------
 
 LIBRARY_ROOMS := base wal routing cache shards engine
-PROGRAM_ROOMS := tools tools/inspect bench bench/engines
+PROGRAM_ROOMS := tools tools/inspect bench bench/engines bench/manycore
 LIBRARY_SOURCES := $(wildcard $(addsuffix /*.c,$(LIBRARY_ROOMS)))
 PROGRAM_SOURCES := $(wildcard $(addsuffix /*.c,$(PROGRAM_ROOMS)))
 
@@ -197,7 +198,7 @@ $(OUT)/$(SONAME): $(LIBRARY_OBJECTS)
 	$(call say,LD,$@)
 	$(Q)$(CC) -shared -Wl,-soname,$(SONAME) $(if $(SAN),,$(NO_UNDEFINED)) $(CFLAGS_ALL) $(SAN) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_ENGINE)
 
-link = $(Q)$(CC) $(CFLAGS_ALL) $(SAN) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS_ENGINE) $(LIBS_LINK) -lm
+link = $(Q)$(CC) $(CFLAGS_ALL) $(SAN) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS_ENGINE) $(LIBS_LINK)
 
 $(OUT)/warp: LIBS_LINK = $(LIBS_PROGRAM)
 $(OUT)/warp: $(PROGRAM_OBJECTS) $(OUT)/libwarp.a
@@ -303,7 +304,7 @@ planted:
 	$(SUBMAKE) $(foreach plant,$(PLANTS),planted-$(plant))
 	$(Q)BUILD=$(BUILD) SEED=$(SEED) tools/planted.sh $(PLANTS)
 planted-%:
-	$(SUBMAKE) MODE=planted PLANT=$* $(foreach a,$(filter sim faults model torture,$(ACTORS)),$(BUILD)/planted/$*/tests/$(a))
+	$(SUBMAKE) MODE=planted PLANT=$* $(foreach a,$(filter sim faults model torture,$(ACTORS)),$(BUILD)/planted/$*/tests/$(a)) $(BUILD)/planted/$*/tests/routing
 
 .PHONY: fuzz fuzz-smoke fuzz-binaries
 fuzz-smoke:

@@ -78,6 +78,15 @@ _Noreturn void warp_assert_broken(const char *file, int line, const char *text)
 #ifndef WARP_PLANT_EVICT_EARLY
 #define WARP_PLANT_EVICT_EARLY 0
 #endif
+#ifndef WARP_PLANT_MASS_COUNTS
+#define WARP_PLANT_MASS_COUNTS 0
+#endif
+#ifndef WARP_PLANT_GRAVITY_UPHILL
+#define WARP_PLANT_GRAVITY_UPHILL 0
+#endif
+#ifndef WARP_PLANT_ENTROPY_CONSTANT
+#define WARP_PLANT_ENTROPY_CONSTANT 0
+#endif
 #define WARP_PLANTED(name) (WARP_PLANT_##name != 0)
 
 #endif

@@ -32,7 +32,8 @@ static uint64_t clock_wall_ms(void *context)
 
 const struct warp_clock *warp_clock_system(void)
 {
-    static const struct warp_clock system_clock = {clock_monotonic_ns, clock_wall_ms, NULL};
+    static const struct warp_clock system_clock = {clock_monotonic_ns, clock_wall_ms, NULL,
+                                                   WARP_CLOCK_HAS_COUNTER != 0};
 
     return &system_clock;
 }
@@ -72,6 +73,7 @@ void warp_clock_fake_init(struct warp_clock_fake *fake, uint64_t now_ns, uint64_
     fake->clock.monotonic_ns = clock_fake_monotonic_ns;
     fake->clock.wall_ms = clock_fake_wall_ms;
     fake->clock.context = fake;
+    fake->clock.counts = false;
     atomic_init(&fake->now_ns, now_ns);
     atomic_init(&fake->wall_ns, wall_ms * CLOCK_NS_PER_MS);
 }

@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "bench/environment.h"
+#include "bench/manycore/hotset.h"
 #include "bench/probe.h"
 #include "bench/values.h"
 
@@ -38,8 +39,8 @@
 #define DRIVER_SILENCE_NS 60000000000u
 /* Open loop: sleep until so long before the time, then watch the clock. */
 #define DRIVER_SPIN_NS 80000u
-/* How long the same records stay popular in a workload that shifts. */
-#define DRIVER_SHIFT_NS 1000000000u
+/* Slots of one shard that are hot in a workload that shifts. */
+#define DRIVER_HOT_SLOTS 64u
 
 /*
  * Which records there are while others are being inserted: ids below `acked` are
@@ -60,7 +61,9 @@ struct bench_subject {
     void *db;
     char path[512];
     struct bench_values values;
+    uint64_t value_bytes_all; /* of all records */
     struct bench_zipf zipf;
+    struct manycore_hotset *hot; /* NULL: no workload shifts */
     struct inserts inserts;
     uint32_t *expected; /* version of each loaded record; NULL unless it can be known */
     enum bench_key_form key_form;
@@ -112,6 +115,7 @@ struct worker {
     uint64_t groups_done;
     uint64_t version_count;
     uint64_t choice_count;
+    uint32_t hot_shard;
     struct bench_chooser chooser;
     pthread_barrier_t *barrier;
 
@@ -236,7 +240,7 @@ static struct bench_slice worker_value(struct worker *worker, uint32_t place, ui
                                        uint32_t version)
 {
     uint8_t *value = worker->bytes + (size_t)place * worker->value_stride;
-    struct bench_slice slice = {value, worker->config->value_bytes};
+    struct bench_slice slice = {value, bench_value_bytes(&worker->subject->values, id)};
 
     bench_value_fill(&worker->subject->values, value, id, version);
     return slice;
@@ -325,15 +329,27 @@ static bool worker_again(struct worker *worker, uint32_t *attempts)
     return true;
 }
 
-/* Time decides which records are popular; it is looked at once in 256 choices. */
+/* Time decides whose records are hot; it is looked at once in 256 choices. */
 static void worker_shift(struct worker *worker)
 {
     if (worker->choice_count++ % 256 == 0) {
         uint64_t elapsed_ns = bench_clock_ns(&worker->config->clock,
                                              worker_ticks(worker) - worker->begin_ticks);
 
-        worker->chooser.shift = (elapsed_ns / DRIVER_SHIFT_NS) << 32;
+        worker->hot_shard = (uint32_t)(elapsed_ns / worker->config->shift_ns %
+                                       worker->subject->hot->shard_count);
     }
+}
+
+static uint64_t worker_choose_id(struct worker *worker, uint64_t limit)
+{
+    const struct manycore_hotset *hot = worker->subject->hot;
+
+    if (worker->cell->workload->shifts &&
+        bench_random_unit(&worker->chooser.random) < worker->config->hot_share) {
+        return manycore_hotset_at(hot, worker->hot_shard, &worker->chooser.random);
+    }
+    return bench_chooser_next(&worker->chooser, limit);
 }
 
 static struct choice worker_choose(struct worker *worker)
@@ -367,7 +383,7 @@ static struct choice worker_choose(struct worker *worker)
     if (workload->insert_percent != 0) {
         limit = inserts_limit(&worker->subject->inserts);
     }
-    choice.id = bench_chooser_next(&worker->chooser, limit);
+    choice.id = worker_choose_id(worker, limit);
     return choice;
 }
 
@@ -975,7 +991,7 @@ static struct worker *worker_create(struct bench_subject *subject,
     worker->cell = cell;
     worker->engine = subject->engine;
     worker->depth = depth;
-    worker->value_stride = (subject->config->value_bytes + 15) & ~(size_t)15;
+    worker->value_stride = (bench_value_bytes_max(&subject->values) + 15) & ~(size_t)15;
     worker->keys = malloc(places * subject->config->key_bytes);
     worker->bytes = malloc(places * worker->value_stride + 1);
     worker->key_slices = calloc(places, sizeof(*worker->key_slices));
@@ -1077,12 +1093,18 @@ static int subject_settle(struct bench_subject *subject, struct bench_result *re
     return rc != 0 ? subject_explain(subject, result, "settling", rc) : 0;
 }
 
+/* Of a record, in the mean. */
+static size_t subject_value_bytes(const struct bench_subject *subject)
+{
+    return subject->value_bytes_all / subject->config->records;
+}
+
 static void subject_measure(struct bench_subject *subject, struct bench_result *result)
 {
     result->peak_rss_bytes = bench_environment_peak_rss();
     result->disk_bytes = bench_environment_disk_bytes(subject->path);
     result->live_bytes =
-        subject->live_records * (subject->config->key_bytes + subject->config->value_bytes);
+        subject->live_records * (subject->config->key_bytes + subject_value_bytes(subject));
 }
 
 static bool cell_writes(const struct bench_cell *cell)
@@ -1095,9 +1117,20 @@ static bool cell_writes(const struct bench_cell *cell)
            (workload->work == BENCH_WORK_MIX && workload->get_percent != 100);
 }
 
+/* As many as the engine makes of itself. */
+static uint32_t subject_shards(const struct bench_config *config)
+{
+    uint32_t shards = config->shards != 0 ? config->shards : bench_environment_cpus();
+
+    return shards < WARP_SHARD_COUNT_MAX ? shards : WARP_SHARD_COUNT_MAX;
+}
+
 static void subject_free(struct bench_subject *subject)
 {
     bench_values_fini(&subject->values);
+    if (subject->hot != NULL) {
+        manycore_hotset_destroy(&subject->hot);
+    }
     free((void *)subject->inserts.ring);
     free(subject->expected);
     free(subject);
@@ -1132,6 +1165,7 @@ int bench_subject_open(const struct bench_engine *engine, const struct bench_con
     struct bench_subject *subject = calloc(1, sizeof(*subject));
     struct bench_setup setup = {0};
     bool one_writer = true;
+    bool shifts = false;
 
     if (config->cgroup != NULL &&
         subject_enter(engine->name, config->cgroup, result) != 0) {
@@ -1140,8 +1174,9 @@ int bench_subject_open(const struct bench_engine *engine, const struct bench_con
     }
     bench_environment_reset_peak_rss();
     result->base_rss_bytes = bench_environment_peak_rss();
-    if (subject == NULL || bench_values_init(&subject->values, config->value_bytes,
-                                             config->ratio_permille) != 0) {
+    if (subject == NULL ||
+        bench_values_init(&subject->values, config->value_bytes, config->ratio_permille,
+                          config->mixed_sizes) != 0) {
         free(subject);
         return subject_complain(engine->name, result, "no memory for the driver");
     }
@@ -1157,7 +1192,7 @@ int bench_subject_open(const struct bench_engine *engine, const struct bench_con
     setup.shards = config->shards;
     setup.cache_policy = config->cache_policy;
     setup.key_bytes = config->key_bytes;
-    setup.value_bytes = config->value_bytes;
+    setup.value_bytes = bench_value_bytes_max(&subject->values);
     setup.records = config->records;
     setup.existing = config->existing;
     setup.rocksdb = config->rocksdb;
@@ -1175,8 +1210,22 @@ int bench_subject_open(const struct bench_engine *engine, const struct bench_con
         subject->loads =
             subject->loads || (cells[i].workload->work != BENCH_WORK_FILL_SEQUENTIAL &&
                                cells[i].workload->work != BENCH_WORK_FILL_RANDOM);
+        shifts = shifts || cells[i].workload->shifts;
         /* With two writers nobody can say which write on a key came last. */
         one_writer = one_writer && threads == 1 && !config->existing;
+    }
+    for (uint64_t id = 0; config->mixed_sizes && id < config->records; id++) {
+        subject->value_bytes_all += bench_value_bytes(&subject->values, id);
+    }
+    if (!config->mixed_sizes) {
+        subject->value_bytes_all = config->records * config->value_bytes;
+    }
+    if (shifts && manycore_hotset_create(&subject->hot, subject->key_form,
+                                         config->key_bytes, config->records,
+                                         subject_shards(config), DRIVER_HOT_SLOTS) != 0) {
+        subject_free(subject);
+        return subject_complain(engine->name, result,
+                                "a hot spot needs memory, and records on every shard");
     }
     setup.group = subject->group_max;
     subject->inserts.ring = calloc(DRIVER_ACK_RING, sizeof(*subject->inserts.ring));
@@ -1276,7 +1325,7 @@ done:
 static int subject_corrupt(struct bench_subject *subject, struct bench_result *result)
 {
     const struct bench_cell cell = {.batch = 1, .key_form = subject->key_form};
-    size_t bytes = subject->config->value_bytes;
+    size_t bytes = bench_value_bytes(&subject->values, 0);
     struct worker *worker = worker_create(subject, &cell, 1);
     struct bench_slice key;
     struct bench_slice value;
@@ -1448,7 +1497,7 @@ int bench_subject_load(struct bench_subject *subject, struct bench_result *resul
     static const struct bench_workload fill = {
         .name = "load", .summary = "", .work = BENCH_WORK_FILL_SEQUENTIAL};
     const struct bench_config *config = subject->config;
-    size_t record_bytes = config->key_bytes + config->value_bytes;
+    size_t record_bytes = config->key_bytes + subject_value_bytes(subject);
     struct bench_cell cell = {.workload = &fill, .depth = 1, .batch = 1};
     struct bench_config loading = *config;
     struct worker *workers[DRIVER_LOAD_THREADS_MAX];
@@ -1722,7 +1771,7 @@ int bench_subject_run(struct bench_subject *subject, const struct bench_cell *ce
         goto done;
     }
     result->put_bytes =
-        (config->key_bytes + config->value_bytes) * cell->batch *
+        (config->key_bytes + subject_value_bytes(subject)) * cell->batch *
         (result->latency[BENCH_PUT].count + result->latency[BENCH_MODIFY].count);
     if (walks) {
         subject_note_walk(subject, cell, workers);

@@ -80,6 +80,9 @@ struct bench_config {
     uint32_t cache_policy; /* enum warp_cache_policy */
     enum bench_corruption corruption;
     uint32_t ratio_permille; /* of values: see bench/values.h */
+    bool mixed_sizes;        /* likewise */
+    uint64_t shift_ns;       /* a hot spot stays so long on one shard ... */
+    double hot_share;        /* ... and has this share of the operations */
     uint64_t lead_ns;        /* each run is preceded by so much of the same, not measured */
     const char *samples;     /* NULL, or where a line per second is appended */
     bool watches;            /* samples are taken, written down or not */

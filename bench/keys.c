@@ -71,7 +71,7 @@ uint64_t bench_chooser_next(struct bench_chooser *chooser, uint64_t limit)
     case BENCH_ZIPFIAN:
         /* Over the records of the beginning, so that inserts do not move the popular
          * ones. */
-        rank = bench_zipf_next(chooser->zipf, random) + 1 + chooser->shift;
+        rank = bench_zipf_next(chooser->zipf, random) + 1;
         return (uint64_t)(((unsigned __int128)bench_mix(rank) * chooser->zipf->count) >>
                           64);
     case BENCH_LATEST:

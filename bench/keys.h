@@ -92,7 +92,6 @@ struct bench_chooser {
     enum bench_distribution distribution;
     const struct bench_zipf *zipf; /* for BENCH_ZIPFIAN and BENCH_LATEST */
     struct bench_random random;
-    uint64_t shift; /* another number scatters the zipfian ranks over other ids */
 };
 
 #define BENCH_HOTSPOT_IDS_PERCENT   20u

@@ -12,6 +12,7 @@
 
 #include "bench/compare.h"
 #include "bench/driver.h"
+#include "bench/manycore/main.h"
 #include "bench/report.h"
 #include "bench/side.h"
 #include "bench/values.h"
@@ -47,17 +48,20 @@ struct options {
 
 static void usage(FILE *file)
 {
-    fprintf(file,
-            "usage: warp bench [options]\n"
-            "       warp bench --compare A.json B.json\n"
-            "\n"
-            "Runs a workload against WarpEngine and, side by side, its peers, and checks "
-            "every\n"
-            "value that is read. Engines in this build: %s\n"
-            "\n"
-            "work\n"
-            "  --workload NAME[:S][,...]  with S, for so many seconds; default ycsb-a:\n",
-            bench_engine_names());
+    fprintf(
+        file,
+        "usage: warp bench [options]\n"
+        "       warp bench --compare A.json B.json\n"
+        "       warp bench gravity | hotspot-shift [options], an engine with many shards, "
+        "played\n"
+        "\n"
+        "Runs a workload against WarpEngine and, side by side, its peers, and checks "
+        "every\n"
+        "value that is read. Engines in this build: %s\n"
+        "\n"
+        "work\n"
+        "  --workload NAME[:S][,...]  with S, for so many seconds; default ycsb-a:\n",
+        bench_engine_names());
     for (uint32_t i = 0; bench_workload_at(i) != NULL; i++) {
         fprintf(file, "      %-18s%s\n", bench_workload_at(i)->name,
                 bench_workload_at(i)->summary);
@@ -79,6 +83,8 @@ static void usage(FILE *file)
         "  --key-form F            scattered | decimal (fillseq: decimal)\n"
         "  --distribution D        uniform | zipfian | latest | hotspot (the workload's)\n"
         "  --theta T               skew of zipfian and latest, 0 < T < 1 (0.99)\n"
+        "  --shift-s S             how long hotspot-shift's hot records stay so (10)\n"
+        "  --hot-share R           share of its operations that they get, 0 - 1 (0.4)\n"
         "  --rate R                open loop: R or poisson:R operations per second, "
         "latency\n"
         "                          from the intended start\n"
@@ -358,6 +364,8 @@ enum flag {
     FLAG_DATABASE,
     FLAG_SAMPLES,
     FLAG_PROBE,
+    FLAG_SHIFT,
+    FLAG_HOT_SHARE,
     FLAG_HELP,
 };
 
@@ -401,6 +409,8 @@ static const struct option flags[] = {
     {"database", required_argument, NULL, FLAG_DATABASE},
     {"samples", required_argument, NULL, FLAG_SAMPLES},
     {"probe", no_argument, NULL, FLAG_PROBE},
+    {"shift-s", required_argument, NULL, FLAG_SHIFT},
+    {"hot-share", required_argument, NULL, FLAG_HOT_SHARE},
     {"help", no_argument, NULL, FLAG_HELP},
     {NULL, 0, NULL, 0},
 };
@@ -514,6 +524,17 @@ static int parse_flag(struct options *options, int flag, const char *text)
     case FLAG_THETA:
         if (!parse_real(text, 0.01, 0.9999, &config->theta)) {
             return complain(name, text, "a number from 0.01 to 0.9999");
+        }
+        return 0;
+    case FLAG_SHIFT:
+        if (!parse_real(text, 0.001, 1e6, &real)) {
+            return complain(name, text, "seconds, at least 0.001");
+        }
+        config->shift_ns = (uint64_t)(real * 1e9);
+        return 0;
+    case FLAG_HOT_SHARE:
+        if (!parse_real(text, 0.0, 1.0, &config->hot_share)) {
+            return complain(name, text, "a number from 0 to 1");
         }
         return 0;
     case FLAG_DURABILITY:
@@ -679,6 +700,14 @@ static int options_cells(struct options *options)
             config->corruption != BENCH_CORRUPT_NOTHING) {
             return complain("corrupt-one", workload->name, "a fill has nothing loaded");
         }
+        if (workload->mixes != options->workloads[0]->mixes) {
+            return complain("workload", workload->name,
+                            "values of other sizes: cannot share a database");
+        }
+        if (workload->mixes && config->value_bytes > 33554432 / BENCH_VALUE_LARGE_TIMES) {
+            return complain("value-bytes", "too large", "some are 640 times as long");
+        }
+        config->mixed_sizes = workload->mixes;
         /* A walk that neither operations nor time bound ends with its records. */
         timed =
             timed || (!walks && config->operations == 0 && options->durations_ns[w] == 0);
@@ -735,6 +764,8 @@ static int options_parse(struct options *options, int argc, char **argv)
     options->config.durability = BENCH_COMMIT;
     options->config.theta = 0.99;
     options->config.seed = 1;
+    options->config.shift_ns = 10000000000u;
+    options->config.hot_share = 0.4;
     options->config.warmup_ns = 2000000000u;
     options->workloads[0] = bench_workload_find("ycsb-a");
     options->workload_count = 1;
@@ -1219,6 +1250,14 @@ int warp_bench_main(int argc, char **argv)
     struct options *options = calloc(1, sizeof(*options));
     int rc;
 
+    if (argc > 1 && strcmp(argv[1], "gravity") == 0) {
+        free(options);
+        return manycore_gravity_main(argc - 1, argv + 1);
+    }
+    if (argc > 1 && strcmp(argv[1], "hotspot-shift") == 0) {
+        free(options);
+        return manycore_hotspot_main(argc - 1, argv + 1);
+    }
     if (options == NULL) {
         fprintf(stderr, "warp bench: no memory\n");
         return EXIT_ERROR;

@@ -767,7 +767,8 @@ static void json_configuration(const struct bench_report *report, FILE *file)
     fprintf(file,
             "  \"configuration\": {\n    \"records\": %llu,\n    \"operations\": %llu,\n"
             "    \"duration_s\": %.3f,\n    \"warmup_s\": %.3f,\n    \"key_bytes\": %zu,\n"
-            "    \"value_bytes\": %zu,\n    \"durability\": \"%s\",\n    \"theta\": %.4f,\n"
+            "    \"value_bytes\": %zu,\n    \"mixed_sizes\": %s,\n    \"durability\": "
+            "\"%s\",\n    \"theta\": %.4f,\n"
             "    \"rate\": %.3f,\n    \"arrivals\": \"%s\",\n    \"seed\": %llu,\n"
             "    \"verify\": \"%s\",\n    \"memory_bytes\": %llu,\n    \"shards\": %u,\n"
             "    \"cache_policy\": \"%s\",\n    \"compression_ratio\": %.3f,\n"
@@ -775,7 +776,7 @@ static void json_configuration(const struct bench_report *report, FILE *file)
             "    \"upkeep\": \"%s\",\n    \"existing\": %s,\n    \"repeats\": %u\n  },\n",
             (unsigned long long)config->records, (unsigned long long)config->operations,
             (double)config->duration_ns / 1e9, (double)config->warmup_ns / 1e9,
-            config->key_bytes, config->value_bytes,
+            config->key_bytes, config->value_bytes, config->mixed_sizes ? "true" : "false",
             bench_durability_name(config->durability), config->theta, config->rate,
             config->rate > 0.0 ? (config->poisson ? "poisson" : "fixed") : "closed",
             (unsigned long long)config->seed, config->verify_full ? "full" : "quick",

@@ -15,9 +15,10 @@ static uint64_t value_random(uint64_t word, size_t place)
 }
 
 /* The piece that begins at `start`: how long it is, and how much of it is random. */
-static size_t value_piece(const struct bench_values *values, size_t start, size_t *fresh)
+static size_t value_piece(const struct bench_values *values, size_t all, size_t start,
+                          size_t *fresh)
 {
-    size_t left = values->value_bytes - start;
+    size_t left = all - start;
     size_t bytes = left < BENCH_VALUE_PIECE_BYTES ? left : BENCH_VALUE_PIECE_BYTES;
 
     *fresh = (bytes * values->ratio_permille + 999) / 1000;
@@ -37,51 +38,54 @@ static void value_piece_fill(uint8_t *out, uint64_t word, size_t start, size_t b
     }
 }
 
-void bench_value_fill_pieces(const struct bench_values *values, uint8_t *out, uint64_t word)
+void bench_value_fill_pieces(const struct bench_values *values, uint8_t *out, uint64_t word,
+                             size_t bytes)
 {
     size_t fresh;
-    size_t bytes;
+    size_t piece;
 
-    for (size_t at = 8; at < values->value_bytes; at += bytes) {
-        bytes = value_piece(values, at, &fresh);
-        value_piece_fill(out + at, word, at, bytes, fresh);
+    for (size_t at = 8; at < bytes; at += piece) {
+        piece = value_piece(values, bytes, at, &fresh);
+        value_piece_fill(out + at, word, at, piece, fresh);
     }
 }
 
 /* Whether byte `at` is the one that belongs there. */
 static bool value_byte_fits(const struct bench_values *values, const uint8_t *data,
-                            uint64_t word, size_t at)
+                            uint64_t word, size_t bytes, size_t at)
 {
     size_t start = at - (at - 8) % BENCH_VALUE_PIECE_BYTES;
     size_t fresh;
     size_t place;
 
-    value_piece(values, start, &fresh);
+    value_piece(values, bytes, start, &fresh);
     place = (at - start) % fresh;
     return data[at] ==
            (uint8_t)(value_random(word, start + (place & ~(size_t)7)) >> (place % 8 * 8));
 }
 
 bool bench_value_check_pieces(const struct bench_values *values, const uint8_t *data,
-                              uint64_t word)
+                              uint64_t word, size_t bytes)
 {
     bool fits = true;
 
     for (size_t i = 0; i < 8; i++) {
-        fits = fits && value_byte_fits(values, data, word, 8 + i) &&
-               value_byte_fits(values, data, word, values->value_bytes - 8 + i);
+        fits = fits && value_byte_fits(values, data, word, bytes, 8 + i) &&
+               value_byte_fits(values, data, word, bytes, bytes - 8 + i);
     }
     return fits;
 }
 
 int bench_values_init(struct bench_values *values, size_t value_bytes,
-                      uint32_t ratio_permille)
+                      uint32_t ratio_permille, bool mixed)
 {
-    size_t bytes = BENCH_VALUE_PLACES + value_bytes + 8;
+    size_t bytes;
     struct bench_random random;
 
     values->value_bytes = value_bytes;
     values->ratio_permille = ratio_permille;
+    values->mixed = mixed;
+    bytes = BENCH_VALUE_PLACES + bench_value_bytes_max(values) + 8;
     values->pattern = malloc(bytes);
     if (values->pattern == NULL) {
         return -1;
@@ -109,7 +113,7 @@ bool bench_value_check_full(const struct bench_values *values, const void *data,
     size_t head = bytes < 8 ? bytes : 8;
     size_t id_bytes = bytes < BENCH_VALUE_ID_BITS / 8 ? bytes : BENCH_VALUE_ID_BITS / 8;
 
-    if (bytes != values->value_bytes) {
+    if (bytes != bench_value_bytes(values, id)) {
         return false;
     }
     memcpy(&word, at, head);
@@ -123,7 +127,7 @@ bool bench_value_check_full(const struct bench_values *values, const void *data,
         size_t fresh;
 
         for (size_t start = 8; start < bytes; start += piece_bytes) {
-            piece_bytes = value_piece(values, start, &fresh);
+            piece_bytes = value_piece(values, bytes, start, &fresh);
             value_piece_fill(piece, word, start, piece_bytes, fresh);
             if (memcmp(at + start, piece, piece_bytes) != 0) {
                 return false;

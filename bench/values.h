@@ -35,17 +35,45 @@
 #define BENCH_VALUE_PLACES       2048u
 #define BENCH_VALUE_VERSION_MASK 0xffffffu
 #define BENCH_VALUE_PIECE_BYTES  128u
+/* Where sizes are mixed: of a thousand records so many, and how many times as long as the usual. */
+#define BENCH_VALUE_MIDDLE_PERMILLE 90u
+#define BENCH_VALUE_MIDDLE_TIMES    10u
+#define BENCH_VALUE_LARGE_PERMILLE  10u
+#define BENCH_VALUE_LARGE_TIMES     640u
 
 struct bench_values {
-    uint8_t *pattern; /* BENCH_VALUE_PLACES + value_bytes */
-    size_t value_bytes;
+    uint8_t *pattern;        /* BENCH_VALUE_PLACES + the longest */
+    size_t value_bytes;      /* the usual ones, which are the shortest */
+    bool mixed;              /* some are longer */
     uint32_t ratio_permille; /* 0: stretches of the pattern */
 };
 
 /* ratio_permille: 0, or to how many thousandths of its size a value shrinks, at most 1,000. */
 int bench_values_init(struct bench_values *values, size_t value_bytes,
-                      uint32_t ratio_permille);
+                      uint32_t ratio_permille, bool mixed);
 void bench_values_fini(struct bench_values *values);
+
+static inline size_t bench_value_bytes_max(const struct bench_values *values)
+{
+    return values->mixed ? values->value_bytes * BENCH_VALUE_LARGE_TIMES
+                         : values->value_bytes;
+}
+
+/* Which size a record has does not change: its id says so. */
+static inline size_t bench_value_bytes(const struct bench_values *values, uint64_t id)
+{
+    uint64_t die;
+
+    if (!values->mixed) {
+        return values->value_bytes;
+    }
+    die = (uint64_t)(((unsigned __int128)((id + 1) * 0x9e3779b97f4a7c15u) * 1000) >> 64);
+    return values->value_bytes *
+           (die < BENCH_VALUE_LARGE_PERMILLE ? BENCH_VALUE_LARGE_TIMES
+            : die < BENCH_VALUE_LARGE_PERMILLE + BENCH_VALUE_MIDDLE_PERMILLE
+                ? BENCH_VALUE_MIDDLE_TIMES
+                : 1);
+}
 
 static inline uint64_t bench_value_word(uint64_t id, uint32_t version)
 {
@@ -59,26 +87,27 @@ static inline const uint8_t *bench_value_pattern(const struct bench_values *valu
 }
 
 /* Fill and quick check of values with a ratio, behind their word. */
-void bench_value_fill_pieces(const struct bench_values *values, uint8_t *out,
-                             uint64_t word);
+void bench_value_fill_pieces(const struct bench_values *values, uint8_t *out, uint64_t word,
+                             size_t bytes);
 bool bench_value_check_pieces(const struct bench_values *values, const uint8_t *data,
-                              uint64_t word);
+                              uint64_t word, size_t bytes);
 
 static inline void bench_value_fill(const struct bench_values *values, uint8_t *out,
                                     uint64_t id, uint32_t version)
 {
     uint64_t word = bench_value_word(id, version);
+    size_t bytes = bench_value_bytes(values, id);
 
-    if (values->value_bytes <= 8) {
-        memcpy(out, &word, values->value_bytes);
+    if (bytes <= 8) {
+        memcpy(out, &word, bytes);
         return;
     }
     memcpy(out, &word, 8);
     if (values->ratio_permille != 0) {
-        bench_value_fill_pieces(values, out, word);
+        bench_value_fill_pieces(values, out, word, bytes);
         return;
     }
-    memcpy(out + 8, bench_value_pattern(values, word), values->value_bytes - 8);
+    memcpy(out + 8, bench_value_pattern(values, word), bytes - 8);
 }
 
 /* Whether `data` is some version of record `id`; *version gets which (0 for short
@@ -99,13 +128,13 @@ static inline bool bench_value_check(const struct bench_values *values, const vo
         return bench_value_check_full(values, data, bytes, id, version);
     }
     memcpy(&word, at, 8);
-    if (bytes != values->value_bytes ||
+    if (bytes != bench_value_bytes(values, id) ||
         (word & (((uint64_t)1 << BENCH_VALUE_ID_BITS) - 1u)) != id) {
         return false;
     }
     *version = (uint32_t)(word >> BENCH_VALUE_ID_BITS);
     if (values->ratio_permille != 0) {
-        return bench_value_check_pieces(values, at, word);
+        return bench_value_check_pieces(values, at, word, bytes);
     }
     pattern = bench_value_pattern(values, word);
     memcpy(&seen, at + 8, 8);

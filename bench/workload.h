@@ -37,7 +37,9 @@ struct bench_workload {
     uint32_t modify_percent;
     bool extra_writer; /* one more thread that only puts */
     bool fresh;        /* needs a new database every time */
-    bool shifts;       /* every second other records are the popular ones */
+    bool
+        shifts; /* some records of one shard's slots are popular, now and then of another's */
+    bool mixes; /* of values, some are much larger than others */
     enum bench_distribution distribution;
 };
 

@@ -165,6 +165,25 @@ static int batch_prepare(struct warp_store *store, struct warp_batch_operation *
     return 0;
 }
 
+/* Of a batch each operation took as long as any other: the leases are held for all. */
+static void batch_weigh(struct warp_store *store,
+                        const struct warp_batch_operation *operations, uint32_t count,
+                        uint32_t body_bytes, uint64_t ticks)
+{
+    uint32_t i;
+
+    for (i = 0; i < count; i++) {
+        struct warp_slot *slot = &store->slots[operations[i].slot];
+        struct warp_mass_sampler *sampler =
+            &warp_store_owner(store, operations[i].slot)->sampler;
+
+        if (warp_mass_due(&store->mass, sampler)) {
+            warp_mass_add(sampler, &slot->mass, (int64_t)(ticks / count),
+                          body_bytes / count, slot->bytes);
+        }
+    }
+}
+
 int warp_batch_run(struct warp_store *store, struct warp_batch_operation *operations,
                    uint32_t count, const uint8_t *body, uint32_t body_bytes, uint32_t level,
                    uint64_t *sequence, uint64_t *end)
@@ -174,6 +193,7 @@ int warp_batch_run(struct warp_store *store, struct warp_batch_operation *operat
     struct warp_slice part = {body, body_bytes};
     uint64_t shards, position = 0, frame_end = 0;
     uint32_t reliefs = 0;
+    uint64_t begun;
     uint32_t i, cell;
     int rc;
 
@@ -188,6 +208,7 @@ int warp_batch_run(struct warp_store *store, struct warp_batch_operation *operat
                 warp_shard_enter_surely(store->shards[i]);
             }
         }
+        begun = warp_clock_ticks(store->env->clock);
         rc = 0;
         if (WARP_UNLIKELY(!batch_owns(store, operations, count, shards))) {
             rc = WARP_MESSAGE_MOVED;
@@ -226,6 +247,8 @@ int warp_batch_run(struct warp_store *store, struct warp_batch_operation *operat
                                      &store->slots[operations[i].slot].count,
                                      operations[i].hash);
             }
+            batch_weigh(store, operations, count, body_bytes,
+                        warp_clock_ticks(store->env->clock) - begun);
         }
         for (i = 0; i < store->shard_count; i++) {
             if ((shards >> i & 1) != 0) {

@@ -550,16 +550,10 @@ static bool put_is_here(const struct warp_shard *shard, const struct warp_messag
                message->map_version;
 }
 
-void warp_put_execute(struct warp_shard *shard, struct warp_message *message)
+static void put_execute(struct warp_shard *shard, struct warp_message *message)
 {
     struct warp_store *store = shard->store;
 
-    warp_shard_assert_owner(shard);
-    if (WARP_UNLIKELY(!put_is_here(shard, message)) && !WARP_PLANTED(MOVE_BLIND)) {
-        message->result = WARP_MESSAGE_MOVED;
-        atomic_fetch_add_explicit(&store->moving.bounced, 1, memory_order_relaxed);
-        return;
-    }
     message->wait_for = 0;
     if (message->deadline_ns != 0 &&
         warp_clock_ns(store->env->clock) > message->deadline_ns) {
@@ -585,4 +579,31 @@ void warp_put_execute(struct warp_shard *shard, struct warp_message *message)
         message->value.data = NULL;
         message->value.bytes = 0;
     }
+}
+
+void warp_put_execute(struct warp_shard *shard, struct warp_message *message)
+{
+    struct warp_store *store = shard->store;
+    struct warp_slot *slot;
+    uint64_t begun, bytes;
+
+    warp_shard_assert_owner(shard);
+    if (WARP_UNLIKELY(!put_is_here(shard, message)) && !WARP_PLANTED(MOVE_BLIND)) {
+        message->result = WARP_MESSAGE_MOVED;
+        atomic_fetch_add_explicit(&store->moving.bounced, 1, memory_order_relaxed);
+        return;
+    }
+    if (WARP_LIKELY(!warp_mass_due(&store->mass, &shard->sampler))) {
+        put_execute(shard, message);
+        return;
+    }
+    slot = &store->slots[message->slot];
+    bytes = message->key.bytes + message->value.bytes;
+    /* Most updates leave this line alone: let it come while the operation waits for others. */
+    __builtin_prefetch(&slot->mass, 1);
+    begun = warp_clock_ticks(store->env->clock);
+    put_execute(shard, message);
+    warp_mass_add(&shard->sampler, &slot->mass,
+                  (int64_t)(warp_clock_ticks(store->env->clock) - begun), bytes,
+                  slot->bytes);
 }

@@ -334,6 +334,7 @@ static int shard_create(struct warp_store *store, uint32_t id,
     shard->due_ms = UINT64_MAX;
     shard->sweep_slot = WARP_SLOT_COUNT;
     warp_expire_init(shard);
+    warp_mass_sampler_init(&shard->sampler, id);
     warp_mailbox_init(&shard->mailbox, store->memory, config->mailbox_capacity);
     rc = warp_limbo_init(&shard->limbo, store->memory, store->epoch, config->huge_pages);
     if (rc < 0) {
@@ -397,6 +398,8 @@ int warp_store_create(struct warp_store **store, const struct warp_store_config 
     made->spin_rounds = config->spin_us * 20;
     made->wall_offset_ms = warp_clock_wall_offset_ms(config->env->clock);
     warp_slotmap_init(&made->slotmap, config->shard_count);
+    warp_mass_init(&made->mass, &made->slots[0].mass, sizeof(made->slots[0]), 0,
+                   warp_clock_ticks(config->env->clock));
     for (i = 0; i < WARP_SLOT_COUNT; i++) {
         made->slots[i].due_ms = UINT64_MAX;
     }

@@ -14,7 +14,7 @@
  * Units:     slots 0 - 16,383; times of the engine's clock in ns, expiry in Unix ms.
  * Ordering:  data of a shard: the lease's acquire and release. Words and entries: shards/table.
  * Errors:    WARP_ENOMEM, WARP_ESYSTEM.
- * Cost:      about 0.5 MiB per database and 20 KiB per shard before the first record.
+ * Cost:      about 0.8 MiB per database and 20 KiB per shard before the first record.
  */
 #ifndef SHARDS_STORE_H
 #define SHARDS_STORE_H
@@ -29,6 +29,7 @@
 #include "base/epoch.h"
 #include "base/thread.h"
 #include "cache/horizon.h"
+#include "routing/mass.h"
 #include "routing/slotmap.h"
 #include "shards/coldread.h"
 #include "shards/lease.h"
@@ -65,6 +66,7 @@ struct warp_slot {
     /* Version of the slot map that its last move made; 0: never since the open. Written by who holds
      * both leases, read by any. */
     _Atomic uint64_t moved;
+    struct warp_mass_cell mass;
 };
 
 /* Written by the holder of the lease, read by observers, both relaxed. */
@@ -113,6 +115,7 @@ struct warp_shard {
     struct warp_ledger ledger;
     struct warp_horizon horizon;
     struct warp_evict_at evict_at;
+    alignas(WARP_CACHELINE) struct warp_mass_sampler sampler;
     uint64_t memory_soft, memory_hard; /* of the pool: begin to evict, never above */
     uint64_t memory_slack;             /* what slabs that are not full take beyond that */
     uint64_t memory_shared;            /* what the shard held when these were made */
@@ -183,6 +186,7 @@ struct warp_store {
     struct warp_slotmap slotmap;
     uint64_t placement_saved; /* version of the map that is on disk; see shards/placement */
     alignas(WARP_CACHELINE) struct warp_moving moving;
+    struct warp_mass mass; /* of the slots; measured when it has a period */
     alignas(WARP_CACHELINE) warp_table_word words[WARP_SLOT_COUNT];
     struct warp_slot slots[WARP_SLOT_COUNT];
 };

@@ -15,6 +15,7 @@ for plant in "$@"; do
     DROP_EPOCH) checkers=(sim torture model) ;;
     SEAL_UNSYNCED | REMOVE_EARLY | INSTALL_BLIND | REPLAY_LATE) checkers=(faults sim) ;;
     CHECKPOINT_EARLY | EVICT_EARLY) checkers=(sim faults) ;;
+    MASS_COUNTS | GRAVITY_UPHILL | ENTROPY_CONSTANT) checkers=(routing) ;;
     *) checkers=(sim) ;;
     esac
     found=
@@ -23,6 +24,7 @@ for plant in "$@"; do
         case $checker in
         sim) arguments=(--runs "$PLANTED_RUNS" --seed "$SEED" --expect-violation --verbose) ;;
         faults) arguments=(--seed "$SEED" --seeds 3 --per-step 2 --expect-violation) ;;
+        routing) arguments=("$(printf '%s' "${plant%%_*}" | tr '[:upper:]' '[:lower:]')") ;;
         *) arguments=(--seed "$SEED") ;;
         esac
         log=$BUILD/planted/$plant/$checker.log
@@ -42,7 +44,7 @@ for plant in "$@"; do
             found=$checker
             echo "$plant: found by $checker after $((SECONDS - begin)) s:"
             { grep -m 1 'found as expected' "$log" ||
-                grep -m 1 -iE 'seed|violation|ERROR: |assertion|lost|wrong' "$log"; } |
+                grep -m 1 -iE 'seed|violation|ERROR: |assertion|lost|wrong|failed: ' "$log"; } |
                 cut -c1-150 | sed 's/^/    /'
             break
             ;;

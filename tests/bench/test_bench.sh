@@ -355,5 +355,44 @@ case $engines in
         ;;
 esac
 
+# A hot spot that moves, and values of many sizes, with what can go wrong in them.
+expect 0 "a hot spot moves" --workload hotspot-shift --records 20000 --shards 4 --shift-s 0.05 \
+    --hot-share 0.9 --duration-s 0.3 --durability memory --verify full
+expect 0 "all is hot, in a session" --workload hotspot-shift --records 20000 --shift-s 0.05 \
+    --hot-share 1 --operations 20000 --depth 16 --durability memory --verify full
+for corruption in owner edge middle length missing; do
+    expect 1 "$corruption is found among mixed sizes" --workload mixed-size --records 300 \
+        --operations 20000 --durability memory --verify full --corrupt-one $corruption
+done
+expect 0 "mixed sizes in a session" --workload mixed-size --records 2000 --operations 5000 \
+    --depth 16 --durability memory --verify full --compression-ratio 0.5
+expect 2 "mixed sizes share no database" --workload mixed-size,ycsb-a
+expect 2 "mixed sizes are not too large" --workload mixed-size --value-bytes 100K
+expect 2 "a share is at most 1" --workload hotspot-shift --hot-share 1.5
+expect 2 "a shift takes time" --workload hotspot-shift --shift-s 0
+
+# Many shards, played: the table, a trace, and the plot.
+expect 0 "gravity prints its table" gravity --shards 1,4 --theta 0,1.2 --records 10000 \
+    --epoch-operations 2000 &&
+    holds "a row for each" test "$(grep -c '^| zipf 1.2 |\|^| uniform |' out.txt)" -eq 4
+printf '\000\000\000\000\001\000\000\000\000\000\000\000' >trace.u32
+expect 0 "gravity plays a trace" gravity --shards 4 --trace trace.u32 --epoch-operations 1000 &&
+    holds "its row" grep -q '^| trace | 4 | ' out.txt
+printf 'no' >trace.u32
+expect 3 "what is no trace is refused" gravity --shards 4 --trace trace.u32
+expect 0 "hotspot-shift draws" hotspot-shift --shards 4 --duration-s 2 --shift-s 1 \
+    --epoch-operations 2000 --plot plot.svg &&
+    holds "an SVG" grep -q '^<svg ' plot.svg &&
+    holds "gravity off" grep -q 'gravity off: lambda' out.txt
+expect 3 "no plot without a place" hotspot-shift --duration-s 0.3 --epoch-operations 100 \
+    --plot nowhere/plot.svg
+expect 0 "gravity helps" gravity --help
+for words in "gravity --shards 65" "gravity --shards 0" "gravity --shards 2.5" "gravity --theta x" \
+    "gravity --plot x" "gravity what" "hotspot-shift --shards 1" "hotspot-shift --theta 1" \
+    "hotspot-shift --hot-share 2" "hotspot-shift --duration-s 0" "gravity --nothing"; do
+    # shellcheck disable=SC2086
+    expect 2 "refused: $words" $words
+done
+
 echo "$passed passed, $failed failed"
 test "$failed" -eq 0

@@ -26,7 +26,7 @@ WARP_TEST(values, a_value_is_its_own_record_and_no_other)
         uint32_t version = 0;
         uint32_t ratio = ratios[bytes % RATIOS];
 
-        check_int(bench_values_init(&values, bytes / RATIOS, ratio), ==, 0);
+        check_int(bench_values_init(&values, bytes / RATIOS, ratio, false), ==, 0);
         bench_value_fill(&values, data, 123456789, 4711);
         check(both_checks(&values, data, values.value_bytes, 123456789, &version));
         if (values.value_bytes >= 8) {
@@ -46,7 +46,7 @@ WARP_TEST(values, the_full_check_sees_every_changed_bit)
         struct bench_values values;
         uint8_t data[300];
 
-        check_int(bench_values_init(&values, sizeof(data), ratios[i]), ==, 0);
+        check_int(bench_values_init(&values, sizeof(data), ratios[i], false), ==, 0);
         bench_value_fill(&values, data, 42, 7);
         for (size_t bit = 0; bit < sizeof(data) * 8; bit++) {
             uint32_t version = 7;
@@ -70,7 +70,7 @@ WARP_TEST(values, the_quick_check_sees_two_halves_of_different_versions)
         uint8_t new[100];
         uint32_t version;
 
-        check_int(bench_values_init(&values, sizeof(old), ratios[i]), ==, 0);
+        check_int(bench_values_init(&values, sizeof(old), ratios[i], false), ==, 0);
         bench_value_fill(&values, old, 9, 1);
         bench_value_fill(&values, new, 9, 2);
         memcpy(new + 50, old + 50, 50); /* torn in the middle */
@@ -100,12 +100,12 @@ WARP_TEST(values, a_ratio_is_what_is_new_in_a_value)
     uint8_t data[1024];
     struct bench_values values;
 
-    check_int(bench_values_init(&values, sizeof(data), 500), ==, 0);
+    check_int(bench_values_init(&values, sizeof(data), 500, false), ==, 0);
     bench_value_fill(&values, data, 11, 3);
     check_u64(repeats(data, sizeof(data)), >=, 480);
     check_u64(repeats(data, sizeof(data)), <=, 520);
     bench_values_fini(&values);
-    check_int(bench_values_init(&values, sizeof(data), 1000), ==, 0);
+    check_int(bench_values_init(&values, sizeof(data), 1000, false), ==, 0);
     bench_value_fill(&values, data, 11, 3);
     check_u64(repeats(data, sizeof(data)), <=, 8);
     bench_values_fini(&values);
@@ -116,11 +116,49 @@ WARP_TEST(values, with_a_ratio_two_values_share_nothing)
     uint8_t data[2048];
     struct bench_values values;
 
-    check_int(bench_values_init(&values, 1024, 1000), ==, 0);
+    check_int(bench_values_init(&values, 1024, 1000, false), ==, 0);
     bench_value_fill(&values, data, 11, 3);
     bench_value_fill(&values, data + 1024, 12, 3);
     check_u64(repeats(data, sizeof(data)), <=, 8);
     bench_value_fill(&values, data + 1024, 11, 4);
     check_u64(repeats(data, sizeof(data)), <=, 8);
     bench_values_fini(&values);
+}
+
+WARP_TEST(values, sizes_are_mixed_by_record_and_stay)
+{
+    static const uint32_t mixed_ratios[] = {0, 500};
+    static uint8_t data[640 * 100];
+    struct bench_values values;
+    uint64_t counts[3] = {0};
+    uint32_t version = 0, r;
+    uint64_t id;
+
+    for (r = 0; r < 2; r++) {
+        check_int(bench_values_init(&values, 100, mixed_ratios[r], true), ==, 0);
+        check_u64(bench_value_bytes_max(&values), ==, sizeof(data));
+        for (id = 0; id < 20000; id++) {
+            size_t bytes = bench_value_bytes(&values, id);
+
+            counts[bytes == 100 ? 0 : bytes == 1000 ? 1 : 2]++;
+            if (!check(bytes == 100 || bytes == 1000 || bytes == 64000)) {
+                break;
+            }
+            if (id % 20 != 0) {
+                continue;
+            }
+            bench_value_fill(&values, data, id, 5);
+            check(both_checks(&values, data, bytes, id, &version));
+            check_u64(version, ==, 5);
+            check(!both_checks(&values, data, bytes - 1, id, &version));
+            data[bytes - 1] ^= 1;
+            check(!both_checks(&values, data, bytes, id, &version));
+        }
+        bench_values_fini(&values);
+    }
+    /* Nine and one in a hundred. */
+    check_u64(counts[1], >, 40000 * 8 / 100);
+    check_u64(counts[1], <, 40000 * 10 / 100);
+    check_u64(counts[2], >, 40000 / 2 / 100);
+    check_u64(counts[2], <, 40000 * 3 / 2 / 100);
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/counter.h"
 #include "base/hash.h"
 #include "tests/lib/store_fixture.h"
 #include "tests/lib/test.h"
@@ -71,6 +72,40 @@ static int batch_run(struct store_fixture *fixture, struct batch_fixture *batch,
 {
     return warp_batch_run(fixture->store, batch->operations, batch->count, batch->body,
                           batch->body_bytes, WARP_COMMIT, sequence, end);
+}
+
+WARP_TEST(batch, each_operation_of_it_is_weighed_on_its_own_slot)
+{
+    struct store_fixture_config config = {.shard_count = 3};
+    struct store_fixture fixture;
+    struct batch_fixture batch;
+    uint64_t sequence = 0, end = 0, samples = 0, ticks = 0;
+    uint32_t i, round;
+    char key[32];
+
+    store_fixture_init(&fixture, &config);
+    batch_init(&batch, 300, 65536);
+    for (i = 0; i < 300; i++) {
+        snprintf(key, sizeof(key), "key-%u", i);
+        batch_add(&fixture, &batch, key, "value", 0);
+    }
+    warp_mass_set_period(&fixture.store->mass, 1);
+    for (round = 0; round < 3; round++) {
+        check_int(batch_run(&fixture, &batch, &sequence, &end), ==, 0);
+    }
+    for (i = 0; i < 3; i++) {
+        samples += warp_counter_read(&fixture.store->shards[i]->sampler.samples);
+    }
+    for (i = 0; i < 300; i++) {
+        struct warp_mass_cell *cell = &fixture.store->slots[batch.operations[i].slot].mass;
+
+        ticks += cell->ticks > 0;
+    }
+    /* All, but for the first of its size in each shard. */
+    check_u64(samples, ==, 3 * 300 - 3);
+    check_u64(ticks, ==, 300);
+    batch_fini(&batch);
+    check_int(store_fixture_fini(&fixture), ==, 0);
 }
 
 WARP_TEST(batch, puts_and_deletes_over_all_shards_are_applied_in_order)

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/counter.h"
 #include "base/hash.h"
 #include "tests/lib/store_fixture.h"
 #include "tests/lib/test.h"
@@ -760,5 +761,62 @@ WARP_TEST(put, a_value_that_cannot_be_read_refuses_the_write)
     /* What does not depend on it goes on. */
     check_int(store_put(&fixture, "k", "new", 0), ==, 0);
     check_str(store_get(&fixture, "k"), "new");
+    check_int(store_fixture_fini(&fixture), ==, 0);
+}
+
+/* Samples that a shard has made, of all operations but the first of their size. */
+static uint64_t samples_of(struct store_fixture *fixture, uint32_t shard)
+{
+    return warp_counter_read(&fixture->store->shards[shard]->sampler.samples);
+}
+
+WARP_TEST(put, whatever_the_holder_runs_is_weighed_when_that_is_wanted)
+{
+    struct store_fixture_config config = {.shard_count = 1};
+    struct store_fixture fixture;
+    struct warp_message message;
+    struct warp_mass_cell *cell;
+    struct warp_shard *shard;
+    uint32_t slot, i;
+
+    store_fixture_init(&fixture, &config);
+    shard = fixture.store->shards[0];
+    slot = warp_hash_slot("k", 1);
+    cell = &fixture.store->slots[slot].mass;
+    for (i = 0; i < 200; i++) { /* nobody wants it yet */
+        check_int(store_put(&fixture, "k", "value", 0), ==, 0);
+    }
+    check_u64(samples_of(&fixture, 0), ==, 0);
+    check_u64(cell->bytes, ==, 0);
+    warp_mass_set_period(&fixture.store->mass, 1);
+    for (i = 0; i < 64; i++) { /* it is noticed by now */
+        check_int(store_put(&fixture, "k", "value", 0), ==, 0);
+    }
+    i = (uint32_t)samples_of(&fixture, 0);
+    check_int(store_put(&fixture, "k", "value", 0), ==, 0);
+    check_u64(samples_of(&fixture, 0), ==, i + 1);
+    /* A clock that stands still: the least there is. */
+    check_u64(cell->ticks, ==, samples_of(&fixture, 0));
+    check_int(store_delete(&fixture, "k"), ==, 0);
+    check_u64(samples_of(&fixture, 0), ==, i + 2);
+    check_u64(cell->bytes, ==, 0); /* there is nothing now */
+    /* What comes by mail, a get too. */
+    memset(&message, 0, sizeof(message));
+    message.opcode = WARP_OP_GET;
+    message.key = store_slice("k");
+    warp_message_hash(&message, fixture.store->hash_seed);
+    check_int(warp_mailbox_send(&shard->mailbox, 3, &message), ==, 0);
+    warp_shard_enter_surely(shard);
+    warp_shard_leave(shard);
+    check(warp_message_is_done(&message));
+    check_int(message.result, ==, WARP_ABSENT);
+    check_u64(samples_of(&fixture, 0), ==, i + 3);
+    /* And no more. */
+    warp_mass_set_period(&fixture.store->mass, 0);
+    check_int(store_put(&fixture, "k", "value", 0), ==, 0); /* the countdown of before */
+    for (slot = 0; slot < 200; slot++) {
+        check_int(store_put(&fixture, "k", "value", 0), ==, 0);
+    }
+    check_u64(samples_of(&fixture, 0), <=, i + 4);
     check_int(store_fixture_fini(&fixture), ==, 0);
 }
