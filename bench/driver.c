@@ -1197,6 +1197,7 @@ int bench_subject_open(const struct bench_engine *engine, const struct bench_con
     setup.existing = config->existing;
     setup.rocksdb = config->rocksdb;
     setup.background_permille = config->background_permille;
+    setup.gravity = config->gravity;
     setup.compaction = config->compaction;
     setup.threads = DRIVER_LOAD_THREADS_MAX;
     setup.depth = 1;

@@ -91,6 +91,7 @@ struct bench_config {
     bool upkeep;             /* one more thread forces housekeeping, round after round */
     uint32_t rocksdb;        /* enum bench_rocksdb, added up */
     uint32_t background_permille;
+    uint32_t gravity; /* 0: as usual, 1: on, 2: off */
     uint32_t compaction;
     struct bench_probe_shared *probe; /* NULL: there is none */
 };

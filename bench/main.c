@@ -109,6 +109,7 @@ static void usage(FILE *file)
         "time,\n"
         "                          by one more thread (any engine) (itself)\n"
         "  --background-permille N share of a CPU for warp's upkeep, 1 - 1000 (250)\n"
+        "  --gravity on|off        warp's slots move to shards that have less to do (off)\n"
         "  --rocksdb W[,...]       tiered (for more data than memory), direct-reads,\n"
         "                          direct-writes, log (at memory too), lz4, zstd (both: "
         "zstd at\n"
@@ -360,6 +361,7 @@ enum flag {
     FLAG_CGROUP,
     FLAG_UPKEEP,
     FLAG_BACKGROUND_PERMILLE,
+    FLAG_GRAVITY,
     FLAG_ROCKSDB,
     FLAG_DATABASE,
     FLAG_SAMPLES,
@@ -405,6 +407,7 @@ static const struct option flags[] = {
     {"cgroup", required_argument, NULL, FLAG_CGROUP},
     {"upkeep", required_argument, NULL, FLAG_UPKEEP},
     {"background-permille", required_argument, NULL, FLAG_BACKGROUND_PERMILLE},
+    {"gravity", required_argument, NULL, FLAG_GRAVITY},
     {"rocksdb", required_argument, NULL, FLAG_ROCKSDB},
     {"database", required_argument, NULL, FLAG_DATABASE},
     {"samples", required_argument, NULL, FLAG_SAMPLES},
@@ -451,6 +454,7 @@ static int parse_flag(struct options *options, int flag, const char *text)
     static const char *const corruptions[] = {"nothing", "owner",   "edge",  "middle",
                                               "length",  "missing", "stale", NULL};
     static const char *const upkeeps[] = {"itself", "asked", "forced", NULL};
+    static const char *const gravities[] = {"on", "off", NULL};
     struct bench_config *config = &options->config;
     const char *name = flag_name(flag);
     uint64_t number = 0;
@@ -614,6 +618,13 @@ static int parse_flag(struct options *options, int flag, const char *text)
             return complain(name, text, "a number from 1 to 1000");
         }
         config->background_permille = (uint32_t)number;
+        return 0;
+    case FLAG_GRAVITY:
+        word = parse_word(text, gravities);
+        if (word < 0) {
+            return complain(name, text, "on or off");
+        }
+        config->gravity = word == 0 ? 1 : 2;
         return 0;
     case FLAG_ROCKSDB:
         return parse_rocksdb(options, text);

@@ -773,6 +773,7 @@ static void json_configuration(const struct bench_report *report, FILE *file)
             "    \"verify\": \"%s\",\n    \"memory_bytes\": %llu,\n    \"shards\": %u,\n"
             "    \"cache_policy\": \"%s\",\n    \"compression_ratio\": %.3f,\n"
             "    \"lead_s\": %.3f,\n    \"background_permille\": %u,\n"
+            "    \"gravity\": \"%s\",\n"
             "    \"upkeep\": \"%s\",\n    \"existing\": %s,\n    \"repeats\": %u\n  },\n",
             (unsigned long long)config->records, (unsigned long long)config->operations,
             (double)config->duration_ns / 1e9, (double)config->warmup_ns / 1e9,
@@ -783,6 +784,7 @@ static void json_configuration(const struct bench_report *report, FILE *file)
             (unsigned long long)config->memory_bytes, config->shards,
             policies[config->cache_policy], (double)config->ratio_permille / 1e3,
             (double)config->lead_ns / 1e9, config->background_permille,
+            config->gravity == 1 ? "on" : "off",
             config->upkeep ? "forced" : (config->compaction == 2 ? "asked" : "itself"),
             config->existing ? "true" : "false", report->repeats);
 }

@@ -278,6 +278,7 @@ static int engine_make_background(struct warp *db, struct engine_message *messag
     config.recovery_ns_max = (uint64_t)db->options.recovery_ms_max * 1000000;
     config.told = db->options.pressure;
     config.told_context = db->options.pressure_context;
+    config.gravity = db->options.gravity == 1;
     rc = warp_background_create(&db->background, &config);
     if (rc < 0) {
         ENGINE_SAY(message, "no memory");

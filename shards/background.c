@@ -1,6 +1,7 @@
 #include "shards/background.h"
 
 #include "base/counter.h"
+#include "shards/move.h"
 #include "shards/placement.h"
 
 #define BACKGROUND_BUDGET_PERMILLE 250u
@@ -40,6 +41,35 @@ static int background_tables(void *context, uint64_t begin,
     return 0;
 }
 
+/* One move of a plan. */
+static int background_move(void *context, uint32_t slot, uint32_t from, uint32_t to)
+{
+    struct warp_background *background = context;
+
+    (void)from; /* only a mover changes owners, and it is asked under the leases anyway */
+    return warp_move_slot(background->store, slot, to);
+}
+
+static void background_init_gravity(struct warp_background *background, bool on)
+{
+    struct warp_store *store = background->store;
+    struct warp_mass_sampler *samplers[WARP_SHARD_COUNT_MAX];
+    struct warp_rebalance_config config = {.mass = &store->mass,
+                                           .owners = &store->slotmap,
+                                           .samplers = samplers,
+                                           .shard_count = store->shard_count,
+                                           .clock = store->env->clock,
+                                           .mover = {background_move, background}};
+    uint32_t i;
+
+    for (i = 0; i < store->shard_count; i++) {
+        samplers[i] = &store->shards[i]->sampler;
+    }
+    warp_rebalance_init(&background->rebalance, &config);
+    warp_rebalance_set_mode(&background->rebalance,
+                            on ? WARP_REBALANCE_ON : WARP_REBALANCE_OFF);
+}
+
 int warp_background_create(struct warp_background **background,
                            const struct warp_background_config *config)
 {
@@ -68,6 +98,7 @@ int warp_background_create(struct warp_background **background,
     made->budget_permille =
         config->budget_permille != 0 ? config->budget_permille : BACKGROUND_BUDGET_PERMILLE;
     made->refilled_ns = warp_clock_ns(made->store->env->clock);
+    background_init_gravity(made, config->gravity);
     checkpointer.tables = background_tables;
     checkpointer.context = made;
     rc = warp_checkpointer_init(&made->checkpointer, &checkpointer);
@@ -497,8 +528,8 @@ static int background_step(struct warp_background *background, uint64_t now_ns,
     return work;
 }
 
-bool warp_background_turn(struct warp_background *background, uint64_t now_ns,
-                          uint64_t *due_ns)
+static bool background_upkeep(struct warp_background *background, uint64_t now_ns,
+                              uint64_t *due_ns)
 {
     uint64_t done_ns, begun;
     int work;
@@ -537,6 +568,18 @@ bool warp_background_turn(struct warp_background *background, uint64_t now_ns,
         return false;
     }
     return true;
+}
+
+bool warp_background_turn(struct warp_background *background, uint64_t now_ns,
+                          uint64_t *due_ns)
+{
+    uint64_t balance_due_ns = UINT64_MAX;
+    /* It has a budget of its own. */
+    bool more = warp_rebalance_turn(&background->rebalance, now_ns, &balance_due_ns);
+    bool worked = background_upkeep(background, now_ns, due_ns);
+
+    *due_ns = balance_due_ns < *due_ns ? balance_due_ns : *due_ns;
+    return more || worked;
 }
 
 static void background_wake(struct warp_background *background)

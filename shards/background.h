@@ -42,6 +42,7 @@
 #define SHARDS_BACKGROUND_H
 
 #include "base/thread.h"
+#include "routing/rebalance.h"
 #include "shards/checkpointer.h"
 #include "shards/compact.h"
 #include "shards/holdings.h"
@@ -62,6 +63,7 @@ struct warp_background_config {
     /* Called with each new level of pressure, by the thread; NULL: by nobody. */
     void (*told)(void *context, uint32_t pressure);
     void *told_context;
+    bool gravity; /* slots are weighed, and moved when a shard has too much to do */
 };
 
 struct warp_background {
@@ -101,6 +103,8 @@ struct warp_background {
     int64_t tokens_ns;        /* below 0: not yet */
     uint64_t refilled_ns;     /* when tokens were counted last */
     uint64_t retry_ns;        /* after a failure, not before */
+
+    struct warp_rebalance rebalance;
 
     /* Anybody wishes, the thread fulfils. */
     alignas(WARP_CACHELINE) _Atomic uint64_t wanted, done;

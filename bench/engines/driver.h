@@ -74,6 +74,7 @@ struct bench_setup {
     uint32_t rocksdb; /* enum bench_rocksdb, added up */
     /* For WarpEngine: as in struct warp_options; 0 is its default. */
     uint32_t background_permille;
+    uint32_t gravity; /* as struct warp_options has it */
     uint32_t compaction;
 };
 

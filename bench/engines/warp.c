@@ -22,7 +22,7 @@ struct adapter {
     uint32_t shards;
     uint64_t memory_bytes;
     uint32_t cache_policy;
-    uint32_t background_permille;
+    uint32_t background_permille, gravity;
     uint32_t compaction;
     uint32_t depth;
     uint32_t group;
@@ -86,6 +86,7 @@ static int adapter_open(const struct bench_setup *setup, void **handle, char *me
     options.memory_bytes_max = setup->memory_bytes;
     options.cache_policy = setup->cache_policy;
     options.background_permille = setup->background_permille;
+    options.gravity = setup->gravity;
     options.compaction = setup->compaction;
     /* The caller brings checkpoints about, too. */
     options.recovery_ms_max = setup->compaction == 2 ? 3600000 : 0;
@@ -103,6 +104,7 @@ static int adapter_open(const struct bench_setup *setup, void **handle, char *me
     db->memory_bytes = setup->memory_bytes;
     db->cache_policy = setup->cache_policy;
     db->background_permille = setup->background_permille;
+    db->gravity = setup->gravity;
     db->compaction = setup->compaction;
     db->depth = setup->depth;
     db->group = setup->group;
@@ -143,8 +145,9 @@ static void adapter_describe(void *handle, char *out, size_t bytes)
         snprintf(background, sizeof(background), ", background %u permille",
                  db->background_permille);
     }
-    snprintf(out, bytes, "%s, shards %s, memory %s%s%s%s, all else default",
+    snprintf(out, bytes, "%s, shards %s, memory %s%s%s%s%s, all else default",
              levels[db->durability], shards, memory, policies[db->cache_policy], background,
+             db->gravity == 1 ? ", gravity" : "",
              db->compaction == 2 ? ", upkeep only when asked" : "");
 }
 

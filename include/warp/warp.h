@@ -213,12 +213,13 @@ struct warp_options {
                                 read back in the background, as far as there is room; 2: not */
     warp_pressure pressure;       /* NULL: nobody is told */
     void *pressure_context;
+    uint32_t gravity;             /* slots move to shards that have less to do: 1: on, 2: off (the default) */
 };
 #define WARP_OPTIONS_INIT                                                                      \
     {                                                                                          \
         sizeof(struct warp_options), 0, WARP_COMMIT, 100, WARP_READ_DURABLE_AUTO, 0,           \
             WARP_CREATE, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, \
-            NULL, NULL                                                                         \
+            NULL, NULL, 0                                                                      \
                                                                                  \
     }
 

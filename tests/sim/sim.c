@@ -2193,6 +2193,7 @@ static void draw_run(struct sim *sim)
     sim->disk_options.context = sim;
     draw_keys(sim);
     warp_random_init(&sim->move_random, sim->seed ^ UINT64_C(0x6d6f7665736c6f74));
+    sim->options.gravity = warp_random_below(&sim->move_random, 100) < 50 ? 1 : 2;
     sim->move_permille =
         warp_random_below(&sim->move_random, 100) < 40
             ? 0
