@@ -133,7 +133,7 @@ endif
 
 # ---- what there is: sources are found, not listed ---------------------------------------
 
-LIBRARY_ROOMS := base wal routing cache shards engine
+LIBRARY_ROOMS := base wal routing cache shards observe engine
 PROGRAM_ROOMS := tools tools/inspect bench bench/engines
 LIBRARY_SOURCES := $(wildcard $(addsuffix /*.c,$(LIBRARY_ROOMS)))
 PROGRAM_SOURCES := $(wildcard $(addsuffix /*.c,$(PROGRAM_ROOMS)))

@@ -51,7 +51,7 @@ if command -v "$CXX" >/dev/null; then
 fi
 
 count=0
-for header in base/*.h wal/*.h routing/*.h cache/*.h shards/*.h engine/*.h tools/*.h \
+for header in base/*.h wal/*.h routing/*.h cache/*.h shards/*.h engine/*.h tools/*.h observe/*.h serve/*.h \
     tools/inspect/*.h bench/*.h tests/lib/*.h; do
     [ -f "$header" ] || continue
     case $header in */metrics.h) continue ;; esac
