@@ -134,13 +134,16 @@ endif
 # ---- what there is: sources are found, not listed ---------------------------------------
 
 LIBRARY_ROOMS := base wal routing cache shards observe engine
+SERVE_ROOMS   := serve
 PROGRAM_ROOMS := tools tools/inspect bench bench/engines
 LIBRARY_SOURCES := $(wildcard $(addsuffix /*.c,$(LIBRARY_ROOMS)))
+SERVE_SOURCES   := $(wildcard $(addsuffix /*.c,$(SERVE_ROOMS)))
 PROGRAM_SOURCES := $(wildcard $(addsuffix /*.c,$(PROGRAM_ROOMS)))
 
 objects = $(patsubst %.c,$(OUT)/obj/%.o,$(1))
 LIBRARY_OBJECTS := $(call objects,$(LIBRARY_SOURCES))
-PROGRAM_OBJECTS := $(call objects,$(PROGRAM_SOURCES))
+SERVE_OBJECTS   := $(call objects,$(SERVE_SOURCES))
+PROGRAM_OBJECTS := $(call objects,$(PROGRAM_SOURCES) $(SERVE_SOURCES))
 PROGRAM_PARTS   := $(filter-out %/tools/main.o,$(PROGRAM_OBJECTS))
 
 VERSION := $(shell sed -n 's/^\#define WARP_VERSION_\(MAJOR\|MINOR\|PATCH\) //p' include/warp/warp.h | paste -sd.)
@@ -214,10 +217,10 @@ $(OUT)/libtest.a: $(TEST_PARTS)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
 define test_room
-$(OUT)/tests/$(1): $(call objects,$(wildcard tests/$(1)/test_*.c)) $(OUT)/libtest.a $(if $(filter tools inspect bench,$(1)),$(OUT)/libtools.a) $(OUT)/libwarp.a
+$(OUT)/tests/$(1): $(call objects,$(wildcard tests/$(1)/test_*.c)) $(OUT)/libtest.a $(if $(filter tools inspect bench serve,$(1)),$(OUT)/libtools.a) $(OUT)/libwarp.a
 endef
 $(foreach room,$(TEST_ROOMS),$(eval $(call test_room,$(room))))
-$(addprefix $(OUT)/tests/,$(filter tools inspect bench,$(TEST_ROOMS)) bitflip): LIBS_LINK = $(LIBS_PROGRAM)
+$(addprefix $(OUT)/tests/,$(filter tools inspect bench serve,$(TEST_ROOMS)) bitflip): LIBS_LINK = $(LIBS_PROGRAM)
 
 define test_actor
 $(OUT)/tests/$(call actor_name,$(1)): $(call objects,$(1)) $(OUT)/libtest.a $(if $(filter tests/inspect/%,$(1)),$(OUT)/libtools.a) $(OUT)/libwarp.a
@@ -322,8 +325,9 @@ layers:
 .PHONY: docs
 docs:
 	$(Q)tools/metrics-doc.sh > docs/METRICS.md
+	$(Q)tools/metrics-doc.sh --man > docs/man/warp-metrics.7
 
-FORMATTED = $(wildcard include/warp/*.h $(foreach r,$(LIBRARY_ROOMS) $(PROGRAM_ROOMS) bench/micro examples,$(r)/*.[ch]) tests/*/*.[ch])
+FORMATTED = $(wildcard include/warp/*.h $(foreach r,$(LIBRARY_ROOMS) $(SERVE_ROOMS) $(PROGRAM_ROOMS) bench/micro examples,$(r)/*.[ch]) tests/*/*.[ch])
 format:
 	$(Q)clang-format -i $(FORMATTED)
 tidy:
@@ -351,6 +355,7 @@ micro:
 
 PC_DIR    := $(LIBDIR)/pkgconfig
 CMAKE_DIR := $(LIBDIR)/cmake/WarpEngine
+MAN_DIR   ?= $(PREFIX)/share/man
 FILL = sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@LIBDIR@|$(LIBDIR)|g' -e 's|@VERSION@|$(VERSION)|g' \
     -e 's|@VERSION_MAJOR@|$(word 1,$(subst ., ,$(VERSION)))|g' \
     -e 's|@VERSION_MINOR@|$(word 2,$(subst ., ,$(VERSION)))|g' -e 's|@SONAME@|$(SONAME)|g' \
@@ -358,7 +363,8 @@ FILL = sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@LIBDIR@|$(LIBDIR)|g' -e 's|@VERSIO
 
 .PHONY: install uninstall clean
 install: all
-	$(Q)install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include/warp $(DESTDIR)$(PC_DIR) $(DESTDIR)$(CMAKE_DIR)
+	$(Q)install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include/warp $(DESTDIR)$(PC_DIR) $(DESTDIR)$(CMAKE_DIR) $(DESTDIR)$(MAN_DIR)/man7
+	$(Q)install -m 644 docs/man/warp-metrics.7 $(DESTDIR)$(MAN_DIR)/man7/
 	$(Q)install -m 644 include/warp/warp.h $(DESTDIR)$(PREFIX)/include/warp/
 	$(Q)install -m 644 $(OUT)/libwarp.a $(DESTDIR)$(LIBDIR)/
 	$(Q)install -m 755 $(OUT)/$(SONAME) $(DESTDIR)$(LIBDIR)/
@@ -370,7 +376,7 @@ install: all
 	@echo "installed in $(DESTDIR)$(PREFIX)"
 
 uninstall:
-	$(Q)rm -f $(DESTDIR)$(PREFIX)/bin/warp $(DESTDIR)$(PREFIX)/include/warp/warp.h \
+	$(Q)rm -f $(DESTDIR)$(PREFIX)/bin/warp $(DESTDIR)$(PREFIX)/include/warp/warp.h $(DESTDIR)$(MAN_DIR)/man7/warp-metrics.7 \
 	    $(DESTDIR)$(LIBDIR)/libwarp.a $(DESTDIR)$(LIBDIR)/libwarp.so $(DESTDIR)$(LIBDIR)/$(SONAME) \
 	    $(DESTDIR)$(PC_DIR)/warp.pc $(DESTDIR)$(CMAKE_DIR)/WarpEngineConfig.cmake \
 	    $(DESTDIR)$(CMAKE_DIR)/WarpEngineConfigVersion.cmake

@@ -289,6 +289,11 @@ static void engine_take_apart(struct warp *db)
 
     if (db->background != NULL) {
         warp_background_stop(db->background);
+    }
+    if (db->publish != NULL) {
+        warp_publish_end(db->publish);
+    }
+    if (db->background != NULL) {
         warp_background_destroy(&db->background);
     }
 
@@ -316,6 +321,9 @@ static void engine_take_apart(struct warp *db)
     if (db->segments_ready) {
         warp_segments_fini(&db->segments);
     }
+    if (db->publish != NULL) {
+        warp_publish_destroy(&db->publish);
+    }
     if (db->locked) {
         db->disk.ops->unlock(db->disk.context);
     }
@@ -326,6 +334,20 @@ static void engine_take_apart(struct warp *db)
     memcpy(&boot, &db->boot, sizeof(boot)); /* it lies in what it releases */
     warp_memory_release(&boot, db, sizeof(*db));
     warp_memory_fini(&boot);
+}
+
+/* For other processes; a disk that is given, for tests, gets it only if it is wanted there. What an
+ * earlier life left goes: nobody keeps it up any more. */
+static int engine_make_publish(struct warp *db)
+{
+    if (db->read_only || (!db->own_disk && !db->env.metrics_file)) {
+        return 0;
+    }
+    if (db->options.metrics_file == 2) {
+        (void)db->disk.ops->unlink(db->disk.context, WARP_PUBLISH_NAME);
+        return 0;
+    }
+    return warp_publish_create(db, &db->publish);
 }
 
 /* About: its ring and little things. */
@@ -374,6 +396,11 @@ static int engine_build(struct warp *db, const char *path, struct engine_message
     }
     rc = engine_manifest(db, &is_new, message);
     if (rc < 0) {
+        return rc;
+    }
+    rc = engine_make_publish(db);
+    if (rc < 0) {
+        ENGINE_SAY(message, "no memory");
         return rc;
     }
     rc = warp_segments_init(&db->segments, &db->disk, &db->memory, &db->manifest,
@@ -456,9 +483,17 @@ static int engine_build(struct warp *db, const char *path, struct engine_message
     if (rc == 0 && db->env.threads) {
         rc = warp_reader_start(db->reader);
     }
+    if (rc == 0 && db->publish != NULL) {
+        rc = warp_publish_begin(db->publish);
+    }
     if (rc < 0) {
         ENGINE_SAY(message, "the system starts no more threads");
         return WARP_ESYSTEM;
+    }
+    if (db->publish != NULL && warp_publish_failure(db->publish) < 0) {
+        ENGINE_SAY(
+            message, "opened, but without the file " WARP_PUBLISH_NAME ": %s",
+            warp_error_text(warp_error_from_errno(warp_publish_failure(db->publish))));
     }
     return 0;
 }
@@ -571,6 +606,11 @@ int warp_engine_close(struct warp **db)
     warp_assert(atomic_load_explicit(&one->backing_up, memory_order_relaxed) == 0);
     if (one->background != NULL) {
         warp_background_stop(one->background);
+    }
+    if (one->publish != NULL) {
+        warp_publish_end(one->publish);
+    }
+    if (one->background != NULL) {
         warp_background_destroy(&one->background);
     }
     warp_store_stop(one->store);

@@ -235,6 +235,9 @@
       "Grows: exporters see old values or none; the disk is full or fails.")               \
     X(fencing_epoch, "warp_fencing_epoch", gauge, "number",                                \
       "How often it was opened for writing.", "")                                          \
+    X(recovery_next_ns, "warp_recovery_next_seconds", gauge, "seconds",                    \
+      "How long the next opening would take, by how long openings take here.",             \
+      "Far above recovery_ms_max: the next open takes that long.")                         \
     X(uptime_ns, "warp_uptime_seconds", gauge, "seconds",                                  \
       "Since the database was opened.", "")
 

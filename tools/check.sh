@@ -149,7 +149,8 @@ program() {
 plan_shape() {
     step layers 20 tools/layers.sh
     step header 60 tools/check-header.sh
-    step metrics-page 20 bash -c 'tools/metrics-doc.sh | diff docs/METRICS.md -'
+    step metrics-page 20 bash -c 'tools/metrics-doc.sh | diff docs/METRICS.md - &&
+        tools/metrics-doc.sh --man | diff docs/man/warp-metrics.7 -'
     if [[ -f $OUT/libwarp.so ]]; then
         step exports 20 tools/check-exports.sh "$OUT/libwarp.so"
         step installed 60 tools/check-install.sh

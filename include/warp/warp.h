@@ -196,7 +196,8 @@ struct warp_options {
     const struct warp_allocator *allocator; /* NULL: the C library's; must outlive the handle */
     warp_progress progress;                 /* NULL: none */
     void *progress_context;
-    char *message;        /* NULL, or where warp_open() puts a sentence when it fails ... */
+    char *message;        /* NULL, or where warp_open() puts a sentence when it fails, or when it could
+                             not make METRICS ... */
     size_t message_bytes; /* ... of at most so many bytes, the closing zero included */
     uint32_t cache_policy;    /* enum warp_cache_policy: which values stay in memory */
     uint32_t recovery_ms_max; /* how long the next open may take, about, by how long opens take here: paces
@@ -213,12 +214,14 @@ struct warp_options {
                                 read back in the background, as far as there is room; 2: not */
     warp_pressure pressure;       /* NULL: nobody is told */
     void *pressure_context;
+    uint32_t metrics_file;   /* 1 (the default): other processes find the metrics in the file METRICS of
+                                the directory (warp stat, warp exporter); 2: not */
 };
 #define WARP_OPTIONS_INIT                                                                      \
     {                                                                                          \
         sizeof(struct warp_options), 0, WARP_COMMIT, 100, WARP_READ_DURABLE_AUTO, 0,           \
             WARP_CREATE, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, \
-            NULL, NULL                                                                         \
+            NULL, NULL, 0                                                                      \
                                                                                  \
     }
 
@@ -584,6 +587,14 @@ WARP_API int warp_backup_delete(const char *directory, uint64_t number,
  * capacity is too small, with the size needed (zero included) in *bytes. Any thread, no locks.
  */
 WARP_API int warp_metrics_render(struct warp *db, char *buffer, size_t capacity, size_t *bytes);
+
+/*
+ * The same, those of each shard included, as an image of what the file METRICS holds: for tools that
+ * know observe/snapshot.h, on this machine. *bytes gets the size (WARP_TRUNCATED: the size needed).
+ * Any thread, no locks.
+ */
+WARP_API int warp_metrics_snapshot(struct warp *db, void *buffer, size_t capacity,
+                                   size_t *bytes);
 
 #ifdef __cplusplus
 }
