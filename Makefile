@@ -6,6 +6,7 @@
 #   make check-asan      the tests under the address and undefined-behaviour sanitizers
 #   make check-ubsan     the undefined-behaviour sanitizer alone
 #   make check-tsan      the thread sanitizer
+#   make check-monitoring  the exporter under a real Prometheus server   MONITOR_SECONDS=60
 #   make crash           kill -9 a writer, recover, compare    CYCLES=100 SEED=1 DURABILITY=commit
 #   make crash-large     the same, large, while it compacts    RECORDS=10000000 CYCLES=100 SEED=1
 #   make linear          histories of real threads, checked    HISTORIES=20 SEED=1
@@ -130,6 +131,12 @@ PEERS += -DWARP_BENCH_LMDB
 LIBS_PROGRAM += -llmdb
 endif
 endif
+# Without it there is no libwarp-serve and no `warp exporter`, and all else is as it would be.
+HTTP := $(call has,microhttpd.h)
+ifeq ($(HTTP),yes)
+PEERS += -DWARP_SERVE
+LIBS_PROGRAM += -lmicrohttpd
+endif
 
 # ---- what there is: sources are found, not listed ---------------------------------------
 
@@ -137,7 +144,7 @@ LIBRARY_ROOMS := base wal routing cache shards observe engine
 SERVE_ROOMS   := serve
 PROGRAM_ROOMS := tools tools/inspect bench bench/engines
 LIBRARY_SOURCES := $(wildcard $(addsuffix /*.c,$(LIBRARY_ROOMS)))
-SERVE_SOURCES   := $(wildcard $(addsuffix /*.c,$(SERVE_ROOMS)))
+SERVE_SOURCES   := $(filter-out $(if $(HTTP),,%/http.c %/pages.c %/serve.c),$(wildcard $(addsuffix /*.c,$(SERVE_ROOMS))))
 PROGRAM_SOURCES := $(wildcard $(addsuffix /*.c,$(PROGRAM_ROOMS)))
 
 objects = $(patsubst %.c,$(OUT)/obj/%.o,$(1))
@@ -147,12 +154,15 @@ PROGRAM_OBJECTS := $(call objects,$(PROGRAM_SOURCES) $(SERVE_SOURCES))
 PROGRAM_PARTS   := $(filter-out %/tools/main.o,$(PROGRAM_OBJECTS))
 
 VERSION := $(shell sed -n 's/^\#define WARP_VERSION_\(MAJOR\|MINOR\|PATCH\) //p' include/warp/warp.h | paste -sd.)
+SERVE_SONAME := libwarp-serve.so.$(firstword $(subst ., ,$(VERSION)))
 SONAME  := libwarp.so.$(firstword $(subst ., ,$(VERSION)))
 
 # tests/<room>/test_*.c are one program per room. A file in tests/ with a main of its own is a
 # program: tests/linear/linear.c, tests/engine/idle.c; tests/sim/main.c is called sim. What is
 # neither is a part, in libtest.a for whoever wants it.
 TEST_ROOMS    := $(sort $(patsubst tests/%/,%,$(dir $(wildcard tests/*/test_*.c))))
+# Tests of what needs libmicrohttpd are there if it is.
+SERVE_TESTS_OFF := $(if $(HTTP),,tests/serve/test_serve.c)
 TEST_BINARIES := $(addprefix $(OUT)/tests/,$(TEST_ROOMS))
 TEST_MAINS    := $(filter-out tests/lib/% tests/fuzz/%,$(shell grep -l '^int main' tests/*/*.c 2>/dev/null))
 actor_name     = $(if $(filter main,$(basename $(notdir $(1))))$(filter tests/sim/%,$(1)),$(notdir $(patsubst %/,%,$(dir $(1)))),$(basename $(notdir $(1))))
@@ -167,7 +177,7 @@ MICROS        := $(patsubst bench/micro/%.c,$(OUT)/micro/%,$(wildcard bench/micr
 WARP := $(if $(wildcard tools/main.c),$(OUT)/warp)
 
 .PHONY: all help tests
-all: $(if $(LIBRARY_OBJECTS),$(OUT)/libwarp.a $(OUT)/libwarp.so) $(WARP)
+all: $(if $(LIBRARY_OBJECTS),$(OUT)/libwarp.a $(OUT)/libwarp.so) $(if $(HTTP),$(OUT)/libwarp-serve.a $(OUT)/libwarp-serve.so) $(WARP)
 tests: all $(TEST_BINARIES) $(ACTOR_BINARIES) $(EXAMPLES) $(if $(filter fuzz,$(MODE)),,$(FUZZ_BINARIES))
 
 help:
@@ -200,6 +210,18 @@ $(OUT)/$(SONAME): $(LIBRARY_OBJECTS)
 	$(call say,LD,$@)
 	$(Q)$(CC) -shared -Wl,-soname,$(SONAME) $(if $(SAN),,$(NO_UNDEFINED)) $(CFLAGS_ALL) $(SAN) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_ENGINE)
 
+# The pages of a host's own metrics, apart, so that libwarp.so needs no HTTP. What it shares with the
+# engine it has a copy of: nothing but warp_* goes from one to the other.
+SERVE_SHARED := $(call objects,$(wildcard observe/*.c) base/assert.c base/crc32c.c base/histogram.c base/process.c)
+$(OUT)/libwarp-serve.a: $(SERVE_OBJECTS)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+$(OUT)/libwarp-serve.so: $(OUT)/$(SERVE_SONAME)
+	$(Q)ln -sf $(SERVE_SONAME) $@
+$(OUT)/$(SERVE_SONAME): $(SERVE_OBJECTS) $(SERVE_SHARED) $(OUT)/libwarp.so
+	$(call say,LD,$@)
+	$(Q)$(CC) -shared -Wl,-soname,$(SERVE_SONAME) $(if $(SAN),,$(NO_UNDEFINED)) $(CFLAGS_ALL) $(SAN) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) -L$(OUT) -lwarp -lmicrohttpd
+
 link = $(Q)$(CC) $(CFLAGS_ALL) $(SAN) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS_ENGINE) $(LIBS_LINK) -lm
 
 $(OUT)/warp: LIBS_LINK = $(LIBS_PROGRAM)
@@ -217,7 +239,7 @@ $(OUT)/libtest.a: $(TEST_PARTS)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
 define test_room
-$(OUT)/tests/$(1): $(call objects,$(wildcard tests/$(1)/test_*.c)) $(OUT)/libtest.a $(if $(filter tools inspect bench serve,$(1)),$(OUT)/libtools.a) $(OUT)/libwarp.a
+$(OUT)/tests/$(1): $(call objects,$(filter-out $(SERVE_TESTS_OFF),$(wildcard tests/$(1)/test_*.c))) $(OUT)/libtest.a $(if $(filter tools inspect bench serve,$(1)),$(OUT)/libtools.a) $(OUT)/libwarp.a
 endef
 $(foreach room,$(TEST_ROOMS),$(eval $(call test_room,$(room))))
 $(addprefix $(OUT)/tests/,$(filter tools inspect bench serve,$(TEST_ROOMS)) bitflip): LIBS_LINK = $(LIBS_PROGRAM)
@@ -282,6 +304,14 @@ check-asan check-ubsan check-tsan check-debug: check-%:
 	$(Q)tools/install-packages.sh check
 	$(SUBMAKE) MODE=$* tests
 	$(call run_checks,$*) unit examples scripts fuzz_smoke search
+
+# `make check` does the same, for a few seconds, with what the machine has.
+MONITOR_SECONDS ?= 60
+.PHONY: check-monitoring
+check-monitoring:
+	$(Q)tools/install-packages.sh monitoring
+	$(SUBMAKE) all
+	$(Q)WARP=$(OUT)/warp MONITOR_SECONDS=$(MONITOR_SECONDS) bash tests/serve/test_exporter.sh
 
 # One searcher, as long as wanted. RUN_ARGS goes to it as it stands.
 .PHONY: crash linear sim faults model torture
@@ -369,6 +399,10 @@ install: all
 	$(Q)install -m 644 $(OUT)/libwarp.a $(DESTDIR)$(LIBDIR)/
 	$(Q)install -m 755 $(OUT)/$(SONAME) $(DESTDIR)$(LIBDIR)/
 	$(Q)ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libwarp.so
+	$(if $(HTTP),$(Q)install -m 644 $(OUT)/libwarp-serve.a $(DESTDIR)$(LIBDIR)/)
+	$(if $(HTTP),$(Q)install -m 755 $(OUT)/$(SERVE_SONAME) $(DESTDIR)$(LIBDIR)/)
+	$(if $(HTTP),$(Q)ln -sf $(SERVE_SONAME) $(DESTDIR)$(LIBDIR)/libwarp-serve.so)
+	$(if $(HTTP),$(Q)$(FILL) packaging/warp-serve.pc.in > $(DESTDIR)$(PC_DIR)/warp-serve.pc)
 	$(if $(WARP),$(Q)install -m 755 $(WARP) $(DESTDIR)$(PREFIX)/bin/)
 	$(Q)$(FILL) packaging/warp.pc.in > $(DESTDIR)$(PC_DIR)/warp.pc
 	$(Q)$(FILL) packaging/WarpEngineConfig.cmake.in > $(DESTDIR)$(CMAKE_DIR)/WarpEngineConfig.cmake
@@ -378,6 +412,8 @@ install: all
 uninstall:
 	$(Q)rm -f $(DESTDIR)$(PREFIX)/bin/warp $(DESTDIR)$(PREFIX)/include/warp/warp.h $(DESTDIR)$(MAN_DIR)/man7/warp-metrics.7 \
 	    $(DESTDIR)$(LIBDIR)/libwarp.a $(DESTDIR)$(LIBDIR)/libwarp.so $(DESTDIR)$(LIBDIR)/$(SONAME) \
+	    $(DESTDIR)$(LIBDIR)/libwarp-serve.a $(DESTDIR)$(LIBDIR)/libwarp-serve.so \
+	    $(DESTDIR)$(LIBDIR)/$(SERVE_SONAME) $(DESTDIR)$(PC_DIR)/warp-serve.pc \
 	    $(DESTDIR)$(PC_DIR)/warp.pc $(DESTDIR)$(CMAKE_DIR)/WarpEngineConfig.cmake \
 	    $(DESTDIR)$(CMAKE_DIR)/WarpEngineConfigVersion.cmake
 	-$(Q)rmdir --ignore-fail-on-non-empty $(DESTDIR)$(PREFIX)/include/warp $(DESTDIR)$(CMAKE_DIR) 2>/dev/null

@@ -280,6 +280,40 @@
       "The 0.99 quantile far above the median: the disk is busy with something "           \
       "else.")
 
+/* X(field, name, kind, unit, help, worry): what an exporter says about each database it watches ... */
+#define WARP_WATCH_METRICS(X)                                                              \
+    X(up, "warp_up", gauge, "flag", "1: a process has the database open and publishes.",   \
+      "0: it is not open, or its process is stopped, dead or stuck; see "                  \
+      "warp_database_state.")                                                              \
+    X(ready, "warp_ready", gauge, "flag",                                                  \
+      "1: up, recovered, the log works and writes are not held up: what /-/ready says.",   \
+      "0 for longer than an opening takes.")                                               \
+    X(age, "warp_snapshot_age_seconds", gauge, "seconds",                                  \
+      "How old the values are that are exported.",                                         \
+      "Above a few seconds: its process is stopped, or does not get to run.")
+
+/* ... and about itself. */
+#define WARP_EXPORTER_METRICS(X)                                                           \
+    X(scrapes, "warp_exporter_scrapes_total", counter, "scrapes",                          \
+      "Answers to /metrics, this one included.", "")                                       \
+    X(seconds, "warp_exporter_scrape_seconds", gauge, "seconds",                           \
+      "How long it took to make this answer, up to this line.",                            \
+      "Above a tenth of a second: too many databases, or a slow disk below METRICS.")      \
+    X(samples, "warp_exporter_scrape_samples", gauge, "samples",                           \
+      "Samples in this answer, up to this line.", "")                                      \
+    X(bytes, "warp_exporter_scrape_bytes", gauge, "bytes",                                 \
+      "Length of the answer before this one.", "")                                         \
+    X(requests, "warp_exporter_requests_total", counter, "requests",                       \
+      "Requests of all kinds that were answered.", "")                                     \
+    X(refused, "warp_exporter_requests_refused_total", counter, "requests",                \
+      "Of these, with a status of 400 or more, but for /-/ready.",                         \
+      "Grows: somebody asks for what there is not.")                                       \
+    X(connections, "warp_exporter_connections", gauge, "connections", "Connections now.",  \
+      "")                                                                                  \
+    X(evicted, "warp_exporter_connections_evicted_total", counter, "connections",          \
+      "Connections closed because there were too many: those that had waited longest.",    \
+      "Grows: a client opens connections and does not use them.")
+
 enum warp_catalogue_kind {
     WARP_CATALOGUE_COUNTER = 1, /* only grows while the database is open */
     WARP_CATALOGUE_GAUGE = 2,

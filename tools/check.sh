@@ -153,6 +153,9 @@ plan_shape() {
         tools/metrics-doc.sh --man | diff docs/man/warp-metrics.7 -'
     if [[ -f $OUT/libwarp.so ]]; then
         step exports 20 tools/check-exports.sh "$OUT/libwarp.so"
+        if [[ -f $OUT/libwarp-serve.so ]]; then
+            step exports-serve 20 tools/check-exports.sh "$OUT/libwarp-serve.so" WARP_SERVE_API
+        fi
         step installed 60 tools/check-install.sh
     fi
     if command -v clang >/dev/null; then

@@ -67,6 +67,9 @@ or as
 .BR "warp metrics \-\-shards" .
 EOT
     manual WARP_SHARD_METRICS
+    echo '.SH WHAT THE EXPORTER ADDS'
+    manual WARP_WATCH_METRICS
+    manual WARP_EXPORTER_METRICS
     cat <<'EOT'
 .SH FILES
 .TP
@@ -110,4 +113,19 @@ those above: most of these are their sums.
 
 EOT
 page WARP_SHARD_METRICS
+cat <<'EOT'
+
+## What the exporter adds
+
+Of each database that it watches, whatever state that is in:
+
+EOT
+page WARP_WATCH_METRICS
+cat <<'EOT'
+
+and `warp_database_state`, a gauge with the label `state`: 1 for the state that the database is in, 0 for all
+others (absent, broken, opening, running, stopped, late, closed, died: see below). Of itself:
+
+EOT
+page WARP_EXPORTER_METRICS
 cat tools/metrics-doc.md
