@@ -398,11 +398,6 @@ static int engine_build(struct warp *db, const char *path, struct engine_message
     if (rc < 0) {
         return rc;
     }
-    rc = engine_make_publish(db);
-    if (rc < 0) {
-        ENGINE_SAY(message, "no memory");
-        return rc;
-    }
     rc = warp_segments_init(&db->segments, &db->disk, &db->memory, &db->manifest,
                             db->read_only, db->options.direct_io == 0);
     if (rc < 0) {
@@ -483,12 +478,15 @@ static int engine_build(struct warp *db, const char *path, struct engine_message
     if (rc == 0 && db->env.threads) {
         rc = warp_reader_start(db->reader);
     }
-    if (rc == 0 && db->publish != NULL) {
-        rc = warp_publish_begin(db->publish);
-    }
     if (rc < 0) {
         ENGINE_SAY(message, "the system starts no more threads");
         return WARP_ESYSTEM;
+    }
+    rc = engine_make_publish(db);
+    if (rc < 0) {
+        ENGINE_SAY(message, "%s",
+                   rc == WARP_ENOMEM ? "no memory" : "the system starts no more threads");
+        return rc;
     }
     if (db->publish != NULL && warp_publish_failure(db->publish) < 0) {
         ENGINE_SAY(

@@ -11,8 +11,7 @@
 #define PUBLISH_ALIGNMENT        4096u
 
 /*
- *   OPENING   the file is there, with a snapshot of nothing       warp_publish_create()
- *   OPEN      a snapshot again and again                          warp_publish_begin()
+ *   OPEN      the file is there, with a snapshot again and again  warp_publish_create()
  *   ENDED     the last values are taken; the thread is gone       warp_publish_end()
  *   CLOSED    they are in the file, as those of a closed one      warp_publish_destroy()
  *
@@ -32,7 +31,7 @@ struct warp_publish {
     int32_t file;         /* < 0: none */
     int failure;          /* why there is none, -errno */
     uint64_t looked_ns;   /* whether the file is still there */
-    bool begun;
+    bool begun;           /* and not ended */
 
     _Atomic uint64_t count, errors;
     _Atomic uint32_t word; /* the thread sleeps on it; 1: it is to end */
@@ -50,7 +49,7 @@ static int publish_write(struct warp_publish *publish, uint64_t state)
     about->state = state;
     about->process = publish->process;
     about->opened_ms = publish->opened_ms;
-    about->interval_ns = publish->begun ? publish->interval_ns : 0;
+    about->interval_ns = publish->interval_ns;
     about->published_ms = warp_clock_wall_ms(publish->db->env.clock);
     about->published_ns = warp_clock_ns(publish->db->env.clock);
     bytes = warp_snapshot_write_slot(publish->slot, &publish->snapshot);
@@ -168,8 +167,7 @@ static int publish_make_file(struct warp_publish *publish)
     if (rc < 0) {
         goto fail;
     }
-    rc =
-        publish_write(publish, publish->begun ? WARP_SNAPSHOT_OPEN : WARP_SNAPSHOT_OPENING);
+    rc = publish_write(publish, WARP_SNAPSHOT_OPEN);
     if (rc < 0) {
         goto fail;
     }
@@ -201,9 +199,6 @@ int warp_publish_create(struct warp *db, struct warp_publish **out)
     made->file = -1;
     made->interval_ns = PUBLISH_INTERVAL_NS;
     made->opened_ms = warp_clock_wall_ms(db->env.clock);
-    made->snapshot.shards = made->shards;
-    made->snapshot.shard_count = db->options.shard_count;
-    memcpy(made->snapshot.about.version, warp_version(), strlen(warp_version()) + 1);
     warp_process_self(&made->process);
     warp_snapshot_layout(&made->layout, db->options.shard_count);
     made->slot =
@@ -213,24 +208,19 @@ int warp_publish_create(struct warp *db, struct warp_publish **out)
         return WARP_ENOMEM;
     }
     made->looked_ns = warp_clock_ns(db->env.clock);
+    warp_metrics_fill(db, &made->snapshot, made->shards);
     made->failure = publish_make_file(made);
+    made->begun = true;
     *out = made;
-    return 0;
+    return !db->env.threads || warp_thread_start(&made->thread, &db->memory, "warp-metrics",
+                                                 -1, publish_main, made) == 0
+               ? 0
+               : WARP_ESYSTEM;
 }
 
 int warp_publish_failure(const struct warp_publish *publish)
 {
     return publish->failure;
-}
-
-int warp_publish_begin(struct warp_publish *publish)
-{
-    publish->begun = true;
-    warp_publish_turn(publish);
-    return publish->db->env.threads
-               ? warp_thread_start(&publish->thread, &publish->db->memory, "warp-metrics",
-                                   -1, publish_main, publish)
-               : 0;
 }
 
 void warp_publish_end(struct warp_publish *publish)

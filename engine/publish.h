@@ -15,7 +15,7 @@
  * does if a later write fails; the metric warp_metrics_publish_errors_total tells. A file that is cut
  * short or removed is made anew within a second.
  *
- * Threads:   create, begin, end by the opener and the closer; in between its thread is alone.
+ * Threads:   create by the opener, end and destroy by the closer; in between its thread is alone.
  * Lifetime:  create to destroy. The file stays: its last state is "closed".
  * Units:     nanoseconds.
  * Ordering:  none: readers go by checksums.
@@ -35,15 +35,14 @@
 struct warp;
 struct warp_publish;
 
-/* Make the file, saying that the database is being opened. 0 or WARP_ENOMEM. */
+/*
+ * The last thing of an open, for an open that is refused changes nothing: make the file with a first
+ * snapshot, and start the thread, if env has threads. 0, or WARP_ENOMEM or WARP_ESYSTEM.
+ */
 int warp_publish_create(struct warp *db, struct warp_publish **out);
 
 /* Why there is no file: -errno; 0: there is one. */
 int warp_publish_failure(const struct warp_publish *publish);
-
-/* The doors are open: the first snapshot, and the thread, if env has threads. 0, or -errno if the
- * system starts no more threads. */
-int warp_publish_begin(struct warp_publish *publish);
 
 /* The calls are over but the structures still there: the last values; stops the thread. */
 void warp_publish_end(struct warp_publish *publish);

@@ -38,9 +38,8 @@
 #define WARP_SNAPSHOT_SHARDS    1024u /* a reader believes no more */
 
 enum warp_snapshot_state {
-    WARP_SNAPSHOT_OPENING = 1, /* it is being recovered: the values are all zero */
-    WARP_SNAPSHOT_OPEN = 2,
-    WARP_SNAPSHOT_CLOSED = 3, /* properly; the values are the last ones */
+    WARP_SNAPSHOT_OPEN = 1,
+    WARP_SNAPSHOT_CLOSED = 2, /* properly; the values are the last ones */
 };
 
 /* Whose metrics they are, and of when. */

@@ -152,6 +152,15 @@ static int source_read(struct warp_source_view *view, int directory)
     return 0;
 }
 
+static void source_opening(struct warp_source_view *view)
+{
+    view->state = WARP_SOURCE_OPENING;
+    view->has_values = false;
+    view->age_ns = 0;
+    snprintf(view->why, sizeof(view->why),
+             "a process has it and has published nothing (yet)");
+}
+
 static void source_judge(struct warp_source_view *view, enum source_lock lock)
 {
     const struct warp_snapshot_about *about = &view->reading.about;
@@ -160,11 +169,15 @@ static void source_judge(struct warp_source_view *view, enum source_lock lock)
                  (lock == SOURCE_LOCK_UNKNOWN &&
                   (process == WARP_PROCESS_RUNNING || process == WARP_PROCESS_STOPPED));
 
-    if (about->state == WARP_SNAPSHOT_CLOSED) {
+    if (lock == SOURCE_LOCK_TAKEN &&
+        (about->state == WARP_SNAPSHOT_CLOSED || process == WARP_PROCESS_GONE)) {
+        /* Somebody else than who wrote this: what was counted in another life is not its. */
+        source_opening(view);
+    } else if (about->state == WARP_SNAPSHOT_CLOSED) {
         view->state = WARP_SOURCE_CLOSED;
         snprintf(view->why, sizeof(view->why), "closed properly by pid %llu",
                  (unsigned long long)about->process.pid);
-    } else if (!lives || process == WARP_PROCESS_GONE) {
+    } else if (!lives) {
         view->state = WARP_SOURCE_DIED;
         snprintf(view->why, sizeof(view->why), "pid %llu ended without closing it",
                  (unsigned long long)about->process.pid);
@@ -176,10 +189,6 @@ static void source_judge(struct warp_source_view *view, enum source_lock lock)
         view->state = WARP_SOURCE_LATE;
         snprintf(view->why, sizeof(view->why), "pid %llu has published nothing for %.1f s",
                  (unsigned long long)about->process.pid, (double)view->age_ns / 1e9);
-    } else if (about->state == WARP_SNAPSHOT_OPENING) {
-        view->state = WARP_SOURCE_OPENING;
-        snprintf(view->why, sizeof(view->why), "pid %llu is opening it",
-                 (unsigned long long)about->process.pid);
     } else {
         view->state = WARP_SOURCE_RUNNING;
         snprintf(view->why, sizeof(view->why), "open in pid %llu",
@@ -216,6 +225,8 @@ void warp_source_look(struct warp_source_view *view, const char *path)
                                : 0;
         }
         source_judge(view, lock);
+    } else if (view->state == WARP_SOURCE_ABSENT && lock == SOURCE_LOCK_TAKEN) {
+        source_opening(view);
     }
     close(directory);
 }

@@ -22,9 +22,9 @@
 #define WARP_SOURCE_FILE "METRICS"
 
 enum warp_source_state {
-    WARP_SOURCE_ABSENT,  /* there is no such directory, or no metrics in it */
-    WARP_SOURCE_BROKEN,  /* the file cannot be read */
-    WARP_SOURCE_OPENING, /* recovery is on; the values are all zero */
+    WARP_SOURCE_ABSENT, /* there is no such directory, or no metrics in it */
+    WARP_SOURCE_BROKEN, /* the file cannot be read */
+    WARP_SOURCE_OPENING, /* a process has it and has published nothing: recovery, or not wanted */
     WARP_SOURCE_RUNNING,
     WARP_SOURCE_STOPPED, /* the process is, by a signal or a debugger */
     WARP_SOURCE_LATE,    /* it lives, but has written nothing for ten times its interval */

@@ -210,9 +210,63 @@ WARP_TEST(source, killed_keeps_what_was_published)
         warp_source_look(view, directory);
         check_int(view->state, ==, WARP_SOURCE_RUNNING);
         check_u64(puts_of(view), ==, 0);
+        check_u64(view->reading.about.process.pid, ==, (uint64_t)getpid());
         check_u64(warp_reading_value(&view->reading, "warp_records"), ==, 300);
         check_int(warp_close(&db), ==, 0);
     }
+    warp_source_destroy(&view);
+}
+
+static const char *directory_of_opening;
+
+static void progress_look(void *context, uint64_t done, uint64_t total, uint64_t records)
+{
+    enum warp_source_state *seen = context;
+    struct warp_source_view *view = NULL;
+
+    (void)done;
+    (void)total;
+    (void)records;
+    if (warp_source_create(&view) == 0) {
+        warp_source_look(view, directory_of_opening);
+        *seen = view->has_values ? WARP_SOURCE_BROKEN : view->state;
+        warp_source_destroy(&view);
+    }
+}
+
+/* While it is recovered there is nothing to tell, and what another life counted is not told. */
+WARP_TEST(source, being_opened_says_so)
+{
+    static uint8_t value[100000];
+    struct warp_options options = fixture_options();
+    struct warp_source_view *view = NULL;
+    const char *directory = test_directory();
+    enum warp_source_state seen = WARP_SOURCE_STATES;
+    struct warp *db = fixture_open(directory, &options);
+    char key[32];
+    uint32_t i;
+
+    check_int(warp_source_create(&view), ==, 0);
+    for (i = 0; db != NULL && i < 300; i++) {
+        snprintf(key, sizeof(key), "key-%u", i);
+        warp_put(db, support_text(key), support_slice(value, sizeof(value)), NULL, NULL);
+    }
+    check_int(warp_close(&db), ==, 0);
+    directory_of_opening = directory;
+    options.progress = progress_look;
+    options.progress_context = &seen;
+    db = fixture_open(directory, &options);
+    check_int(seen, ==, WARP_SOURCE_OPENING);
+    check(looks(view, directory, WARP_SOURCE_RUNNING));
+    check_int(warp_close(&db), ==, 0);
+    /* Nor by who has it and does not want to publish. */
+    options.progress = NULL;
+    options.metrics_file = 2;
+    db = fixture_open(directory, &options);
+    check(looks(view, directory, WARP_SOURCE_OPENING));
+    check(!view->has_values);
+    check_int(warp_close(&db), ==, 0);
+    check(looks(view, directory, WARP_SOURCE_ABSENT));
     warp_source_destroy(&view);
 }
 
@@ -359,7 +413,8 @@ WARP_TEST(source, is_not_needed_to_open)
         check_int(fixture_put(db, "k", "w"), ==, 0);
         check(fixture_metric(db, "warp_metrics_publish_errors_total") > 0);
         warp_source_look(view, path);
-        check_int(view->state, ==, WARP_SOURCE_ABSENT);
+        check_int(view->state, ==, WARP_SOURCE_OPENING);
+        check(!view->has_values);
         /* There is room again: the file comes by itself. */
         check_int(ftruncate(file, 0), ==, 0);
         check(looks(view, path, WARP_SOURCE_RUNNING));
