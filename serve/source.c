@@ -15,7 +15,8 @@
 /* Both slots can be torn only if the reader was held up for longer than the writer's interval. */
 #define SOURCE_TRIES    5
 #define SOURCE_PAUSE_NS 2000000
-#define SOURCE_LATE     10u
+/* A busy machine lets a patient thread wait; who is stuck is so for longer. */
+#define SOURCE_LATE_NS UINT64_C(10000000000)
 
 enum source_lock { SOURCE_LOCK_UNKNOWN, SOURCE_LOCK_FREE, SOURCE_LOCK_TAKEN };
 
@@ -185,7 +186,7 @@ static void source_judge(struct warp_source_view *view, enum source_lock lock)
         view->state = WARP_SOURCE_STOPPED;
         snprintf(view->why, sizeof(view->why), "pid %llu is stopped",
                  (unsigned long long)about->process.pid);
-    } else if (about->interval_ns > 0 && view->age_ns / SOURCE_LATE > about->interval_ns) {
+    } else if (view->age_ns > SOURCE_LATE_NS + about->interval_ns) {
         view->state = WARP_SOURCE_LATE;
         snprintf(view->why, sizeof(view->why), "pid %llu has published nothing for %.1f s",
                  (unsigned long long)about->process.pid, (double)view->age_ns / 1e9);

@@ -27,7 +27,7 @@ enum warp_source_state {
     WARP_SOURCE_OPENING, /* a process has it and has published nothing: recovery, or not wanted */
     WARP_SOURCE_RUNNING,
     WARP_SOURCE_STOPPED, /* the process is, by a signal or a debugger */
-    WARP_SOURCE_LATE,    /* it lives, but has written nothing for ten times its interval */
+    WARP_SOURCE_LATE,    /* it lives, but has written nothing for ten seconds */
     WARP_SOURCE_CLOSED,  /* properly; the last values are there */
     WARP_SOURCE_DIED,    /* without closing; the last values are there */
     WARP_SOURCE_STATES

@@ -270,6 +270,70 @@ WARP_TEST(source, being_opened_says_so)
     warp_source_destroy(&view);
 }
 
+/* A file as this process would have written it, so long ago. */
+static void write_file_of(const char *directory, const struct warp_process *process,
+                          uint64_t age_ns)
+{
+    struct warp_snapshot_layout layout;
+    struct warp_snapshot snapshot;
+    char path[SUPPORT_PATH_BYTES];
+    uint8_t *image;
+    int file;
+
+    memset(&snapshot, 0, sizeof(snapshot));
+    warp_snapshot_layout(&layout, 0);
+    image = calloc(1, layout.image_bytes);
+    snapshot.about.sequence = 2;
+    snapshot.about.state = WARP_SNAPSHOT_OPEN;
+    snapshot.about.process = *process;
+    snapshot.about.interval_ns = 1000000000;
+    snapshot.about.published_ns = support_now_ns() - age_ns;
+    snapshot.values.puts = 7;
+    warp_snapshot_write_head(image, 0);
+    (void)warp_snapshot_write_slot(image + layout.head_bytes, &snapshot);
+    snprintf(path, sizeof(path), "%.400s/METRICS", directory);
+    file = open(path, O_CREAT | O_TRUNC | O_WRONLY, 0600);
+    check(write(file, image, layout.image_bytes) == (ssize_t)layout.image_bytes);
+    close(file);
+    free(image);
+}
+
+/* What the lock, the process table and the age say, one beside the other. */
+WARP_TEST(source, is_judged_by_lock_process_and_age)
+{
+    struct warp_options options = fixture_options();
+    struct warp_source_view *view = NULL;
+    const char *directory = test_directory();
+    struct warp_process self, gone, elsewhere;
+    struct warp *db;
+
+    check_int(warp_source_create(&view), ==, 0);
+    warp_process_self(&self);
+    gone = elsewhere = self;
+    gone.begun_ticks++; /* the number is used again */
+    elsewhere.pid_namespace++;
+    options.metrics_file = 2;
+    db = fixture_open(directory, &options);
+    write_file_of(directory, &self, 1000000);
+    check(looks(view, directory, WARP_SOURCE_RUNNING));
+    check_u64(puts_of(view), ==, 7);
+    write_file_of(directory, &self, 60000000000);
+    check(looks(view, directory, WARP_SOURCE_LATE));
+    check_u64(puts_of(view), ==, 7);
+    check_u64(view->age_ns, >=, 60000000000);
+    write_file_of(directory, &gone, 1000000);
+    check(looks(view, directory, WARP_SOURCE_OPENING)); /* somebody else has it */
+    write_file_of(directory, &elsewhere, 1000000);
+    check(looks(view, directory, WARP_SOURCE_RUNNING)); /* the lock says so */
+    check_int(warp_close(&db), ==, 0);
+    write_file_of(directory, &self, 1000000);
+    check(looks(view, directory, WARP_SOURCE_DIED)); /* nobody holds the lock */
+    write_file_of(directory, &elsewhere, 1000000);
+    check(looks(view, directory, WARP_SOURCE_DIED));
+    check_u64(puts_of(view), ==, 7);
+    warp_source_destroy(&view);
+}
+
 /* Killed again and again, at any moment: whatever is there is whole, and never more than was done. */
 WARP_TEST(source, killed_at_any_moment_is_whole)
 {
