@@ -311,6 +311,7 @@ MONITOR_SECONDS ?= 60
 check-monitoring:
 	$(Q)tools/install-packages.sh monitoring
 	$(SUBMAKE) all
+	$(Q)WARP=$(OUT)/warp bash tests/serve/test_monitoring.sh
 	$(Q)WARP=$(OUT)/warp MONITOR_SECONDS=$(MONITOR_SECONDS) bash tests/serve/test_exporter.sh
 
 # One searcher, as long as wanted. RUN_ARGS goes to it as it stands.
@@ -394,6 +395,8 @@ FILL = sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@LIBDIR@|$(LIBDIR)|g' -e 's|@VERSIO
 .PHONY: install uninstall clean
 install: all
 	$(Q)install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include/warp $(DESTDIR)$(PC_DIR) $(DESTDIR)$(CMAKE_DIR) $(DESTDIR)$(MAN_DIR)/man7
+	$(Q)install -d $(DESTDIR)$(PREFIX)/share/warp
+	$(Q)install -m 644 monitoring/warp.rules.yml monitoring/warp-dashboard.json $(DESTDIR)$(PREFIX)/share/warp/
 	$(Q)install -m 644 docs/man/warp-metrics.7 $(DESTDIR)$(MAN_DIR)/man7/
 	$(Q)install -m 644 include/warp/warp.h $(DESTDIR)$(PREFIX)/include/warp/
 	$(Q)install -m 644 $(OUT)/libwarp.a $(DESTDIR)$(LIBDIR)/
@@ -412,6 +415,7 @@ install: all
 uninstall:
 	$(Q)rm -f $(DESTDIR)$(PREFIX)/bin/warp $(DESTDIR)$(PREFIX)/include/warp/warp.h $(DESTDIR)$(MAN_DIR)/man7/warp-metrics.7 \
 	    $(DESTDIR)$(LIBDIR)/libwarp.a $(DESTDIR)$(LIBDIR)/libwarp.so $(DESTDIR)$(LIBDIR)/$(SONAME) \
+	    $(DESTDIR)$(PREFIX)/share/warp/warp.rules.yml $(DESTDIR)$(PREFIX)/share/warp/warp-dashboard.json \
 	    $(DESTDIR)$(LIBDIR)/libwarp-serve.a $(DESTDIR)$(LIBDIR)/libwarp-serve.so \
 	    $(DESTDIR)$(LIBDIR)/$(SERVE_SONAME) $(DESTDIR)$(PC_DIR)/warp-serve.pc \
 	    $(DESTDIR)$(PC_DIR)/warp.pc $(DESTDIR)$(CMAKE_DIR)/WarpEngineConfig.cmake \

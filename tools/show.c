@@ -29,31 +29,49 @@ enum { OPTION_SHARDS = 1, OPTION_OPENMETRICS, OPTION_CATALOGUE };
 
 static const char *const kinds[] = {"", "counter", "gauge", "histogram"};
 
+/* What exporters add, and what has labels of its own. */
+#define SHOW_KIND_counter WARP_CATALOGUE_COUNTER
+#define SHOW_KIND_gauge   WARP_CATALOGUE_GAUGE
+#define SHOW_ROW(field, name, kind, unit, help, worry)                                     \
+    {name, unit, help, worry, SHOW_KIND_##kind},
+static const struct warp_reading_row more_rows[] = {
+    {"warp_build_info", "flag",
+     "1; the engine's version and its way to the disk as labels.", "",
+     WARP_CATALOGUE_GAUGE},
+    {"warp_database_state", "flag",
+     "1 for the state that the database is in, 0 for all others.", "",
+     WARP_CATALOGUE_GAUGE},
+    WARP_WATCH_METRICS(SHOW_ROW) WARP_EXPORTER_METRICS(SHOW_ROW)};
+
+static void print_rows(bool json, const struct warp_reading_row *row, size_t count,
+                       const char *scope, bool first)
+{
+    for (; count > 0; count--, row++, first = false) {
+        if (!json) {
+            printf("%s\t%s\t%s\t%s\t%s\t%s\n", row->name, kinds[row->kind], row->unit,
+                   scope, row->help, row->worry);
+            continue;
+        }
+        printf("%s{\"name\":\"%s\",\"kind\":\"%s\",\"unit\":\"%s\",\"of\":\"%s\",\"help\":",
+               first ? "[" : ",\n ", row->name, kinds[row->kind], row->unit, scope);
+        warp_text_write_json_string(stdout, row->help, strlen(row->help));
+        fputs(",\"worry\":", stdout);
+        warp_text_write_json_string(stdout, row->worry, strlen(row->worry));
+        putchar('}');
+    }
+}
+
 static void print_catalogue(bool json)
 {
-    static const char *const scopes[] = {"database", "shard", "database"};
     const struct warp_reading_row *rows = warp_snapshot_catalogue();
-    const uint32_t counts[] = {WARP_CATALOGUE_VALUES, WARP_CATALOGUE_SHARD_VALUES,
-                               WARP_CATALOGUE_HISTOGRAMS};
-    uint32_t row = 0;
 
-    for (size_t part = 0; part < 3; part++) {
-        for (uint32_t i = 0; i < counts[part]; i++, row++) {
-            if (!json) {
-                printf("%s\t%s\t%s\t%s\t%s\t%s\n", rows[row].name, kinds[rows[row].kind],
-                       rows[row].unit, scopes[part], rows[row].help, rows[row].worry);
-                continue;
-            }
-            printf("%s{\"name\":\"%s\",\"kind\":\"%s\",\"unit\":\"%s\",\"of\":\"%s\","
-                   "\"help\":",
-                   row > 0 ? ",\n " : "[", rows[row].name, kinds[rows[row].kind],
-                   rows[row].unit, scopes[part]);
-            warp_text_write_json_string(stdout, rows[row].help, strlen(rows[row].help));
-            fputs(",\"worry\":", stdout);
-            warp_text_write_json_string(stdout, rows[row].worry, strlen(rows[row].worry));
-            putchar('}');
-        }
-    }
+    print_rows(json, rows, WARP_CATALOGUE_VALUES, "database", true);
+    rows += WARP_CATALOGUE_VALUES;
+    print_rows(json, rows, WARP_CATALOGUE_SHARD_VALUES, "shard", false);
+    rows += WARP_CATALOGUE_SHARD_VALUES;
+    print_rows(json, rows, WARP_CATALOGUE_HISTOGRAMS, "database", false);
+    print_rows(json, more_rows, sizeof(more_rows) / sizeof(more_rows[0]), "exporter",
+               false);
     if (json) {
         puts("]");
     }

@@ -9,6 +9,7 @@ set -uo pipefail
 : "${WARP:=build/warp}" "${MONITOR_SECONDS:=8}"
 WARP=$(readlink -f "$WARP")
 here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../.." && pwd)
 scratch=$(mktemp -d)
 cd "$scratch" || exit 3
 passed=0
@@ -212,6 +213,9 @@ END
     if answer_is 'count(count by (__name__) ({job="warp",__name__=~"warp_.*"})) > bool 90' 1; then good; else
         bad "names: $(answer 'count(count by (__name__) ({job="warp",__name__=~"warp_.*"}))')"
     fi
+    # Every panel of the dashboard has something to show.
+    until_panels() { python3 "$here/check_monitoring.py" live "$server" "$root/monitoring/warp-dashboard.json" 2>panels; }
+    if until_true 20 until_panels; then good; else bad "the dashboard: $(cat panels)"; fi
     series=$(answer 'scrape_samples_scraped{job="warp"}')
     echo "Prometheus: $series samples a scrape of three databases, $(answer 'scrape_duration_seconds{job="warp"}') s"
     kill "$prometheus"
