@@ -29,9 +29,9 @@ struct warp_publish {
     uint64_t interval_ns; /* until the next one */
     uint8_t *slot;        /* what is written */
     int32_t file;         /* < 0: none */
-    int failure;          /* why there is none, -errno */
-    uint64_t looked_ns;   /* whether the file is still there */
-    bool begun;           /* and not ended */
+    int failure;        /* why there was none when it was opened, -errno; constant since */
+    uint64_t looked_ns; /* whether the file is still there */
+    bool begun;         /* and not ended */
 
     _Atomic uint64_t count, errors;
     _Atomic uint32_t word; /* the thread sleeps on it; 1: it is to end */
@@ -86,7 +86,7 @@ static void publish_look(struct warp_publish *publish)
             disk->ops->close(disk->context, publish->file);
             publish->file = -1;
         }
-        publish->failure = publish_make_file(publish);
+        (void)publish_make_file(publish); /* counted, if it fails */
     }
 }
 

@@ -41,7 +41,7 @@ struct warp_publish;
  */
 int warp_publish_create(struct warp *db, struct warp_publish **out);
 
-/* Why there is no file: -errno; 0: there is one. */
+/* Why there was no file when it was opened: -errno; 0: there was one. */
 int warp_publish_failure(const struct warp_publish *publish);
 
 /* The calls are over but the structures still there: the last values; stops the thread. */
