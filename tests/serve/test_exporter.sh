@@ -33,7 +33,7 @@ bad() {
 }
 has() { if [[ $1 == *"$2"* ]]; then good; else bad "no [$2] in [${1:0:600}]"; fi; }
 # page PATH [HEADER]: what the exporter answers; its status goes to the file `status`.
-page() { /usr/bin/python3 "$here/fetch.py" "$url$1" "${2:-}" 2>status; }
+page() { python3 "$here/fetch.py" "$url$1" "${2:-}" 2>status; }
 # sample NAME: its value, or nothing.
 sample() { page '/metrics?shards=1' | awk -v name="$1" '$1 == name { print $2 }'; }
 # until SECONDS COMMAND...: whether it comes true in that time.
@@ -116,6 +116,7 @@ has "$(page /metrics)" 'warp_up{database="two"} 0'
 kill -CONT "$two"
 if until_true 20 state_is two running; then good; else bad "two does not go on"; fi
 kill -KILL "$two"
+wait "$two" 2>/dev/null
 if until_true 20 state_is two died; then good; else bad "two is not dead"; fi
 has "$(page /metrics)" 'warp_puts_total{database="two"} 300'
 has "$(page /-/ready)" 'ended without closing it'
@@ -155,7 +156,7 @@ has "$(tail -c 6 openmetrics)" "# EOF"
 
 # ---- a real server ----
 query() {
-    /usr/bin/python3 "$here/fetch.py" "$server/api/v1/query?query=$(python3 -c '
+    python3 "$here/fetch.py" "$server/api/v1/query?query=$(python3 -c '
 import sys, urllib.parse
 print(urllib.parse.quote(sys.argv[1]))' "$1")" 2>/dev/null
 }
