@@ -197,6 +197,11 @@ static bool measure_tiny(const char *name, double pair[2], bool rotten)
             fixture_put(db, key, value);
         }
         warp_flush(db);
+        for (i = 0; i < 500; i++) { /* what was durable leaves */
+            snprintf(key, sizeof(key), "more-%u", i);
+            fixture_put(db, key, "v");
+        }
+        warp_flush(db);
         if (rotten && round == 0) {
             char path[SUPPORT_PATH_BYTES];
             uint8_t *bytes = malloc(1 << 20);
@@ -204,11 +209,6 @@ static bool measure_tiny(const char *name, double pair[2], bool rotten)
             ssize_t count, at;
 
             snprintf(path, sizeof(path), "%.400s/log-%016x.warp", directory, 0u);
-            for (i = 0; i < 500; i++) { /* what was durable leaves */
-                snprintf(key, sizeof(key), "more-%u", i);
-                fixture_put(db, key, "v");
-            }
-            warp_flush(db);
             file = open(path, O_RDWR);
             count = file < 0 ? 0 : pread(file, bytes, 1 << 20, 0);
             for (at = 8192; at < count; at += 16) {
