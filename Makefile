@@ -6,6 +6,7 @@
 #   make check-asan      the tests under the address and undefined-behaviour sanitizers
 #   make check-ubsan     the undefined-behaviour sanitizer alone
 #   make check-tsan      the thread sanitizer
+#   make check-monitoring  the exporter under a real Prometheus server   MONITOR_SECONDS=60
 #   make crash           kill -9 a writer, recover, compare    CYCLES=100 SEED=1 DURABILITY=commit
 #   make crash-large     the same, large, while it compacts    RECORDS=10000000 CYCLES=100 SEED=1
 #   make linear          histories of real threads, checked    HISTORIES=20 SEED=1
@@ -131,26 +132,38 @@ PEERS += -DWARP_BENCH_LMDB
 LIBS_PROGRAM += -llmdb
 endif
 endif
+# Without it there is no libwarp-serve and no `warp exporter`, and all else is as it would be.
+HTTP := $(call has,microhttpd.h)
+ifeq ($(HTTP),yes)
+PEERS += -DWARP_SERVE
+LIBS_PROGRAM += -lmicrohttpd
+endif
 
 # ---- what there is: sources are found, not listed ---------------------------------------
 
-LIBRARY_ROOMS := base wal routing cache shards engine
+LIBRARY_ROOMS := base wal routing cache shards observe engine
+SERVE_ROOMS   := serve
 PROGRAM_ROOMS := tools tools/inspect bench bench/engines bench/manycore
 LIBRARY_SOURCES := $(wildcard $(addsuffix /*.c,$(LIBRARY_ROOMS)))
+SERVE_SOURCES   := $(filter-out $(if $(HTTP),,%/http.c %/pages.c %/serve.c),$(wildcard $(addsuffix /*.c,$(SERVE_ROOMS))))
 PROGRAM_SOURCES := $(wildcard $(addsuffix /*.c,$(PROGRAM_ROOMS)))
 
 objects = $(patsubst %.c,$(OUT)/obj/%.o,$(1))
 LIBRARY_OBJECTS := $(call objects,$(LIBRARY_SOURCES))
-PROGRAM_OBJECTS := $(call objects,$(PROGRAM_SOURCES))
+SERVE_OBJECTS   := $(call objects,$(SERVE_SOURCES))
+PROGRAM_OBJECTS := $(call objects,$(PROGRAM_SOURCES) $(SERVE_SOURCES))
 PROGRAM_PARTS   := $(filter-out %/tools/main.o,$(PROGRAM_OBJECTS))
 
 VERSION := $(shell sed -n 's/^\#define WARP_VERSION_\(MAJOR\|MINOR\|PATCH\) //p' include/warp/warp.h | paste -sd.)
+SERVE_SONAME := libwarp-serve.so.$(firstword $(subst ., ,$(VERSION)))
 SONAME  := libwarp.so.$(firstword $(subst ., ,$(VERSION)))
 
 # tests/<room>/test_*.c are one program per room. A file in tests/ with a main of its own is a
 # program: tests/linear/linear.c, tests/engine/idle.c; tests/sim/main.c is called sim. What is
 # neither is a part, in libtest.a for whoever wants it.
 TEST_ROOMS    := $(sort $(patsubst tests/%/,%,$(dir $(wildcard tests/*/test_*.c))))
+# Tests of what needs libmicrohttpd are there if it is.
+SERVE_TESTS_OFF := $(if $(HTTP),,tests/serve/test_serve.c)
 TEST_BINARIES := $(addprefix $(OUT)/tests/,$(TEST_ROOMS))
 TEST_MAINS    := $(filter-out tests/lib/% tests/fuzz/%,$(shell grep -l '^int main' tests/*/*.c 2>/dev/null))
 actor_name     = $(if $(filter main,$(basename $(notdir $(1))))$(filter tests/sim/%,$(1)),$(notdir $(patsubst %/,%,$(dir $(1)))),$(basename $(notdir $(1))))
@@ -165,7 +178,7 @@ MICROS        := $(patsubst bench/micro/%.c,$(OUT)/micro/%,$(wildcard bench/micr
 WARP := $(if $(wildcard tools/main.c),$(OUT)/warp)
 
 .PHONY: all help tests
-all: $(if $(LIBRARY_OBJECTS),$(OUT)/libwarp.a $(OUT)/libwarp.so) $(WARP)
+all: $(if $(LIBRARY_OBJECTS),$(OUT)/libwarp.a $(OUT)/libwarp.so) $(if $(HTTP),$(OUT)/libwarp-serve.a $(OUT)/libwarp-serve.so) $(WARP)
 tests: all $(TEST_BINARIES) $(ACTOR_BINARIES) $(EXAMPLES) $(if $(filter fuzz,$(MODE)),,$(FUZZ_BINARIES))
 
 help:
@@ -198,6 +211,18 @@ $(OUT)/$(SONAME): $(LIBRARY_OBJECTS)
 	$(call say,LD,$@)
 	$(Q)$(CC) -shared -Wl,-soname,$(SONAME) $(if $(SAN),,$(NO_UNDEFINED)) $(CFLAGS_ALL) $(SAN) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_ENGINE)
 
+# The pages of a host's own metrics, apart, so that libwarp.so needs no HTTP. What it shares with the
+# engine it has a copy of: nothing but warp_* goes from one to the other.
+SERVE_SHARED := $(call objects,$(wildcard observe/*.c) base/assert.c base/crc32c.c base/histogram.c base/process.c)
+$(OUT)/libwarp-serve.a: $(SERVE_OBJECTS)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+$(OUT)/libwarp-serve.so: $(OUT)/$(SERVE_SONAME)
+	$(Q)ln -sf $(SERVE_SONAME) $@
+$(OUT)/$(SERVE_SONAME): $(SERVE_OBJECTS) $(SERVE_SHARED) $(OUT)/libwarp.so
+	$(call say,LD,$@)
+	$(Q)$(CC) -shared -Wl,-soname,$(SERVE_SONAME) $(if $(SAN),,$(NO_UNDEFINED)) $(CFLAGS_ALL) $(SAN) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) -L$(OUT) -lwarp -lmicrohttpd
+
 link = $(Q)$(CC) $(CFLAGS_ALL) $(SAN) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS_ENGINE) $(LIBS_LINK)
 
 $(OUT)/warp: LIBS_LINK = $(LIBS_PROGRAM)
@@ -215,10 +240,10 @@ $(OUT)/libtest.a: $(TEST_PARTS)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
 define test_room
-$(OUT)/tests/$(1): $(call objects,$(wildcard tests/$(1)/test_*.c)) $(OUT)/libtest.a $(if $(filter tools inspect bench,$(1)),$(OUT)/libtools.a) $(OUT)/libwarp.a
+$(OUT)/tests/$(1): $(call objects,$(filter-out $(SERVE_TESTS_OFF),$(wildcard tests/$(1)/test_*.c))) $(OUT)/libtest.a $(if $(filter tools inspect bench serve,$(1)),$(OUT)/libtools.a) $(OUT)/libwarp.a
 endef
 $(foreach room,$(TEST_ROOMS),$(eval $(call test_room,$(room))))
-$(addprefix $(OUT)/tests/,$(filter tools inspect bench,$(TEST_ROOMS)) bitflip): LIBS_LINK = $(LIBS_PROGRAM)
+$(addprefix $(OUT)/tests/,$(filter tools inspect bench serve,$(TEST_ROOMS)) bitflip): LIBS_LINK = $(LIBS_PROGRAM)
 
 define test_actor
 $(OUT)/tests/$(call actor_name,$(1)): $(call objects,$(1)) $(OUT)/libtest.a $(if $(filter tests/inspect/%,$(1)),$(OUT)/libtools.a) $(OUT)/libwarp.a
@@ -281,6 +306,15 @@ check-asan check-ubsan check-tsan check-debug: check-%:
 	$(SUBMAKE) MODE=$* tests
 	$(call run_checks,$*) unit examples scripts fuzz_smoke search
 
+# `make check` does the same, for a few seconds, with what the machine has.
+MONITOR_SECONDS ?= 60
+.PHONY: check-monitoring
+check-monitoring:
+	$(Q)tools/install-packages.sh monitoring
+	$(SUBMAKE) all
+	$(Q)WARP=$(OUT)/warp bash tests/serve/test_monitoring.sh
+	$(Q)WARP=$(OUT)/warp MONITOR_SECONDS=$(MONITOR_SECONDS) bash tests/serve/test_exporter.sh
+
 # One searcher, as long as wanted. RUN_ARGS goes to it as it stands.
 .PHONY: crash linear sim faults model torture
 crash: RUN_ARGS ?= --cycles $(CYCLES) --seed $(SEED) --durability $(DURABILITY)
@@ -323,8 +357,9 @@ layers:
 .PHONY: docs
 docs:
 	$(Q)tools/metrics-doc.sh > docs/METRICS.md
+	$(Q)tools/metrics-doc.sh --man > docs/man/warp-metrics.7
 
-FORMATTED = $(wildcard include/warp/*.h $(foreach r,$(LIBRARY_ROOMS) $(PROGRAM_ROOMS) bench/micro examples,$(r)/*.[ch]) tests/*/*.[ch])
+FORMATTED = $(wildcard include/warp/*.h $(foreach r,$(LIBRARY_ROOMS) $(SERVE_ROOMS) $(PROGRAM_ROOMS) bench/micro examples,$(r)/*.[ch]) tests/*/*.[ch])
 format:
 	$(Q)clang-format -i $(FORMATTED)
 tidy:
@@ -352,6 +387,7 @@ micro:
 
 PC_DIR    := $(LIBDIR)/pkgconfig
 CMAKE_DIR := $(LIBDIR)/cmake/WarpEngine
+MAN_DIR   ?= $(PREFIX)/share/man
 FILL = sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@LIBDIR@|$(LIBDIR)|g' -e 's|@VERSION@|$(VERSION)|g' \
     -e 's|@VERSION_MAJOR@|$(word 1,$(subst ., ,$(VERSION)))|g' \
     -e 's|@VERSION_MINOR@|$(word 2,$(subst ., ,$(VERSION)))|g' -e 's|@SONAME@|$(SONAME)|g' \
@@ -359,11 +395,18 @@ FILL = sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@LIBDIR@|$(LIBDIR)|g' -e 's|@VERSIO
 
 .PHONY: install uninstall clean
 install: all
-	$(Q)install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include/warp $(DESTDIR)$(PC_DIR) $(DESTDIR)$(CMAKE_DIR)
+	$(Q)install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include/warp $(DESTDIR)$(PC_DIR) $(DESTDIR)$(CMAKE_DIR) $(DESTDIR)$(MAN_DIR)/man7
+	$(Q)install -d $(DESTDIR)$(PREFIX)/share/warp
+	$(Q)install -m 644 monitoring/warp.rules.yml monitoring/warp-dashboard.json $(DESTDIR)$(PREFIX)/share/warp/
+	$(Q)install -m 644 docs/man/warp-metrics.7 $(DESTDIR)$(MAN_DIR)/man7/
 	$(Q)install -m 644 include/warp/warp.h $(DESTDIR)$(PREFIX)/include/warp/
 	$(Q)install -m 644 $(OUT)/libwarp.a $(DESTDIR)$(LIBDIR)/
 	$(Q)install -m 755 $(OUT)/$(SONAME) $(DESTDIR)$(LIBDIR)/
 	$(Q)ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libwarp.so
+	$(if $(HTTP),$(Q)install -m 644 $(OUT)/libwarp-serve.a $(DESTDIR)$(LIBDIR)/)
+	$(if $(HTTP),$(Q)install -m 755 $(OUT)/$(SERVE_SONAME) $(DESTDIR)$(LIBDIR)/)
+	$(if $(HTTP),$(Q)ln -sf $(SERVE_SONAME) $(DESTDIR)$(LIBDIR)/libwarp-serve.so)
+	$(if $(HTTP),$(Q)$(FILL) packaging/warp-serve.pc.in > $(DESTDIR)$(PC_DIR)/warp-serve.pc)
 	$(if $(WARP),$(Q)install -m 755 $(WARP) $(DESTDIR)$(PREFIX)/bin/)
 	$(Q)$(FILL) packaging/warp.pc.in > $(DESTDIR)$(PC_DIR)/warp.pc
 	$(Q)$(FILL) packaging/WarpEngineConfig.cmake.in > $(DESTDIR)$(CMAKE_DIR)/WarpEngineConfig.cmake
@@ -371,8 +414,11 @@ install: all
 	@echo "installed in $(DESTDIR)$(PREFIX)"
 
 uninstall:
-	$(Q)rm -f $(DESTDIR)$(PREFIX)/bin/warp $(DESTDIR)$(PREFIX)/include/warp/warp.h \
+	$(Q)rm -f $(DESTDIR)$(PREFIX)/bin/warp $(DESTDIR)$(PREFIX)/include/warp/warp.h $(DESTDIR)$(MAN_DIR)/man7/warp-metrics.7 \
 	    $(DESTDIR)$(LIBDIR)/libwarp.a $(DESTDIR)$(LIBDIR)/libwarp.so $(DESTDIR)$(LIBDIR)/$(SONAME) \
+	    $(DESTDIR)$(PREFIX)/share/warp/warp.rules.yml $(DESTDIR)$(PREFIX)/share/warp/warp-dashboard.json \
+	    $(DESTDIR)$(LIBDIR)/libwarp-serve.a $(DESTDIR)$(LIBDIR)/libwarp-serve.so \
+	    $(DESTDIR)$(LIBDIR)/$(SERVE_SONAME) $(DESTDIR)$(PC_DIR)/warp-serve.pc \
 	    $(DESTDIR)$(PC_DIR)/warp.pc $(DESTDIR)$(CMAKE_DIR)/WarpEngineConfig.cmake \
 	    $(DESTDIR)$(CMAKE_DIR)/WarpEngineConfigVersion.cmake
 	-$(Q)rmdir --ignore-fail-on-non-empty $(DESTDIR)$(PREFIX)/include/warp $(DESTDIR)$(CMAKE_DIR) 2>/dev/null

@@ -65,6 +65,7 @@ struct warp_env {
     bool prewrites;                   /* zeroes go ahead of the log without threads, too */
     uint32_t warm_read_bytes;         /* multiple of 4096, >= 16 KiB */
     uint32_t warm_places_max;         /* sorted at a time */
+    bool metrics_file;                /* METRICS is written although the disk is given */
 };
 
 static inline bool warp_env_chance(const struct warp_env *env, enum warp_chance point)

@@ -272,7 +272,7 @@ int warp_verify(struct warp *db, const struct warp_verify_options *options,
 
 int warp_count(struct warp *db, uint64_t *records)
 {
-    struct warp_engine_totals totals;
+    struct warp_catalogue_values totals;
 
     if (records == NULL) {
         return WARP_EINVAL;
@@ -328,4 +328,12 @@ int warp_metrics_render(struct warp *db, char *buffer, size_t capacity, size_t *
         return WARP_EINVAL;
     }
     return warp_metrics_write(db, buffer, capacity, bytes);
+}
+
+int warp_metrics_snapshot(struct warp *db, void *buffer, size_t capacity, size_t *bytes)
+{
+    if (bytes == NULL || (buffer == NULL && capacity > 0)) {
+        return WARP_EINVAL;
+    }
+    return warp_metrics_image(db, buffer, capacity, bytes);
 }

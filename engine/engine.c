@@ -292,6 +292,11 @@ static void engine_take_apart(struct warp *db)
 
     if (db->background != NULL) {
         warp_background_stop(db->background);
+    }
+    if (db->publish != NULL) {
+        warp_publish_end(db->publish);
+    }
+    if (db->background != NULL) {
         warp_background_destroy(&db->background);
     }
 
@@ -319,6 +324,9 @@ static void engine_take_apart(struct warp *db)
     if (db->segments_ready) {
         warp_segments_fini(&db->segments);
     }
+    if (db->publish != NULL) {
+        warp_publish_destroy(&db->publish);
+    }
     if (db->locked) {
         db->disk.ops->unlock(db->disk.context);
     }
@@ -329,6 +337,20 @@ static void engine_take_apart(struct warp *db)
     memcpy(&boot, &db->boot, sizeof(boot)); /* it lies in what it releases */
     warp_memory_release(&boot, db, sizeof(*db));
     warp_memory_fini(&boot);
+}
+
+/* For other processes; a disk that is given, for tests, gets it only if it is wanted there. What an
+ * earlier life left goes: nobody keeps it up any more. */
+static int engine_make_publish(struct warp *db)
+{
+    if (db->read_only || (!db->own_disk && !db->env.metrics_file)) {
+        return 0;
+    }
+    if (db->options.metrics_file == 2) {
+        (void)db->disk.ops->unlink(db->disk.context, WARP_PUBLISH_NAME);
+        return 0;
+    }
+    return warp_publish_create(db, &db->publish);
 }
 
 /* About: its ring and little things. */
@@ -465,6 +487,17 @@ static int engine_build(struct warp *db, const char *path, struct engine_message
         ENGINE_SAY(message, "the system starts no more threads");
         return WARP_ESYSTEM;
     }
+    rc = engine_make_publish(db);
+    if (rc < 0) {
+        ENGINE_SAY(message, "%s",
+                   rc == WARP_ENOMEM ? "no memory" : "the system starts no more threads");
+        return rc;
+    }
+    if (db->publish != NULL && warp_publish_failure(db->publish) < 0) {
+        ENGINE_SAY(
+            message, "opened, but without the file " WARP_PUBLISH_NAME ": %s",
+            warp_error_text(warp_error_from_errno(warp_publish_failure(db->publish))));
+    }
     return 0;
 }
 
@@ -576,6 +609,11 @@ int warp_engine_close(struct warp **db)
     warp_assert(atomic_load_explicit(&one->backing_up, memory_order_relaxed) == 0);
     if (one->background != NULL) {
         warp_background_stop(one->background);
+    }
+    if (one->publish != NULL) {
+        warp_publish_end(one->publish);
+    }
+    if (one->background != NULL) {
         warp_background_destroy(&one->background);
     }
     warp_store_stop(one->store);

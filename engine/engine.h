@@ -20,6 +20,7 @@
 
 #include "base/env.h"
 #include "engine/caller.h"
+#include "engine/publish.h"
 #include "shards/background.h"
 #include "shards/store.h"
 #include "wal/checkpoint.h"
@@ -54,6 +55,7 @@ struct warp {
     struct warp_holdings holdings;
     bool holdings_ready;
     struct warp_background *background; /* NULL when read-only */
+    struct warp_publish *publish;       /* NULL: no file METRICS is wanted */
     struct warp_manifest
         identity;                /* as it was when the doors opened; constant afterwards */
     uint64_t recovered_end;      /* of the log, when it was opened */

@@ -1,39 +1,30 @@
 #include "engine/metrics.h"
 
-#include <stdarg.h>
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/counter.h"
+#include "engine/publish.h"
+#include "observe/render.h"
 #include "wal/segment.h"
 
-/* Text that may be longer than its buffer: counts on when it is full. */
-struct metrics_text {
-    char *buffer;
-    size_t capacity;
-    size_t bytes;
-};
-
-__attribute__((format(printf, 2, 3))) static void metrics_print(struct metrics_text *text,
-                                                                const char *format, ...)
+/* None if there is no checkpoint. The wall clock may have been set back since. */
+static void metrics_checkpoint_age(struct warp *db, uint64_t made_ms,
+                                   struct warp_catalogue_values *totals)
 {
-    size_t left = text->bytes < text->capacity ? text->capacity - text->bytes : 0;
-    va_list arguments;
-    int n;
+    uint64_t now_ms = warp_clock_wall_ms(db->env.clock);
 
-    va_start(arguments, format);
-    n = vsnprintf(left > 0 ? text->buffer + text->bytes : NULL, left, format, arguments);
-    va_end(arguments);
-    if (n > 0) {
-        text->bytes += (size_t)n;
-    }
+    totals->checkpoint_age_ns = totals->checkpoint_number == 0 ? WARP_CATALOGUE_NONE
+                                : now_ms > made_ms ? (now_ms - made_ms) * 1000000
+                                                   : 0;
 }
 
 /*
  * The background's thread alone writes its checkpointer and its compaction, but their numbers are
  * atomics for us. Without it, read-only, what recovery found does not change any more.
  */
-static void metrics_checkpoint(struct warp *db, struct warp_engine_totals *totals)
+static void metrics_checkpoint(struct warp *db, struct warp_catalogue_values *totals)
 {
     totals->log_held = warp_segments_retained(&db->segments);
     if (db->background != NULL && db->wal != NULL) {
@@ -43,16 +34,22 @@ static void metrics_checkpoint(struct warp *db, struct warp_engine_totals *total
             warp_compact_counters(background->compact);
         const struct warp_warmup_counters *warmup =
             warp_warmup_counters(background->warmup);
+        const struct warp_rebalance_counters *gravity = &background->rebalance.counters;
         uint64_t first = warp_segments_begin(&db->segments);
         uint64_t begin, tail;
 
+        totals->gravity_epochs = warp_counter_read(&gravity->epochs);
+        totals->gravity_ns = warp_counter_read(&gravity->busy_ns);
+        totals->load_lambda = warp_counter_read(&gravity->lambda_ppm);
+        totals->load_evenness = warp_counter_read(&gravity->evenness_ppm);
+        totals->load_variation = warp_counter_read(&gravity->cov_ppm);
         totals->checkpoints = warp_counter_read(&checkpointer->made);
         totals->checkpoint_failures = warp_counter_read(&checkpointer->failed);
         totals->checkpoint_number = warp_counter_read(&checkpointer->last_number);
         totals->checkpoint_begin = warp_counter_read(&checkpointer->last_begin);
         totals->checkpoint_records = warp_counter_read(&checkpointer->last_records);
         totals->checkpoint_bytes = warp_counter_read(&checkpointer->last_bytes);
-        totals->checkpoint_made_ms = warp_counter_read(&checkpointer->last_made_ms);
+        metrics_checkpoint_age(db, warp_counter_read(&checkpointer->last_made_ms), totals);
         totals->checkpoint_ns = warp_counter_read(&checkpointer->last_duration_ns);
         totals->background_pressure = warp_counter_read(&background->pressure);
         totals->write_waits = warp_counter_read(&db->store->pace.waits);
@@ -86,12 +83,12 @@ static void metrics_checkpoint(struct warp *db, struct warp_engine_totals *total
         totals->checkpoint_begin = newest->begin;
         totals->checkpoint_records = newest->records;
         totals->checkpoint_bytes = newest->bytes;
-        totals->checkpoint_made_ms = newest->made_ms;
+        metrics_checkpoint_age(db, newest->made_ms, totals);
         totals->checkpoint_log = db->recovery.bytes_read - newest->bytes;
     }
 }
 
-void warp_metrics_collect(struct warp *db, struct warp_engine_totals *totals)
+void warp_metrics_collect(struct warp *db, struct warp_catalogue_values *totals)
 {
     const struct warp_reader_counters *reads = warp_reader_counters(db->reader);
     const struct warp_caller *caller;
@@ -174,96 +171,128 @@ void warp_metrics_collect(struct warp *db, struct warp_engine_totals *totals)
         totals->log_failed = warp_writer_failed(writer);
     }
     metrics_checkpoint(db, totals);
+    totals->publishes = warp_publish_count(db->publish);
+    totals->publish_errors = warp_publish_errors(db->publish);
+    /* Read-only nobody makes checkpoints, so that there is no limit to keep to. */
+    totals->checkpoint_log_limit = db->background == NULL
+                                       ? WARP_CATALOGUE_NONE
+                                       : warp_background_log_allowed(db->background);
+    totals->free_bytes = WARP_CATALOGUE_NONE;
     totals->recovery_records = db->recovery.records;
     totals->recovery_operations = db->recovery.operations;
     totals->recovery_cut_bytes = db->recovery.bytes_cut;
+    totals->recovery_ns = db->recovery.duration_ns;
+    totals->recovery_next_ns =
+        warp_outlook_ns(&db->outlook, totals->checkpoint_records, totals->checkpoint_log);
+    totals->uptime_ns = warp_clock_ns(db->env.clock) - db->opened_ns;
     totals->fencing_epoch = db->recovery.fencing_epoch;
 }
 
-static void metrics_seconds(struct metrics_text *text, const char *name, const char *kind,
-                            const char *help, double seconds)
+static void metrics_shards(const struct warp *db, struct warp_catalogue_shard *shards)
 {
-    metrics_print(text, "# HELP %s %s\n# TYPE %s %s\n%s %.9f\n", name, help, name, kind,
-                  name, seconds);
+    const struct warp_store *store = db->store;
+    uint32_t i;
+
+    memset(shards, 0, store->shard_count * sizeof(shards[0]));
+    for (i = 0; i < store->shard_count; i++) {
+        const struct warp_shard *shard = store->shards[i];
+        const struct warp_shard_counters *counters = &shard->counters;
+
+        shards[i].records = warp_counter_read(&counters->records);
+        shards[i].record_bytes = warp_counter_read(&counters->record_bytes);
+        shards[i].cache_bytes = warp_horizon_bytes(&shard->horizon);
+        shards[i].cold_records = warp_counter_read(&counters->cold_records);
+        shards[i].puts = warp_counter_read(&counters->puts);
+        shards[i].deletes = warp_counter_read(&counters->deletes);
+        shards[i].adds = warp_counter_read(&counters->adds);
+        shards[i].conflicts = warp_counter_read(&counters->conflicts);
+        shards[i].messages = warp_counter_read(&counters->messages);
+        shards[i].stalls = warp_counter_read(&counters->stalls);
+        shards[i].turns = warp_counter_read(&counters->turns);
+        shards[i].evictions = warp_counter_read(&counters->evictions);
+        shards[i].admissions = warp_counter_read(&counters->admissions);
+    }
+    for (i = 0; i < WARP_SLOT_COUNT; i++) {
+        shards[warp_slotmap_owner(&store->slotmap, i)].slots++;
+    }
 }
 
-static void metrics_summary(struct metrics_text *text, const char *name, const char *help,
-                            const struct warp_histogram *histogram)
+void warp_metrics_fill(struct warp *db, struct warp_snapshot *snapshot,
+                       struct warp_catalogue_shard *shards)
 {
-    static const double quantiles[] = {0.5, 0.9, 0.99, 0.999};
-    size_t i;
+    const struct warp_histogram *from[] = {
+        db->wal == NULL ? NULL : &db->wal->writer.flush_latency,
+        db->wal == NULL ? NULL : &db->wal->writer.sync_latency,
+        warp_reader_latency(db->reader),
+    };
+    int64_t free_bytes;
+    uint32_t i;
 
-    metrics_print(text, "# HELP %s %s\n# TYPE %s summary\n", name, help, name);
-    for (i = 0; i < sizeof(quantiles) / sizeof(quantiles[0]); i++) {
-        metrics_print(text, "%s{quantile=\"%g\"} %.9f\n", name, quantiles[i],
-                      (double)warp_histogram_percentile(histogram, quantiles[i] * 100) /
-                          1e9);
+    static_assert(sizeof(from) / sizeof(from[0]) == WARP_CATALOGUE_HISTOGRAMS,
+                  "one for each row of the catalogue, in its order");
+    memset(snapshot, 0, sizeof(*snapshot));
+    warp_metrics_collect(db, &snapshot->values);
+    free_bytes = db->disk.ops->free_bytes(db->disk.context);
+    snapshot->values.free_bytes =
+        free_bytes < 0 ? WARP_CATALOGUE_NONE : (uint64_t)free_bytes;
+    for (i = 0; i < WARP_CATALOGUE_HISTOGRAMS; i++) {
+        if (from[i] != NULL) {
+            warp_snapshot_histogram(&snapshot->histograms[i], from[i]);
+        }
     }
-    metrics_print(text, "%s_sum %.9f\n%s_count %llu\n", name,
-                  (double)warp_histogram_sum(histogram) / 1e9, name,
-                  (unsigned long long)warp_histogram_count(histogram));
+    metrics_shards(db, shards);
+    snapshot->shards = shards;
+    snapshot->shard_count = db->store->shard_count;
+    snapshot->about.sequence = 1;
+    snapshot->about.state = WARP_SNAPSHOT_OPEN;
+    snapshot->about.fencing_epoch = db->recovery.fencing_epoch;
+    snapshot->about.published_ms = warp_clock_wall_ms(db->env.clock);
+    snapshot->about.published_ns = warp_clock_ns(db->env.clock);
+    snapshot->about.opened_ms =
+        snapshot->about.published_ms - snapshot->values.uptime_ns / 1000000;
+    (void)snprintf(snapshot->about.version, sizeof(snapshot->about.version), "%s",
+                   warp_version());
+    (void)snprintf(snapshot->about.io, sizeof(snapshot->about.io), "%s",
+                   db->disk.ops->name(db->disk.context));
 }
 
 int warp_metrics_write(struct warp *db, char *buffer, size_t capacity, size_t *bytes)
 {
-    struct metrics_text text = {buffer, capacity, 0};
-    struct warp_engine_totals totals;
+    struct warp_catalogue_shard shards[WARP_SHARD_COUNT_MAX];
+    struct warp_snapshot snapshot;
+    struct warp_reading reading;
+    const struct warp_render_part part = {&reading, NULL};
+    struct warp_render render;
 
-    warp_metrics_collect(db, &totals);
-#define METRICS_PRINT(field, name, kind, help)                                             \
-    metrics_print(&text,                                                                   \
-                  "# HELP " name " " help "\n# TYPE " name " " #kind "\n" name " %llu\n",  \
-                  (unsigned long long)totals.field);
-    WARP_ENGINE_METRICS(METRICS_PRINT)
-#undef METRICS_PRINT
-    metrics_seconds(&text, "warp_recovery_seconds", "gauge",
-                    "How long the replay at open took.",
-                    (double)db->recovery.duration_ns / 1e9);
-    metrics_seconds(&text, "warp_recovery_next_seconds", "gauge",
-                    "How long the next one would take, by how long openings take here.",
-                    (double)warp_outlook_ns(&db->outlook, totals.checkpoint_records,
-                                            totals.checkpoint_log) /
-                        1e9);
-    metrics_seconds(&text, "warp_checkpoint_seconds", "gauge",
-                    "How long the last checkpoint took, 0: none since the open.",
-                    (double)totals.checkpoint_ns / 1e9);
-    if (totals.checkpoint_number != 0) {
-        uint64_t now_ms = warp_clock_wall_ms(db->env.clock);
-
-        /* The wall clock may have been set back. */
-        metrics_seconds(&text, "warp_checkpoint_age_seconds", "gauge",
-                        "Since the newest checkpoint was made.",
-                        now_ms > totals.checkpoint_made_ms
-                            ? (double)(now_ms - totals.checkpoint_made_ms) / 1e3
-                            : 0.0);
-    }
-    metrics_seconds(&text, "warp_background_seconds_total", "counter",
-                    "Time spent on work that nobody waits for.",
-                    (double)totals.background_ns / 1e9);
-    metrics_seconds(&text, "warp_write_wait_seconds_total", "counter",
-                    "Time for which writes were held up so.",
-                    (double)totals.write_wait_ns / 1e9);
-    metrics_print(&text,
-                  "# HELP warp_uptime_seconds Since the database was opened.\n"
-                  "# TYPE warp_uptime_seconds gauge\nwarp_uptime_seconds %.3f\n",
-                  (double)(warp_clock_ns(db->env.clock) - db->opened_ns) / 1e9);
-    metrics_print(
-        &text,
-        "# HELP warp_build_info The engine's version and its way to the disk.\n"
-        "# TYPE warp_build_info gauge\nwarp_build_info{version=\"%s\",io=\"%s\"} 1\n",
-        warp_version(), db->disk.ops->name(db->disk.context));
-    if (db->wal != NULL) {
-        metrics_summary(&text, "warp_log_flush_seconds", "Time of one write of the log.",
-                        &db->wal->writer.flush_latency);
-        metrics_summary(&text, "warp_log_sync_seconds", "Time of one sync of the log.",
-                        &db->wal->writer.sync_latency);
-    }
-    metrics_summary(&text, "warp_disk_read_seconds", "Time of one value read from disk.",
-                    warp_reader_latency(db->reader));
-    if (text.bytes + 1 > capacity) {
-        *bytes = text.bytes + 1;
+    warp_metrics_fill(db, &snapshot, shards);
+    warp_snapshot_reading(&snapshot, &reading);
+    warp_render_init(&render, buffer, capacity, WARP_RENDER_TEXT);
+    warp_render_readings(&render, &part, 1, false);
+    *bytes = render.bytes;
+    if (!warp_render_fits(&render)) {
+        *bytes = render.bytes + 1;
         return WARP_TRUNCATED;
     }
-    *bytes = text.bytes;
+    return 0;
+}
+
+int warp_metrics_image(struct warp *db, void *buffer, size_t capacity, size_t *bytes)
+{
+    struct warp_catalogue_shard shards[WARP_SHARD_COUNT_MAX];
+    struct warp_snapshot_layout layout;
+    struct warp_snapshot snapshot;
+
+    warp_snapshot_layout(&layout, db->store->shard_count);
+    *bytes = layout.image_bytes;
+    if (capacity < layout.image_bytes) {
+        return WARP_TRUNCATED;
+    }
+    warp_metrics_fill(db, &snapshot, shards);
+    warp_process_self(&snapshot.about.process);
+    memset(buffer, 0, layout.image_bytes);
+    warp_snapshot_write_head(buffer, db->store->shard_count);
+    (void)warp_snapshot_write_slot((char *)buffer + layout.head_bytes +
+                                       snapshot.about.sequence % 2 * layout.slot_bytes,
+                                   &snapshot);
     return 0;
 }

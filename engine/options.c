@@ -214,6 +214,12 @@ int warp_options_complete(const struct warp_options *given, struct warp_options 
     if (options.gravity > 2) {
         OPTIONS_REFUSE("options.gravity %u is not 0, 1 or 2", options.gravity);
     }
+    if (options.metrics_file == 0) {
+        options.metrics_file = 1;
+    }
+    if (options.metrics_file > 2) {
+        OPTIONS_REFUSE("options.metrics_file %u is not 0, 1 or 2", options.metrics_file);
+    }
     if (options.space_permille == 0) {
         options.space_permille = OPTIONS_SPACE_PERMILLE;
     }

@@ -177,7 +177,7 @@ static uint64_t background_space_limit(const struct warp_background *background,
  * How much log there may be behind the newest checkpoint: as much as the next opening can replay in the
  * time that it may take, beside loading that checkpoint.
  */
-static uint64_t background_log_allowed(const struct warp_background *background)
+uint64_t warp_background_log_allowed(const struct warp_background *background)
 {
     const struct warp_checkpointer *checkpointer = &background->checkpointer;
 
@@ -192,7 +192,7 @@ static uint64_t background_log_allowed(const struct warp_background *background)
 /* So much makes a checkpoint due, for that takes its time. */
 static uint64_t background_log_due(const struct warp_background *background)
 {
-    return background_log_allowed(background) / 2;
+    return warp_background_log_allowed(background) / 2;
 }
 
 /*
@@ -208,7 +208,7 @@ static uint64_t background_space_debt(const struct warp_background *background)
     uint64_t disk = warp_counter_read(&held->segment_bytes) +
                     warp_counter_read(&held->archive_bytes) +
                     background_log_bytes(background);
-    uint64_t waiting = background_log_allowed(background);
+    uint64_t waiting = warp_background_log_allowed(background);
     uint64_t limit = background_space_limit(background, live);
     uint64_t range = limit / 32 > waiting ? limit / 32 : waiting;
 
@@ -228,7 +228,7 @@ static uint64_t background_space_debt(const struct warp_background *background)
 static void background_look_at_log(struct warp_background *background)
 {
     uint64_t bytes = background_log_bytes(background);
-    uint64_t quarter = background_log_allowed(background) / 4 + 1;
+    uint64_t quarter = warp_background_log_allowed(background) / 4 + 1;
 
     background->haste = bytes <= 2 * quarter ? 0 : (bytes - 2 * quarter) * 1000 / quarter;
     background->haste = background->haste < 1000 ? background->haste : 1000;

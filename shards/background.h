@@ -133,6 +133,12 @@ bool warp_background_turn(struct warp_background *background, uint64_t now_ns,
 /* Have a checkpoint that begins after this call, and wait until it is sealed. */
 int warp_background_checkpoint(struct warp_background *background);
 
+/*
+ * How much log there may be behind the newest checkpoint: as much as the next opening can replay in the
+ * time that it may take, beside loading that checkpoint. Any thread.
+ */
+uint64_t warp_background_log_allowed(const struct warp_background *background);
+
 /* Have everything compacted that lies in old files, and wait until those are gone. */
 int warp_background_compact(struct warp_background *background);
 

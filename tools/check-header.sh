@@ -32,10 +32,11 @@ int use_of_warp_header(void)
     struct warp_recovery recovery = WARP_RECOVERY_INIT;
     struct warp_verify_options check = WARP_VERIFY_OPTIONS_INIT;
     struct warp_verify_report report = WARP_VERIFY_REPORT_INIT;
+    struct warp_serve_options serve = WARP_SERVE_OPTIONS_INIT;
     return options.size == sizeof(options) && write.size == sizeof(write) &&
            request.size == sizeof(request) && value.data == NULL &&
            recovery.size == sizeof(recovery) && check.size == sizeof(check) &&
-           report.size == sizeof(report);
+           report.size == sizeof(report) && serve.size == sizeof(serve);
 }
 END
 sed '/^int use_of_warp_header(void);$/d' "$scratch/use.c" > "$scratch/use.cc"
@@ -51,7 +52,7 @@ if command -v "$CXX" >/dev/null; then
 fi
 
 count=0
-for header in base/*.h wal/*.h routing/*.h cache/*.h shards/*.h engine/*.h tools/*.h \
+for header in base/*.h wal/*.h routing/*.h cache/*.h shards/*.h engine/*.h tools/*.h observe/*.h serve/*.h \
     tools/inspect/*.h bench/*.h tests/lib/*.h; do
     [ -f "$header" ] || continue
     case $header in */metrics.h) continue ;; esac

@@ -55,6 +55,34 @@ if command -v pkg-config >/dev/null; then
     passed=$((passed + 2))
 fi
 
+if command -v pkg-config >/dev/null && [[ -f $prefix/lib/pkgconfig/warp-serve.pc ]]; then
+    cat >"$stage/server.c" <<'END'
+#include <warp/warp.h>
+
+int main(int argc, char **argv)
+{
+    struct warp *db = NULL;
+    struct warp_metrics_server *server = NULL;
+    int served = argc == 2 && warp_open(argv[1], NULL, &db) == 0 &&
+                 warp_metrics_serve(db, NULL, &server) == 0 &&
+                 warp_metrics_server_port(server) > 0;
+
+    warp_metrics_server_stop(&server);
+    return warp_close(&db) != 0 || !served;
+}
+END
+    # shellcheck disable=SC2046
+    "$CC" -o "$stage/served" "$stage/server.c" $(pkg-config --cflags --libs warp-serve)
+    LD_LIBRARY_PATH=$prefix/lib "$stage/served" "$stage/data-served"
+    # shellcheck disable=SC2046
+    "$CC" -o "$stage/served-static" "$stage/server.c" $(pkg-config --cflags warp-serve) \
+        "$prefix/lib/libwarp-serve.a" "$prefix/lib/libwarp.a" \
+        $(pkg-config --static --libs-only-l --libs-only-other warp-serve |
+            sed 's/-lwarp-serve //; s/-lwarp //')
+    "$stage/served-static" "$stage/data-served-static"
+    passed=$((passed + 2))
+fi
+
 if command -v cmake >/dev/null; then
     cat >"$stage/CMakeLists.txt" <<'END'
 cmake_minimum_required(VERSION 3.13)

@@ -149,9 +149,13 @@ program() {
 plan_shape() {
     step layers 20 tools/layers.sh
     step header 60 tools/check-header.sh
-    step metrics-page 20 bash -c 'tools/metrics-doc.sh | diff docs/METRICS.md -'
+    step metrics-page 20 bash -c 'tools/metrics-doc.sh | diff docs/METRICS.md - &&
+        tools/metrics-doc.sh --man | diff docs/man/warp-metrics.7 -'
     if [[ -f $OUT/libwarp.so ]]; then
         step exports 20 tools/check-exports.sh "$OUT/libwarp.so"
+        if [[ -f $OUT/libwarp-serve.so ]]; then
+            step exports-serve 20 tools/check-exports.sh "$OUT/libwarp-serve.so" WARP_SERVE_API
+        fi
         step installed 60 tools/check-install.sh
     fi
     if command -v clang >/dev/null; then

@@ -2,25 +2,27 @@
 # Install the Debian packages that WarpEngine needs and this machine lacks. Does nothing, and
 # says nothing, when all are there. Names what it installs; never asks a question.
 #
-# usage: install-packages.sh [--dry-run] [build|demo|check]
+# usage: install-packages.sh [--dry-run] [build|demo|check|monitoring]
 #   build   what `make` needs
 #   demo    and the peers of the benchmark (RocksDB, LMDB)
 #   check   and what the tests need: g++, clang with its sanitizers, python3 (the default)
+#   monitoring   and a Prometheus server with its promtool, of 96 MB
 set -euo pipefail
 
 build_packages=(gcc libc6-dev make binutils libck-dev liburing-dev libjemalloc-dev
-                libxxhash-dev libzstd-dev)
+                libxxhash-dev libzstd-dev libmicrohttpd-dev)
 demo_packages=(librocksdb-dev liblmdb-dev)
-check_packages=(g++ clang libclang-rt-14-dev python3 pkg-config)
+check_packages=(g++ clang libclang-rt-14-dev python3 python3-prometheus-client pkg-config)
+monitoring_packages=(prometheus)
 
 dry_run=no
 wanted=check
 for argument in "$@"; do
     case $argument in
     --dry-run) dry_run=yes ;;
-    build | demo | check) wanted=$argument ;;
+    build | demo | check | monitoring) wanted=$argument ;;
     *)
-        sed -n '2,9s/^# \{0,1\}//p' "$0" >&2
+        sed -n '2,10s/^# \{0,1\}//p' "$0" >&2
         exit 2
         ;;
     esac
@@ -30,8 +32,11 @@ packages=("${build_packages[@]}")
 if [[ $wanted != build ]]; then
     packages+=("${demo_packages[@]}")
 fi
-if [[ $wanted == check ]]; then
+if [[ $wanted == check || $wanted == monitoring ]]; then
     packages+=("${check_packages[@]}")
+fi
+if [[ $wanted == monitoring ]]; then
+    packages+=("${monitoring_packages[@]}")
 fi
 
 if ! command -v dpkg-query >/dev/null; then

@@ -5,7 +5,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 rooms=
-for room in include base wal routing cache shards engine server bench tools; do
+for room in include base wal routing cache shards observe engine serve server bench tools; do
     if [ -d "$room" ]; then rooms="$rooms $room"; fi
 done
 bad=0
@@ -44,4 +44,5 @@ outside 'xxhash' 'base/*'
 outside 'jemalloc' 'tools/*'
 outside 'rocksdb' 'bench/engines/*'
 outside 'lmdb' 'bench/engines/*'
+outside 'microhttpd' 'serve/*'
 exit "$bad"

@@ -24,6 +24,8 @@ static const struct command commands[] = {
     {"load", warp_tool_load, "read records from NDJSON, TSV or Debian control files"},
     {"dump", warp_tool_dump, "write all records as NDJSON, TSV or Debian control files"},
     {"stat", warp_tool_stat, "counts, sizes and what the last opening found"},
+    {"metrics", warp_tool_metrics, "what a database that is in use says about itself"},
+    {"exporter", warp_tool_exporter, "serve metrics over HTTP, for Prometheus"},
     {"verify", warp_tool_verify, "check every byte of a database"},
     {"salvage", warp_tool_salvage, "copy what can be read of a damaged database"},
     {"checkpoint", warp_tool_checkpoint, "write the index down, so that opening is quick"},

@@ -28,6 +28,30 @@ int warp_tool_metrics_text(struct warp *db, char **text)
     }
 }
 
+char *warp_tool_metrics_of(const struct warp_reading *reading,
+                           enum warp_render_format format, bool shards)
+{
+    const struct warp_render_part part = {reading, NULL};
+    struct warp_render render;
+    char *text = NULL;
+    size_t capacity = 0;
+
+    do {
+        free(text);
+        capacity = capacity == 0 ? 64 * 1024 : render.bytes + 1;
+        text = malloc(capacity);
+        if (text == NULL) {
+            return NULL;
+        }
+        warp_render_init(&render, text, capacity, format);
+        warp_render_readings(&render, &part, 1, shards);
+        if (format == WARP_RENDER_OPENMETRICS) {
+            warp_render_print(&render, "# EOF\n");
+        }
+    } while (!warp_render_fits(&render));
+    return text;
+}
+
 bool warp_tool_metrics_next(const char **at, struct warp_tool_sample *sample)
 {
     while (**at != '\0') {

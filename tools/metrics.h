@@ -17,11 +17,16 @@
 
 #include <stdbool.h>
 
+#include "observe/render.h"
 #include "warp/warp.h"
 
 struct warp_tool_sample {
     struct warp_slice name, labels, value; /* labels without their braces */
 };
+
+/* A reading as text, without labels; of shards if wanted. Free it. NULL: no memory. */
+char *warp_tool_metrics_of(const struct warp_reading *reading,
+                           enum warp_render_format format, bool shards);
 
 /* 0, or < 0 as warp_metrics_render(). *text is closed with a zero. */
 int warp_tool_metrics_text(struct warp *db, char **text);

@@ -229,7 +229,7 @@ static void show_progress(void *context, uint64_t bytes_done, uint64_t bytes_tot
     fflush(stderr);
 }
 
-int warp_tool_open(struct warp_tool *tool, uint32_t flags, struct warp **db)
+int warp_tool_try(struct warp_tool *tool, uint32_t flags, struct warp **db)
 {
     int rc;
 
@@ -248,13 +248,21 @@ int warp_tool_open(struct warp_tool *tool, uint32_t flags, struct warp **db)
     if (tool->progress_shown) {
         fputs("\r\033[K", stderr);
     }
-    if (rc != 0) {
-        const char *sentence =
-            tool->message[0] != '\0' ? tool->message : warp_error_text(rc);
+    return rc;
+}
 
-        return warp_tool_error(tool, "cannot open %s: %s", tool->path, sentence);
-    }
-    return 0;
+int warp_tool_refused(const struct warp_tool *tool, int rc)
+{
+    const char *sentence = tool->message[0] != '\0' ? tool->message : warp_error_text(rc);
+
+    return warp_tool_error(tool, "cannot open %s: %s", tool->path, sentence);
+}
+
+int warp_tool_open(struct warp_tool *tool, uint32_t flags, struct warp **db)
+{
+    int rc = warp_tool_try(tool, flags, db);
+
+    return rc != 0 ? warp_tool_refused(tool, rc) : 0;
 }
 
 int warp_tool_close(struct warp_tool *tool, struct warp **db, int exit_code)

@@ -65,6 +65,9 @@ int warp_tool_failed(const struct warp_tool *tool, struct warp *db, const char *
  * code. On a terminal a long replay shows how far it is.
  */
 int warp_tool_open(struct warp_tool *tool, uint32_t flags, struct warp **db);
+/* The same without the sentence: 0, or what warp_open() answered, which refused can then print. */
+int warp_tool_try(struct warp_tool *tool, uint32_t flags, struct warp **db);
+int warp_tool_refused(const struct warp_tool *tool, int rc);
 /* Close and flush stdout; answers exit_code, or WARP_TOOL_ERROR if either fails. */
 int warp_tool_close(struct warp_tool *tool, struct warp **db, int exit_code);
 

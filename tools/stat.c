@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "serve/source.h"
 #include "tools/metrics.h"
 #include "tools/options.h"
 #include "tools/text.h"
@@ -23,7 +24,11 @@ static const char help[] =
     "files\n"
     "take, which values are in memory, how old its checkpoint is, what the opening found "
     "and\n"
-    "what the next one will have to read, and the engine's counters.\n"
+    "what the next one will have to read, and the engine's counters. If another process "
+    "has "
+    "it\n"
+    "open, what that one has written into the file METRICS is printed, and nothing is "
+    "opened.\n"
     "\n"
     "  --metrics              print the counters as the engine does, in Prometheus text\n";
 
@@ -43,6 +48,7 @@ static const struct {
     {"spare", "spare log files", "spare*"},
     {"manifest", "manifest", "MANIFEST*"},
     {"lock", "lock", "LOCK*"},
+    {"metrics", "metrics for others", "METRICS*"},
     {"other", "other", "*"},
 };
 
@@ -171,7 +177,8 @@ static void print_json_figures(const struct figures *figures)
 
 static void print_json(const struct warp_tool *tool, uint64_t records,
                        const struct usage usage[KIND_COUNT], const struct figures *figures,
-                       const struct warp_recovery *recovery, const char *metrics)
+                       const struct warp_recovery *recovery,
+                       const struct warp_source_view *view, const char *metrics)
 {
     struct warp_tool_sample sample;
     bool first = true;
@@ -192,13 +199,26 @@ static void print_json(const struct warp_tool *tool, uint64_t records,
     }
     putchar('}');
     print_json_figures(figures);
+    if (view != NULL) {
+        const struct warp_snapshot_about *about = &view->reading.about;
+
+        printf(",\"source\":{\"state\":\"%s\",\"pid\":%" PRIu64 ",\"opened_ms\":%" PRIu64
+               ",\"age_s\":%.3f}",
+               warp_source_state_text(view->state), about->process.pid, about->opened_ms,
+               (double)view->age_ns / 1e9);
+    } else {
+        fputs(",\"source\":null", stdout);
+    }
     printf(",\"recovery\":{\"clean\":%s,\"duration_ns\":%" PRIu64 ",\"records\":%" PRIu64
            ",\"frames\":%" PRIu64 ",\"operations\":%" PRIu64 ",\"bytes_read\":%" PRIu64
            ",\"bytes_cut\":%" PRIu64 ",\"expired\":%" PRIu64 ",\"fencing_epoch\":%" PRIu32
            ",\"next_bytes\":%" PRIu64 ",\"next_duration_ns\":%" PRIu64 "},\"metrics\":{",
-           recovery->clean != 0 ? "true" : "false", recovery->duration_ns,
-           recovery->records, recovery->frames, recovery->operations, recovery->bytes_read,
-           recovery->bytes_cut, recovery->expired, recovery->fencing_epoch,
+           view != NULL           ? "null"
+           : recovery->clean != 0 ? "true"
+                                  : "false",
+           recovery->duration_ns, recovery->records, recovery->frames, recovery->operations,
+           recovery->bytes_read, recovery->bytes_cut, recovery->expired,
+           recovery->fencing_epoch,
            figures->checkpoint_bytes + figures->checkpoint_log_bytes, figures->next_ns);
     while (warp_tool_metrics_next(&metrics, &sample)) {
         char name[512];
@@ -315,13 +335,20 @@ static void print_checkpoint(const struct figures *figures)
 
 static void print_text(const struct warp_tool *tool, uint64_t records,
                        const struct usage usage[KIND_COUNT], const struct figures *figures,
-                       const struct warp_recovery *recovery, const char *metrics)
+                       const struct warp_recovery *recovery,
+                       const struct warp_source_view *view, const char *metrics)
 {
     char a[WARP_TEXT_SHORT_BYTES];
     char b[WARP_TEXT_SHORT_BYTES];
     char c[WARP_TEXT_SHORT_BYTES];
 
-    printf("Database %s (WarpEngine %s)\n", tool->path, warp_version());
+    printf("Database %s (WarpEngine %s)\n", tool->path,
+           view != NULL ? view->reading.about.version : warp_version());
+    if (view != NULL) {
+        printf("  state               %s: %s; the numbers are %s old\n",
+               warp_source_state_text(view->state), view->why,
+               warp_text_duration(a, view->age_ns));
+    }
     printf("  records             %s\n", warp_text_count(a, records));
     puts("\nOn disk                files         bytes     allocated");
     for (size_t i = 0; i < KIND_COUNT; i++) {
@@ -334,17 +361,23 @@ static void print_text(const struct warp_tool *tool, uint64_t records,
     print_tiers(figures);
     print_checkpoint(figures);
     puts("\nOpening");
-    printf("  closed before       %s\n",
-           recovery->clean != 0 ? "properly" : "not: the log's end was looked for");
+    if (view == NULL) {
+        printf("  closed before       %s\n",
+               recovery->clean != 0 ? "properly" : "not: the log's end was looked for");
+    }
     printf("  took                %s\n", warp_text_duration(a, recovery->duration_ns));
-    printf("  read                %s of %s, %s frames\n",
-           warp_text_size(a, recovery->bytes_read),
-           figures->checkpoint_number != 0 ? "index and log" : "log",
-           warp_text_count(b, recovery->frames));
+    if (view == NULL) {
+        printf("  read                %s of %s, %s frames\n",
+               warp_text_size(a, recovery->bytes_read),
+               figures->checkpoint_number != 0 ? "index and log" : "log",
+               warp_text_count(b, recovery->frames));
+    }
     printf("  applied             %s records and operations\n",
            warp_text_count(c, recovery->operations));
     printf("  unfinished tail     %s\n", warp_text_size(a, recovery->bytes_cut));
-    printf("  found expired       %s\n", warp_text_count(a, recovery->expired));
+    if (view == NULL) {
+        printf("  found expired       %s\n", warp_text_count(a, recovery->expired));
+    }
     printf("  opened for writing  %s times\n", warp_text_count(a, recovery->fencing_epoch));
     printf("  the next one        %s of index, %s of log",
            warp_text_size(a, figures->checkpoint_bytes),
@@ -356,6 +389,67 @@ static void print_text(const struct warp_tool *tool, uint64_t records,
     print_metrics(metrics);
 }
 
+static int print_all(const struct warp_tool *tool, uint64_t records,
+                     const struct warp_recovery *recovery,
+                     const struct warp_source_view *view, const char *metrics)
+{
+    struct usage usage[KIND_COUNT];
+    struct figures figures;
+    int exit_code;
+
+    read_figures(metrics, &figures);
+    exit_code = read_usage(tool, figures.log_bytes, usage);
+    if (exit_code == 0 && tool->json) {
+        print_json(tool, records, usage, &figures, recovery, view, metrics);
+    } else if (exit_code == 0) {
+        print_text(tool, records, usage, &figures, recovery, view, metrics);
+    }
+    return exit_code;
+}
+
+/*
+ * Somebody has it open: what that process publishes. What only the opening itself knows (whether the
+ * end of the log had to be looked for, what was read) is not in it.
+ */
+static int stat_elsewhere(const struct warp_tool *tool, bool raw, int refused)
+{
+    struct warp_source_view *view = NULL;
+    struct warp_recovery recovery = WARP_RECOVERY_INIT;
+    char *metrics;
+    int exit_code = 0;
+
+    if (warp_source_create(&view) != 0) {
+        return warp_tool_error(tool, "no memory");
+    }
+    warp_source_look(view, tool->path);
+    if (!view->has_values || view->state == WARP_SOURCE_CLOSED ||
+        view->state == WARP_SOURCE_DIED) {
+        /* It publishes nothing; what is there is of an earlier life. */
+        exit_code = warp_tool_refused(tool, refused);
+        warp_source_destroy(&view);
+        return exit_code;
+    }
+    metrics = warp_tool_metrics_of(&view->reading, WARP_RENDER_TEXT, false);
+    if (metrics == NULL) {
+        exit_code = warp_tool_error(tool, "no memory");
+    } else if (raw) {
+        fputs(metrics, stdout);
+    } else {
+        recovery.records = warp_tool_metrics_count(metrics, "warp_recovery_records");
+        recovery.operations = warp_tool_metrics_count(metrics, "warp_recovery_operations");
+        recovery.bytes_cut = warp_tool_metrics_count(metrics, "warp_recovery_cut_bytes");
+        recovery.duration_ns =
+            (uint64_t)(1e9 * warp_tool_metrics_value(metrics, "warp_recovery_seconds"));
+        recovery.fencing_epoch =
+            (uint32_t)warp_tool_metrics_count(metrics, "warp_fencing_epoch");
+        exit_code = print_all(tool, warp_tool_metrics_count(metrics, "warp_records"),
+                              &recovery, view, metrics);
+    }
+    free(metrics);
+    warp_source_destroy(&view);
+    return exit_code;
+}
+
 int warp_tool_stat(int argc, char **argv)
 {
     static const struct option own[] = {
@@ -364,8 +458,6 @@ int warp_tool_stat(int argc, char **argv)
     };
     struct warp_tool tool;
     struct warp_recovery recovery = WARP_RECOVERY_INIT;
-    struct usage usage[KIND_COUNT];
-    struct figures figures;
     struct warp *db = NULL;
     char *metrics = NULL;
     uint64_t records = 0;
@@ -384,10 +476,15 @@ int warp_tool_stat(int argc, char **argv)
     if (argc > optind) {
         return warp_tool_usage(&tool, "'%s' is one argument too many", argv[optind]);
     }
-    exit_code = warp_tool_open(&tool, WARP_READ_ONLY | WARP_MUST_EXIST, &db);
-    if (exit_code != 0) {
-        return exit_code;
+    rc = warp_tool_try(&tool, WARP_READ_ONLY | WARP_MUST_EXIST, &db);
+    if (rc == WARP_EBUSY) {
+        exit_code = stat_elsewhere(&tool, raw, rc);
+        return warp_tool_close(&tool, &db, exit_code);
     }
+    if (rc != 0) {
+        return warp_tool_refused(&tool, rc);
+    }
+    exit_code = 0;
     rc = warp_count(db, &records);
     if (rc == 0) {
         rc = warp_recovery_info(db, &recovery);
@@ -400,13 +497,7 @@ int warp_tool_stat(int argc, char **argv)
     } else if (raw) {
         fputs(metrics, stdout);
     } else {
-        read_figures(metrics, &figures);
-        exit_code = read_usage(&tool, figures.log_bytes, usage);
-        if (exit_code == 0 && tool.json) {
-            print_json(&tool, records, usage, &figures, &recovery, metrics);
-        } else if (exit_code == 0) {
-            print_text(&tool, records, usage, &figures, &recovery, metrics);
-        }
+        exit_code = print_all(&tool, records, &recovery, NULL, metrics);
     }
     free(metrics);
     return warp_tool_close(&tool, &db, exit_code);

@@ -39,6 +39,7 @@ extern "C" {
 #else
 #define WARP_API
 #endif
+#define WARP_SERVE_API WARP_API /* in libwarp-serve, not in libwarp */
 
 #define WARP_VERSION_MAJOR 0
 #define WARP_VERSION_MINOR 1
@@ -196,7 +197,8 @@ struct warp_options {
     const struct warp_allocator *allocator; /* NULL: the C library's; must outlive the handle */
     warp_progress progress;                 /* NULL: none */
     void *progress_context;
-    char *message;        /* NULL, or where warp_open() puts a sentence when it fails ... */
+    char *message;        /* NULL, or where warp_open() puts a sentence when it fails, or when it could
+                             not make METRICS ... */
     size_t message_bytes; /* ... of at most so many bytes, the closing zero included */
     uint32_t cache_policy;    /* enum warp_cache_policy: which values stay in memory */
     uint32_t recovery_ms_max; /* how long the next open may take, about, by how long opens take here: paces
@@ -213,13 +215,15 @@ struct warp_options {
                                 read back in the background, as far as there is room; 2: not */
     warp_pressure pressure;       /* NULL: nobody is told */
     void *pressure_context;
+    uint32_t metrics_file;   /* 1 (the default): other processes find the metrics in the file METRICS of
+                                the directory (warp stat, warp exporter); 2: not */
     uint32_t gravity;             /* slots move to shards that have less to do: 1: on, 2: off (the default) */
 };
 #define WARP_OPTIONS_INIT                                                                      \
     {                                                                                          \
         sizeof(struct warp_options), 0, WARP_COMMIT, 100, WARP_READ_DURABLE_AUTO, 0,           \
             WARP_CREATE, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, \
-            NULL, NULL, 0                                                                      \
+            NULL, NULL, 0, 0                                                                   \
                                                                                  \
     }
 
@@ -585,6 +589,50 @@ WARP_API int warp_backup_delete(const char *directory, uint64_t number,
  * capacity is too small, with the size needed (zero included) in *bytes. Any thread, no locks.
  */
 WARP_API int warp_metrics_render(struct warp *db, char *buffer, size_t capacity, size_t *bytes);
+
+/*
+ * The same, those of each shard included, as an image of what the file METRICS holds: for tools that
+ * know observe/snapshot.h, on this machine. *bytes gets the size (WARP_TRUNCATED: the size needed).
+ * Any thread, no locks.
+ */
+WARP_API int warp_metrics_snapshot(struct warp *db, void *buffer, size_t capacity,
+                                   size_t *bytes);
+
+/*
+ * The same over HTTP, for Prometheus and its like, from a thread inside this process: /metrics (text
+ * 0.0.4, or OpenMetrics by Accept; ?shards=1 adds those of each shard), /-/healthy, /-/ready (503 and
+ * a reason in JSON if the log has failed or writes are held up), /debug/shards (JSON).
+ *
+ * These three functions are in a library of their own, libwarp-serve (pkg-config warp-serve), which
+ * needs libmicrohttpd: an application that does not serve does not load it. The program
+ * `warp exporter` serves the same from outside, for many databases at once.
+ */
+struct warp_metrics_server;
+
+struct warp_serve_options {
+    size_t size;
+    const char *address;      /* a number, IPv4 or IPv6; NULL: 127.0.0.1 */
+    uint32_t port;            /* 0: the system chooses */
+    uint32_t connections_max; /* 2 - 10,000; 0: 64. When there are more, the one that has waited longest goes */
+    uint32_t timeout_ms;      /* of a connection without traffic, rounded up to seconds; 0: 10,000 */
+    const char *name;         /* of the database, for the label `database`; NULL: no label */
+    char *message;            /* NULL, or where a sentence is put when it fails ... */
+    size_t message_bytes;     /* ... of at most so many bytes, the closing zero included */
+};
+#define WARP_SERVE_OPTIONS_INIT                                                                \
+    {                                                                                          \
+        sizeof(struct warp_serve_options), NULL, 0, 0, 0, NULL, NULL, 0                        \
+    }
+
+/*
+ * Begin. Returns at once; options may be NULL; *server must be NULL. Stop it before warp_close().
+ * Errors: WARP_EINVAL, _ENOMEM, _ESYSTEM (the address or the port cannot be had).
+ */
+WARP_SERVE_API int warp_metrics_serve(struct warp *db, const struct warp_serve_options *options,
+                                      struct warp_metrics_server **server);
+WARP_SERVE_API uint32_t warp_metrics_server_port(const struct warp_metrics_server *server);
+/* Waits for the answers that are being written. Sets *server to NULL. */
+WARP_SERVE_API void warp_metrics_server_stop(struct warp_metrics_server **server);
 
 #ifdef __cplusplus
 }

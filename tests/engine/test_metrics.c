@@ -15,6 +15,7 @@
 #include "base/memory.h"
 #include "engine/call.h"
 #include "engine/engine.h"
+#include "observe/snapshot.h"
 #include "shards/put.h"
 
 enum rule {
@@ -199,6 +200,11 @@ static bool measure_tiny(const char *name, double pair[2], bool rotten)
             fixture_put(db, key, value);
         }
         warp_flush(db);
+        for (i = 0; i < 500; i++) { /* what was durable leaves */
+            snprintf(key, sizeof(key), "more-%u", i);
+            fixture_put(db, key, "v");
+        }
+        warp_flush(db);
         if (rotten && round == 0) {
             char path[SUPPORT_PATH_BYTES];
             uint8_t *bytes = malloc(1 << 20);
@@ -206,11 +212,6 @@ static bool measure_tiny(const char *name, double pair[2], bool rotten)
             ssize_t count, at;
 
             snprintf(path, sizeof(path), "%.400s/log-%016x.warp", directory, 0u);
-            for (i = 0; i < 500; i++) { /* what was durable leaves */
-                snprintf(key, sizeof(key), "more-%u", i);
-                fixture_put(db, key, "v");
-            }
-            warp_flush(db);
             file = open(path, O_RDWR);
             count = file < 0 ? 0 : pread(file, bytes, 1 << 20, 0);
             for (at = 8192; at < count; at += 16) {
@@ -672,6 +673,38 @@ static bool measure_placement(const char *name, double pair[2])
     return true;
 }
 
+/* Gravity is on, and all the work is on the slots of one shard. */
+static bool measure_gravity(const char *name, double pair[2])
+{
+    struct warp_options options = fixture_options();
+    struct warp *db;
+    char keys[32][32];
+    uint32_t found = 0, i;
+
+    options.shard_count = 2;
+    options.durability = WARP_MEMORY;
+    options.gravity = 1;
+    db = fixture_open(test_directory(), &options);
+    if (db == NULL) {
+        return false;
+    }
+    for (i = 0; found < 32; i++) {
+        snprintf(keys[found], sizeof(keys[found]), "hot-%u", i);
+        found += warp_slotmap_owner(&db->store->slotmap,
+                                    warp_hash_slot(keys[found], strlen(keys[found]))) == 0;
+    }
+    pair[0] = fixture_metric(db, name);
+    pair[1] = pair[0];
+    for (i = 0; i < 30000000 && pair[1] <= pair[0]; i++) {
+        warp_put(db, support_text(keys[i % 32]), support_text("v"), NULL, NULL);
+        if (i % 10000 == 9999) {
+            pair[1] = fixture_metric(db, name);
+        }
+    }
+    check_int(warp_close(&db), ==, 0);
+    return true;
+}
+
 /* Opened with less memory than what the checkpoint says was in it. */
 static bool measure_warm(const char *name, double pair[2])
 {
@@ -787,6 +820,45 @@ static bool measure_no_checkpoint(const char *name, double pair[2])
     return true;
 }
 
+/* ---- the file for other processes ------------------------------------------------------ */
+
+static void act_wait_for_snapshot(struct warp *db)
+{
+    double before = fixture_metric(db, "warp_metrics_publishes_total");
+    uint64_t until_ns = support_now_ns() + 5000000000u;
+
+    while (fixture_metric(db, "warp_metrics_publishes_total") <= before &&
+           support_now_ns() < until_ns) {
+        act_put(db);
+        support_sleep_ns(10000000);
+    }
+}
+
+/* A directory has the name that the file is made under, and the file is removed. */
+static bool measure_no_publish(const char *name, double pair[2])
+{
+    struct warp_options options = fixture_options();
+    const char *directory = test_directory();
+    uint64_t until_ns = support_now_ns() + 10000000000u;
+    struct warp *db = fixture_open(directory, &options);
+    char path[SUPPORT_PATH_BYTES];
+
+    if (db == NULL) {
+        return false;
+    }
+    pair[0] = pair[1] = fixture_metric(db, name);
+    snprintf(path, sizeof(path), "%.400s/METRICS.new", directory);
+    check_int(mkdir(path, 0700), ==, 0);
+    snprintf(path, sizeof(path), "%.400s/METRICS", directory);
+    check_int(unlink(path), ==, 0);
+    while (pair[1] <= pair[0] && support_now_ns() < until_ns) {
+        support_sleep_ns(10000000);
+        pair[1] = fixture_metric(db, name);
+    }
+    check_int(warp_close(&db), ==, 0);
+    return true;
+}
+
 /* ---- the table ----------------------------------------------------------------------- */
 
 static const struct row rows[] = {
@@ -888,6 +960,14 @@ static const struct row compaction_rows[] = {
     {"warp_disk_live_bytes", RISES, act_compact, NULL},
     {"warp_disk_live_raw_bytes", RISES, act_compact, NULL},
 };
+static const struct row publish_rows[] = {
+    {"warp_metrics_publishes_total", RISES, act_wait_for_snapshot, NULL},
+    {"warp_metrics_publish_errors_total", RISES, NULL, measure_no_publish},
+    {"warp_filesystem_free_bytes", POSITIVE, act_nothing, NULL},
+    {"warp_checkpoint_log_limit_bytes", POSITIVE, act_nothing, NULL},
+};
+enum { PUBLISH_ROWS = sizeof(publish_rows) / sizeof(publish_rows[0]) };
+
 static const struct row warm_rows[] = {
     {"warp_warm_values_total", RISES, NULL, measure_warm},
     {"warp_warm_bytes_total", RISES, NULL, measure_warm},
@@ -905,6 +985,11 @@ static const struct row move_rows[] = {
     {"warp_slot_forwards_total", RISES, act_forward, NULL},
     {"warp_slot_abroad_bytes", RISES, act_move_and_look, NULL},
     {"warp_slot_placement_lost", RISES, NULL, measure_placement},
+    {"warp_gravity_epochs_total", RISES, NULL, measure_gravity},
+    {"warp_gravity_seconds_total", RISES, NULL, measure_gravity},
+    {"warp_load_lambda_ratio", RISES, NULL, measure_gravity},
+    {"warp_load_evenness_ratio", RISES, NULL, measure_gravity},
+    {"warp_load_variation_ratio", RISES, NULL, measure_gravity},
 };
 enum { MOVE_ROWS = sizeof(move_rows) / sizeof(move_rows[0]) };
 enum { WARM_ROWS = sizeof(warm_rows) / sizeof(warm_rows[0]) };
@@ -1008,6 +1093,218 @@ WARP_TEST(metrics, of_compactions_move)
     }
 }
 
+WARP_TEST(metrics, of_their_own_file_move)
+{
+    size_t i;
+
+    for (i = 0; i < PUBLISH_ROWS; i++) {
+        check_row(&publish_rows[i]);
+    }
+}
+
+/* ---- of shards -------------------------------------------------------------------------- */
+
+/* The sum over all shards, out of the image, or -1. */
+static double shard_metric(struct warp *db, const char *name)
+{
+    static struct warp_reading_row rows_read[WARP_SNAPSHOT_ROWS_MAX];
+    struct warp_reading reading;
+    size_t bytes = 0;
+    double sum = -1;
+    void *image;
+    uint32_t i, k;
+
+    check_int(warp_metrics_snapshot(db, NULL, 0, &bytes), ==, WARP_TRUNCATED);
+    image = malloc(bytes);
+    check_int(warp_metrics_snapshot(db, image, bytes, &bytes), ==, 0);
+    if (check_int(warp_snapshot_read(image, bytes, rows_read, &reading), ==, 0)) {
+        for (i = 0; i < reading.shard_value_count; i++) {
+            if (strcmp(rows_read[reading.value_count + i].name, name) == 0) {
+                sum = 0;
+                for (k = 0; k < reading.shard_count; k++) {
+                    sum += (double)reading.shards[k * reading.shard_value_count + i];
+                }
+            }
+        }
+    }
+    free(image);
+    return sum;
+}
+
+/* Little room for values in memory, so that they come and go. */
+static void act_tiny(struct warp *db)
+{
+    char key[32], text[256];
+    uint32_t i;
+
+    for (i = 0; i < 500; i++) {
+        snprintf(key, sizeof(key), "tiny-%u", i);
+        fixture_put(db, key, "a value that takes some room");
+    }
+    warp_flush(db);
+    for (i = 0; i < 500; i++) { /* what was durable leaves */
+        snprintf(key, sizeof(key), "more-%u", i);
+        fixture_put(db, key, "a value that takes some room");
+    }
+    warp_flush(db);
+    for (i = 0; i < 3000; i++) {
+        snprintf(key, sizeof(key), "tiny-%u", i % 3 == 0 ? i / 6 : i % 8);
+        fixture_get(db, key, text);
+    }
+}
+
+static void *shard_contend_main(void *context)
+{
+    static const struct warp_request request_init = WARP_REQUEST_INIT;
+    static uint8_t value[20000];
+    struct contender *contender = context;
+    uint64_t until_ns = support_now_ns() + 8000000000u;
+    struct warp_session *session = NULL;
+    struct warp_request request = request_init;
+    struct warp_completion completions[64];
+    uint32_t i;
+
+    if (warp_session_create(contender->db, 64, &session) != 0) {
+        return NULL;
+    }
+    request.opcode = WARP_OP_PUT;
+    request.key = support_text("contended");
+    request.value = support_slice(value, sizeof(value));
+    /* Room in the log is what messages wait for: nobody looks often, or nothing would wait. */
+    do {
+        for (i = 0; i < 500; i++) {
+            warp_submit(session, &request, 1);
+            warp_put(contender->db, request.key, request.value, NULL, NULL);
+            while (warp_poll(session, completions, 64, 0) > 0) {
+            }
+        }
+    } while (fixture_metric(contender->db, contender->watched) <= contender->before &&
+             support_now_ns() < until_ns);
+    warp_session_destroy(&session);
+    return NULL;
+}
+
+static void act_contend(struct warp *db, const char *watched)
+{
+    struct contender contender = {db, watched, fixture_metric(db, watched)};
+    pthread_t threads[8];
+    uint32_t i;
+
+    for (i = 0; i < 8; i++) {
+        pthread_create(&threads[i], NULL, shard_contend_main, &contender);
+    }
+    for (i = 0; i < 8; i++) {
+        pthread_join(threads[i], NULL);
+    }
+}
+
+static void act_stall(struct warp *db)
+{
+    act_contend(db, "warp_mailbox_stalls_total");
+}
+
+static void act_turn(struct warp *db)
+{
+    act_contend(db, "warp_shard_turns_total");
+}
+
+static const struct row shard_rows[] = {
+    {"warp_shard_records", RISES, act_put, NULL},
+    {"warp_shard_record_bytes", RISES, act_put, NULL},
+    {"warp_shard_cache_bytes", RISES, act_put, NULL},
+    {"warp_shard_cold_records", RISES, act_tiny, NULL},
+    {"warp_shard_puts_total", RISES, act_put, NULL},
+    {"warp_shard_deletes_total", RISES, act_delete, NULL},
+    {"warp_shard_adds_total", RISES, act_add, NULL},
+    {"warp_shard_conflicts_total", RISES, act_conflict, NULL},
+    {"warp_shard_messages_total", RISES, act_stall, NULL},
+    {"warp_shard_stalls_total", RISES, act_stall, NULL},
+    {"warp_shard_thread_turns_total", RISES, act_turn, NULL},
+    {"warp_shard_evictions_total", RISES, act_tiny, NULL},
+    {"warp_shard_admissions_total", RISES, act_tiny, NULL},
+    {"warp_shard_slots", POSITIVE, act_nothing, NULL},
+};
+enum { SHARD_ROWS = sizeof(shard_rows) / sizeof(shard_rows[0]) };
+
+WARP_TEST(metrics, of_shards_move)
+{
+    struct warp_options options = fixture_options();
+    size_t i;
+
+    check_u64(SHARD_ROWS, ==, WARP_CATALOGUE_SHARD_VALUES);
+    options.log_buffer_bytes = 256 << 10;
+    options.segment_bytes = 8 << 20;
+    for (i = 0; i < SHARD_ROWS; i++) {
+        bool tiny = shard_rows[i].act == act_tiny;
+        struct warp_env env;
+        struct warp *db = NULL;
+        double before, after;
+        uint32_t round;
+
+        memset(&env, 0, sizeof(env));
+        env.threads = true;
+        env.values_bytes_max = tiny ? 4096 : 0;
+        options.shard_count = shard_rows[i].act == act_stall ? 1 : 2;
+        check_int(warp_engine_open(test_directory(), &options, &env, &db), ==, 0);
+        if (db == NULL) {
+            return;
+        }
+        before = shard_metric(db, shard_rows[i].name);
+        shard_rows[i].act(db);
+        after = shard_metric(db, shard_rows[i].name);
+        /* Only what is durable leaves, so the first round need not move it. */
+        for (round = 0; tiny && round < 50 && after <= before; round++) {
+            shard_rows[i].act(db);
+            after = shard_metric(db, shard_rows[i].name);
+        }
+        if (before < 0 || (shard_rows[i].rule == RISES ? after <= before : after <= 0)) {
+            test_fail(__FILE__, __LINE__, "%s does not move: %f before, %f after",
+                      shard_rows[i].name, before, after);
+        }
+        if (strcmp(shard_rows[i].name, "warp_shard_slots") == 0) {
+            check_u64((uint64_t)after, ==, WARP_SLOT_COUNT);
+        }
+        check_int(warp_close(&db), ==, 0);
+    }
+}
+
+/* A bucket has what it should have, and all of them together what the count says. */
+WARP_TEST(metrics, of_latency_are_histograms)
+{
+    struct warp_options options = fixture_options();
+    struct warp *db = fixture_open(test_directory(), &options);
+    char *text = malloc(1 << 20), *line, *rest = NULL;
+    double last = 0, infinite = -1, count = -1;
+    size_t bytes = 0;
+    uint32_t buckets = 0;
+
+    if (db == NULL) {
+        return;
+    }
+    act_commit(db);
+    check_int(warp_metrics_render(db, text, 1 << 20, &bytes), ==, 0);
+    for (line = strtok_r(text, "\n", &rest); line != NULL;
+         line = strtok_r(NULL, "\n", &rest)) {
+        double value = strtod(strrchr(line, ' ') + 1, NULL);
+
+        if (strncmp(line, "warp_log_flush_seconds_bucket{le=\"", 34) == 0) {
+            check(value >= last);
+            last = value;
+            buckets++;
+            if (strstr(line, "+Inf") != NULL) {
+                infinite = value;
+            }
+        } else if (strncmp(line, "warp_log_flush_seconds_count ", 29) == 0) {
+            count = value;
+        }
+    }
+    check(infinite > 0);
+    check(infinite >= count && infinite <= count);
+    check_u64(buckets, ==, WARP_SNAPSHOT_BUCKETS + 1);
+    free(text);
+    check_int(warp_close(&db), ==, 0);
+}
+
 /* Read-only there is no background, but what the open found is told. */
 WARP_TEST(metrics, of_warming_up_move)
 {
@@ -1100,7 +1397,12 @@ WARP_TEST(metrics, each_has_an_action_and_the_text_has_its_form)
             found = strlen(warm_rows[i].name) == length &&
                     strncmp(warm_rows[i].name, line, length) == 0;
         }
-        if (!found && strstr(line, "{quantile=") == NULL) {
+        for (i = 0; i < PUBLISH_ROWS && !found; i++) {
+            found = strlen(publish_rows[i].name) == length &&
+                    strncmp(publish_rows[i].name, line, length) == 0;
+        }
+        /* Those of buckets are looked at in of_latency_are_histograms. */
+        if (!found && strstr(line, "_bucket{le=") == NULL) {
             test_fail(__FILE__, __LINE__,
                       "%.*s is exported, but has no action in this test", (int)length,
                       line);

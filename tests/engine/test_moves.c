@@ -738,7 +738,7 @@ WARP_TEST(moves, ten_thousand_under_load_lose_nothing_and_keep_every_key_in_orde
     struct warp_options options = fixture_options();
     const char *directory = test_directory();
     struct crowd crowd = {0};
-    struct warp_engine_totals totals;
+    struct warp_catalogue_values totals;
     struct warp_env env;
     struct warp *db = NULL;
     int64_t sum = 0;

@@ -45,7 +45,7 @@ static inline int tiny_open(const char *path, const struct warp_options *options
 /* Just before the close. */
 static inline void tiny_count(struct tiny_totals *totals, struct warp *db)
 {
-    struct warp_engine_totals now;
+    struct warp_catalogue_values now;
 
     warp_metrics_collect(db, &now);
     totals->opens++;

@@ -510,7 +510,7 @@ static int world_open(struct world *world)
 
 static int world_close(struct world *world)
 {
-    struct warp_engine_totals totals;
+    struct warp_catalogue_values totals;
     int rc;
 
     actors_rest(world);

@@ -492,7 +492,8 @@ static bool flip_is_unused(const struct flip *f, uint8_t before)
 {
     const struct flip_file *file = f->file;
 
-    if (strcmp(file->name, "LOCK") == 0 || strncmp(file->name, "spare-", 6) == 0) {
+    if (strcmp(file->name, "LOCK") == 0 || strcmp(file->name, "METRICS") == 0 ||
+        strncmp(file->name, "spare-", 6) == 0) {
         return true;
     }
     if (file->used != NULL) {

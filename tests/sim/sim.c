@@ -1744,7 +1744,7 @@ static int sim_open(struct sim *sim, uint32_t flags)
 
 static void count_cold(struct sim *sim)
 {
-    struct warp_engine_totals totals;
+    struct warp_catalogue_values totals;
 
     warp_metrics_collect(sim->db, &totals);
     sim->totals->evictions += totals.evictions;
