@@ -118,7 +118,7 @@ static void put_all(struct warp *db)
 /* What has been replaced comes back to the pools when the shards have had their turns. */
 static void settle(struct warp *db)
 {
-    struct warp_engine_totals totals;
+    struct warp_catalogue_values totals;
     uint64_t before = 0, round;
 
     for (round = 0; round < 100; round++) {
@@ -133,7 +133,7 @@ static void settle(struct warp *db)
 
 static void look(struct warp *db, struct figures *figures)
 {
-    struct warp_engine_totals totals;
+    struct warp_catalogue_values totals;
 
     settle(db);
     warp_metrics_collect(db, &totals);
