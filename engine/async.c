@@ -661,7 +661,7 @@ static void session_run_group(struct warp_session *session, const uint32_t *inde
         return;
     }
     if (WARP_LIKELY(session->waiting_shards == 0)) {
-        session->map_version = warp_slotmap_version(&store->slotmap);
+        session->map_version = warp_slotmap_settled(&store->slotmap);
     }
     /* The words may be replaced meanwhile: these are but hints to the cache, inside a section so
      * that what they lead to is memory. */

@@ -28,7 +28,8 @@
 #include "warp/warp.h"
 
 struct warp_slotmap {
-    _Atomic uint64_t version;
+    _Atomic uint64_t version; /* moves begun */
+    _Atomic uint64_t settled; /* and ended; there is one at a time */
     _Atomic uint8_t owners[WARP_SLOT_COUNT];
 };
 
@@ -47,6 +48,14 @@ static inline uint64_t warp_slotmap_version(const struct warp_slotmap *map)
     return atomic_load_explicit(&map->version, memory_order_acquire);
 }
 
+/* The version whose owners are all there to be seen: one behind while a move is being made. Who wants to
+ * know later what has moved since now keeps this, asked before any owner; kept versions of moves that are
+ * only begun would hide them. */
+static inline uint64_t warp_slotmap_settled(const struct warp_slotmap *map)
+{
+    return atomic_load_explicit(&map->settled, memory_order_acquire);
+}
+
 /* Owners as they were kept, one byte a slot. WARP_EDAMAGED: one of them is not below shard_count. */
 int warp_slotmap_load(struct warp_slotmap *map, const uint8_t owners[WARP_SLOT_COUNT],
                       uint32_t shard_count);
@@ -56,9 +65,10 @@ void warp_slotmap_save(const struct warp_slotmap *map, uint8_t owners[WARP_SLOT_
 
 /* ---- the holder of both leases ---------------------------------------------------------- */
 
-/* Give a slot to another shard. *moved, which belongs to the slot, gets the version of the map that
- * this makes, before anybody sees the new owner. */
-void warp_slotmap_move(struct warp_slotmap *map, uint32_t slot, uint32_t owner,
-                       _Atomic uint64_t *moved);
+/* Give a slot to another shard: one begin, then its end, one slot at a time. *moved, which belongs to
+ * the slot, gets the version of the map that this makes, before anybody sees the new owner. */
+void warp_slotmap_begin_move(struct warp_slotmap *map, uint32_t slot,
+                             _Atomic uint64_t *moved);
+void warp_slotmap_end_move(struct warp_slotmap *map, uint32_t slot, uint32_t owner);
 
 #endif

@@ -217,7 +217,10 @@ static void move_flip(struct move *move, struct warp_shard *to)
         to->due_ms = state->due_ms;
     }
     state->transit = WARP_SLOT_ARRIVING;
-    warp_slotmap_move(&move->store->slotmap, move->slot, to->id, &state->moved);
+    warp_slotmap_begin_move(&move->store->slotmap, move->slot, &state->moved);
+    /* Here a thread may be held up for long: the simulator lets others go on. */
+    (void)warp_env_chance(move->store->env, WARP_CHANCE_LEASE_REFUSED);
+    warp_slotmap_end_move(&move->store->slotmap, move->slot, to->id);
     warp_shard_disturb(to);
 }
 

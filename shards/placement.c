@@ -126,7 +126,7 @@ int warp_placement_save(struct warp_store *store, const struct warp_disk *disk,
                         const struct warp_manifest *manifest)
 {
     /* Before the owners: those of later moves may be among them, earlier ones are. */
-    uint64_t version = warp_slotmap_version(&store->slotmap);
+    uint64_t version = warp_slotmap_settled(&store->slotmap);
     uint8_t *bytes;
     int rc;
 
