@@ -169,7 +169,7 @@ plan_unit() {
     for binary in "$OUT"/tests/*; do
         room=${binary##*/}
         if compgen -G "tests/$room/test_*.c" >/dev/null && [[ -x $binary ]]; then
-            step "unit-$room" 120 "$binary" --fork
+            step "unit-$room" 300 "$binary" --fork
         fi
     done
 }
