@@ -174,7 +174,11 @@ bool warp_rebalance_turn(struct warp_rebalance *rebalance, uint64_t now_ns,
         }
         break;
     case WARP_REBALANCE_MOVING:
-        more = mode == WARP_REBALANCE_ON && rebalance->spent_ns < rebalance->budget_ns &&
+        /* The first few are made whatever measuring and planning took, for on a slow or busy machine
+         * that may be all there is to spend, epoch after epoch. */
+        more = mode == WARP_REBALANCE_ON &&
+               (rebalance->spent_ns < rebalance->budget_ns ||
+                (rebalance->next_move == 0 && rebalance->tries == 0)) &&
                now_ns < rebalance->due_ns + rebalance->epoch_ns &&
                rebalance_move(rebalance);
         if (!more && mode == WARP_REBALANCE_ON) {

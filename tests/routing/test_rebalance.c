@@ -153,6 +153,26 @@ WARP_TEST(rebalance, moves_nothing_while_the_load_is_even)
     free(stage);
 }
 
+/* Where measuring alone takes all that an epoch may spend, some slots move all the same. */
+WARP_TEST(rebalance, of_a_machine_that_is_slow_moves_a_few_slots_per_epoch)
+{
+    struct stage *stage = stage_make();
+    uint32_t epoch;
+
+    warp_rebalance_set_mode(&stage->rebalance, WARP_REBALANCE_ON);
+    stage->rebalance.budget_ns = 0;
+    stage->tilt = 3;
+    for (epoch = 0; epoch < 30; epoch++) {
+        uint64_t before = stage->moved;
+
+        stage_epoch(stage);
+        check_u64(stage->moved - before, <=, 16);
+    }
+    check_u64(stage->moved, >, 10);
+    check_u64(stage_count(&stage->rebalance.counters.lambda_ppm), <, 1200000);
+    free(stage);
+}
+
 WARP_TEST(rebalance, that_only_watches_plans_and_moves_nothing)
 {
     struct stage *stage = stage_make();
