@@ -17,7 +17,7 @@
  *
  *   mass' = (period * ticks of its samples / ticks of the epoch + mass) / 2
  *
- * Threads:   due and add by the holder of the lease of the slot's owner; period by any; roll_*, and
+ * Threads:   due and add by the holder of the lease of the slot's owner; period and is_on by any; roll_*, and
  *            what they fill in, by one thread, whoever does the epochs.
  * Lifetime:  embedded; zero, and then init, is the start. The cells are the caller's, with each slot.
  * Units:     masses and loads in billionths of one processor's time (1e9: all of it), variances in
@@ -99,6 +99,12 @@ void warp_mass_sampler_init(struct warp_mass_sampler *sampler, uint32_t seed);
 /* One operation in `period` from now on; 0: measure nothing. Shards notice within twice the
  * period, or 64 operations when they measured nothing. */
 void warp_mass_set_period(struct warp_mass *mass, uint32_t period);
+
+/* Is anything measured at present? For who would have to look at the counter beforehand. */
+static inline bool warp_mass_is_on(const struct warp_mass *mass)
+{
+    return atomic_load_explicit(&mass->period, memory_order_relaxed) != 0;
+}
 
 static inline struct warp_mass_cell *warp_mass_cell(const struct warp_mass *mass,
                                                     uint32_t slot)

@@ -5,7 +5,8 @@
  * and its moves are handed to a mover one by one. How a slot changes its owner is the mover's affair
  * (two leases, the owner flipped under both); here is only when, which, and how much of it. Work is
  * paid for: an epoch may spend so much of its time in turns, and what is not done by then is not
- * done, for the next epoch sees the world anew.
+ * done, for the next epoch sees the world anew. Only the first eight moves of a plan are made in any
+ * case, or a machine on which measuring takes all that time would never move a slot.
  *
  * Life of an epoch:
  *

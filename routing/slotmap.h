@@ -9,15 +9,17 @@
  * A version is a moment of the map: who remembers one can tell later whether a slot has moved
  * since, by the version that the slot's last move has left beside it.
  *
- * Threads:   owner and version by any thread; init and load by the opener; move by who holds the
- *            leases of the old owner and of the new one.
+ * Threads:   owner, version and settled by any thread; init and load by the opener; begin_move and
+ *            end_move by who holds the leases of the old owner and of the new one, one move at a time.
  * Lifetime:  embedded; nothing is allocated.
  * Units:     slots 0 - 16,383, shards 0 - 63; versions count moves since the open.
- * Ordering:  owner is an acquire that pairs with the release of move: who sees the new owner sees
- *            the move's version, in the map and beside the slot. That is all it says: who acts on
+ * Ordering:  owner is an acquire that pairs with the release of end_move: who sees the new owner sees
+ *            the move's version, in the map and beside the slot. settled is an acquire that pairs with
+ *            the other release of end_move: who sees a version there sees its owners. version is an
+ *            acquire, too, and pairs with the add of begin_move. That is all they say: who acts on
  *            an owner takes the lease and asks again under it, which is where a move is ordered.
  * Errors:    load refuses a map with an owner that is no shard, and then nothing has changed.
- * Cost:      owner one load; move one atomic add.
+ * Cost:      owner one load; a move one atomic add and three stores.
  */
 #ifndef ROUTING_SLOTMAP_H
 #define ROUTING_SLOTMAP_H

@@ -36,7 +36,8 @@
  * Errors:    of the jobs: counted, and tried again after a pause. WARP_EFAILED and what the job
  *            said, from checkpoint.
  * Cost:      a look at a few counters five times a second while there is nothing to do; three
- *            system calls for the CPU time of a step.
+ *            system calls for the CPU time of a step. With gravity on, its epochs too, ten times a second
+ *            and within a budget of their own (routing/rebalance).
  */
 #ifndef SHARDS_BACKGROUND_H
 #define SHARDS_BACKGROUND_H

@@ -193,7 +193,8 @@ int warp_batch_run(struct warp_store *store, struct warp_batch_operation *operat
     struct warp_slice part = {body, body_bytes};
     uint64_t shards, position = 0, frame_end = 0;
     uint32_t reliefs = 0;
-    uint64_t begun;
+    uint64_t begun = 0;
+    bool weighed;
     uint32_t i, cell;
     int rc;
 
@@ -208,7 +209,10 @@ int warp_batch_run(struct warp_store *store, struct warp_batch_operation *operat
                 warp_shard_enter_surely(store->shards[i]);
             }
         }
-        begun = warp_clock_ticks(store->env->clock);
+        weighed = warp_mass_is_on(&store->mass);
+        if (WARP_UNLIKELY(weighed)) {
+            begun = warp_clock_ticks(store->env->clock);
+        }
         rc = 0;
         if (WARP_UNLIKELY(!batch_owns(store, operations, count, shards))) {
             rc = WARP_MESSAGE_MOVED;
@@ -247,8 +251,10 @@ int warp_batch_run(struct warp_store *store, struct warp_batch_operation *operat
                                      &store->slots[operations[i].slot].count,
                                      operations[i].hash);
             }
-            batch_weigh(store, operations, count, body_bytes,
-                        warp_clock_ticks(store->env->clock) - begun);
+            if (WARP_UNLIKELY(weighed)) {
+                batch_weigh(store, operations, count, body_bytes,
+                            warp_clock_ticks(store->env->clock) - begun);
+            }
         }
         for (i = 0; i < store->shard_count; i++) {
             if ((shards >> i & 1) != 0) {
