@@ -195,12 +195,16 @@ static bool evict_step(struct warp_shard *shard, uint64_t wanted, uint64_t bytes
 }
 
 /* How many entries one writer looks at: enough for what it brings in, and the more the nearer the shard
- * has come to where no memory is left. A change of the share is worked off by many that way. */
+ * has come to where no memory is left. A change of the share is worked off by many that way; and when
+ * nobody writes, by the tick, which brings in nothing and looks at as many as there may be. */
 static uint64_t evict_looks(const struct warp_shard *shard, uint64_t wanted, uint64_t bytes)
 {
     uint64_t gap = shard->memory_hard - shard->memory_soft;
     uint64_t nearness = wanted < gap ? wanted * EVICT_LOOKS_MAX / gap : EVICT_LOOKS_MAX;
 
+    if (bytes == 0) {
+        return EVICT_LOOKS_MAX;
+    }
     return EVICT_LOOKS_MIN + bytes / EVICT_LOOK_BYTES + nearness;
 }
 

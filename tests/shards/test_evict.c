@@ -255,6 +255,13 @@ WARP_TEST(evict, a_call_makes_a_bounded_number_of_steps)
     evictions = warp_counter_read(&shard->counters.evictions);
     check_u64(evictions, >, 0);
     check_u64(evictions, <=, looks[0] + looks[1]);
+    /* What no writer works off, the tick does. */
+    warp_evict_share(shard);
+    looks[0] = warp_counter_read(&shard->horizon.metrics.looks);
+    warp_evict_make_room(shard, 0);
+    looks[0] = warp_counter_read(&shard->horizon.metrics.looks) - looks[0];
+    check_u64(looks[0], >, 500);
+    check_u64(looks[0], <=, 2048);
     warp_shard_leave(shard);
     warp_store_check(fixture.store);
     check_filled(&fixture, 0, 5000);
