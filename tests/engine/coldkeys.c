@@ -115,18 +115,19 @@ static void put_all(struct warp *db)
     }
 }
 
-/* What has been replaced comes back to the pools when the shards have had their turns. */
+/* What has been replaced comes back to the pools, and what was not durable when it should have left goes,
+ * when the shards have had their turns: ten a second, so several looks must see the same. */
 static void settle(struct warp *db)
 {
     struct warp_catalogue_values totals;
-    uint64_t before = 0, round;
+    uint64_t memory = 0, cold = 0, round;
+    uint32_t same = 0;
 
-    for (round = 0; round < 100; round++) {
+    for (round = 0; round < 200 && same < 10; round++) {
         warp_metrics_collect(db, &totals);
-        if (round > 10 && totals.memory_bytes == before) {
-            return;
-        }
-        before = totals.memory_bytes;
+        same = totals.memory_bytes == memory && totals.cold_records == cold ? same + 1 : 0;
+        memory = totals.memory_bytes;
+        cold = totals.cold_records;
         support_sleep_ns(50000000);
     }
 }
