@@ -62,6 +62,24 @@ void warp_archive_name_aside(uint32_t number, char out[WARP_ARCHIVE_NAME_BYTES])
 
 struct warp_archive_writer;
 
+/*
+ * What one file's writer leaves for the next: the dictionary that was trained last, or that none paid, so
+ * that 16 files share the price of one training, the greatest single step of compaction (40 ms, and 10 MiB
+ * of fresh memory). A file still has its own copy. Files of it are trained anew when they shrink by a
+ * sixteenth less with it than the first one did. One writer at a time; zeroed but for memory before
+ * the first; release gives back what it holds.
+ */
+struct warp_archive_lesson {
+    struct warp_memory *memory;
+    uint8_t *bytes; /* the dictionary; NULL: none */
+    uint32_t capacity, byte_count;
+    uint32_t files; /* begun with it, and the one it was trained on */
+    uint32_t
+        permille; /* that blocks of the first took with it, of what they took without */
+};
+
+void warp_archive_lesson_release(struct warp_archive_lesson *lesson);
+
 struct warp_archive_config {
     const struct warp_disk *disk;
     struct warp_memory *memory;
@@ -71,7 +89,8 @@ struct warp_archive_config {
         block_bytes; /* raw bytes of a block and its header; a larger entry has its own */
     int level;       /* of zstd, 1 - 19; 0: blocks are stored raw */
     uint32_t
-        dictionary_bytes;  /* at most so large, used if it pays; 0: none; else >= 1,024 */
+        dictionary_bytes; /* at most so large, used if it pays; 0: none; else >= 1,024 */
+    struct warp_archive_lesson *lesson; /* NULL: every file trains its own */
     uint32_t buffer_bytes; /* the file is written in pieces of so many; multiple of 4,096 */
     bool direct;           /* past the page cache where the file system can */
 };

@@ -34,6 +34,7 @@
 #define ARCHIVE_ALIGNMENT    4096u
 #define ARCHIVE_SAMPLE_ITEMS 8192u
 #define ARCHIVE_BLOCK_EXTRA  576u /* header and padding of one block, at most */
+#define ARCHIVE_LESSON_FILES 16u
 #define ARCHIVE_FILE_EXPECTED                                                              \
     (16u * 1048576u)                 /* raw bytes of a file that is not sealed yet */
 #define ARCHIVE_COMPRESS_MIN     64u /* fewer bytes are not worth a try */
@@ -430,11 +431,13 @@ static int archive_emit_large(struct warp_archive_writer *writer,
  */
 
 /*
- * Whether blocks of the items from `first` on, which it was not trained on, take at least 5 %
- * less of the file, padding included, with their share of what the dictionary itself takes.
+ * How much blocks of the items from `first` on, which it was not trained on, take of the file with it,
+ * padding included, of what they take without; and whether that is at least 5 % less with their share of
+ * what the dictionary itself takes.
  */
 static bool archive_dictionary_pays(struct warp_archive_writer *writer, uint32_t first,
-                                    uint32_t dictionary_bytes, uint64_t file_bytes)
+                                    uint32_t dictionary_bytes, uint64_t file_bytes,
+                                    uint32_t *permille)
 {
     uint64_t plain = 0, helped = 0, tried = 0;
     uint32_t count, raw_bytes, stored;
@@ -453,8 +456,74 @@ static bool archive_dictionary_pays(struct warp_archive_writer *writer, uint32_t
                                archive_worth(raw_bytes), writer->raw, raw_bytes);
         helped += warp_block_bytes(stored > 0 ? stored : raw_bytes);
     }
+    *permille = plain > 0 ? (uint32_t)(helped * 1000 / plain) : 1000;
     helped += dictionary_bytes * tried / file_bytes;
     return tried > 0 && helped * 100 <= plain * 95;
+}
+
+void warp_archive_lesson_release(struct warp_archive_lesson *lesson)
+{
+    warp_memory_release(lesson->memory, lesson->bytes, lesson->capacity);
+    lesson->bytes = NULL;
+    lesson->capacity = lesson->byte_count = lesson->files = 0;
+}
+
+/* What this file was taught is for the next ones, too. Without memory they learn for themselves. */
+static void archive_leave_lesson(struct warp_archive_writer *writer,
+                                 const uint8_t *dictionary, uint32_t bytes,
+                                 uint32_t permille)
+{
+    struct warp_archive_lesson *lesson = writer->config.lesson;
+
+    if (lesson == NULL) {
+        return;
+    }
+    if (lesson->capacity < bytes) {
+        warp_archive_lesson_release(lesson);
+        lesson->bytes = warp_memory_reserve(lesson->memory, bytes, 0);
+        if (lesson->bytes == NULL) {
+            return;
+        }
+        lesson->capacity = bytes;
+    }
+    if (bytes > 0) {
+        memcpy(lesson->bytes, dictionary, bytes);
+    }
+    lesson->byte_count = bytes;
+    lesson->permille = permille;
+    lesson->files = 1;
+}
+
+/*
+ * The same as training, from an earlier file. False: it has served its time, or does not fit any more.
+ */
+static bool archive_recall(struct warp_archive_writer *writer, uint64_t file_bytes,
+                           uint8_t *dictionary, uint32_t *bytes, int *rc)
+{
+    struct warp_archive_lesson *lesson = writer->config.lesson;
+    uint32_t permille;
+
+    if (lesson == NULL || lesson->files == 0 || lesson->files >= ARCHIVE_LESSON_FILES ||
+        lesson->byte_count > writer->config.dictionary_bytes) {
+        return false;
+    }
+    if (lesson->byte_count == 0) {
+        lesson->files++;
+        return true;
+    }
+    *rc = warp_compressor_learn(writer->compressor, lesson->bytes, lesson->byte_count);
+    if (*rc < 0) {
+        return true;
+    }
+    if (!archive_dictionary_pays(writer, writer->item_count - writer->item_count / 4,
+                                 lesson->byte_count, file_bytes, &permille) ||
+        permille > lesson->permille + lesson->permille / 16) {
+        return false;
+    }
+    memcpy(dictionary, lesson->bytes, lesson->byte_count);
+    *bytes = lesson->byte_count;
+    lesson->files++;
+    return true;
 }
 
 /*
@@ -467,13 +536,16 @@ static int archive_train(struct warp_archive_writer *writer, bool last, uint8_t 
     struct warp_memory *memory = writer->config.memory;
     uint32_t count = writer->item_count - writer->item_count / 4;
     uint64_t file_bytes = last ? writer->arena_used : ARCHIVE_FILE_EXPECTED;
+    uint32_t i, made, permille = 1000;
     size_t *sizes;
-    uint32_t i, made;
-    int rc;
+    int rc = 0;
 
     *bytes = 0;
     if (count == writer->item_count) {
         return 0;
+    }
+    if (archive_recall(writer, file_bytes, dictionary, bytes, &rc)) {
+        return rc;
     }
     sizes = warp_memory_reserve(memory, count * sizeof(*sizes), 0);
     if (sizes == NULL) {
@@ -485,12 +557,16 @@ static int archive_train(struct warp_archive_writer *writer, bool last, uint8_t 
     made = warp_compress_train(dictionary, writer->config.dictionary_bytes, writer->arena,
                                sizes, count);
     warp_memory_release(memory, sizes, count * sizeof(*sizes));
-    if (made == 0) {
-        return 0;
+    if (made > 0) {
+        rc = warp_compressor_learn(writer->compressor, dictionary, made);
     }
-    rc = warp_compressor_learn(writer->compressor, dictionary, made);
-    if (rc == 0 && archive_dictionary_pays(writer, count, made, file_bytes)) {
+    if (made > 0 && rc == 0 &&
+        archive_dictionary_pays(writer, count, made, file_bytes, &permille)) {
         *bytes = made;
+    }
+    /* That none paid in a file too small for one is nothing to go by. */
+    if (rc == 0 && (*bytes > 0 || !last)) {
+        archive_leave_lesson(writer, dictionary, *bytes, permille);
     }
     return rc;
 }

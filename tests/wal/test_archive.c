@@ -564,6 +564,56 @@ WARP_TEST(archive, a_dictionary_is_used_when_it_pays)
     fixture_fini(&f);
 }
 
+WARP_TEST(archive, a_file_learns_from_the_one_before)
+{
+    struct warp_archive_lesson lesson;
+    struct fixture f, noise;
+    uint64_t trained;
+    uint32_t i;
+
+    fixture_init(&f);
+    memset(&lesson, 0, sizeof(lesson));
+    lesson.memory = &f.memory;
+    fixture_text(&f, 12000);
+    f.config.block_bytes = 1024;
+    f.config.dictionary_bytes = 4096;
+    f.config.lesson = &lesson;
+    check_int(fixture_write(&f), ==, 0);
+    check_u64(lesson.files, ==, 1);
+    check_u64(lesson.byte_count, ==, f.totals.dictionary_bytes);
+    check_u64(f.totals.dictionary_bytes, >, 0);
+    check_u64(lesson.permille, <, 950);
+    trained = f.totals.stored_bytes;
+    fixture_check_all(&f);
+    /* The second one takes it over, and is as good. */
+    f.config.number++;
+    check_int(fixture_write(&f), ==, 0);
+    check_u64(lesson.files, ==, 2);
+    check_u64(f.totals.stored_bytes, ==, trained);
+    fixture_check_all(&f);
+    /* To what does not fit it is not kept, and that nothing helped is a lesson, too. */
+    fixture_init(&noise);
+    fixture_noise(&noise, 12000, 100);
+    noise.config.dictionary_bytes = 4096;
+    noise.config.lesson = &lesson;
+    for (i = 1; i <= 16; i++) {
+        noise.config.number++;
+        check_int(fixture_write(&noise), ==, 0);
+        check_u64(lesson.files, ==, i);
+        check_u64(lesson.byte_count, ==, 0);
+        check_u64(noise.totals.dictionary_bytes, ==, 0);
+    }
+    fixture_check_all(&noise);
+    fixture_fini(&noise);
+    /* But not for ever. */
+    f.config.number++;
+    check_int(fixture_write(&f), ==, 0);
+    check_u64(lesson.files, ==, 1);
+    check_u64(f.totals.dictionary_bytes, >, 0);
+    warp_archive_lesson_release(&lesson);
+    fixture_fini(&f);
+}
+
 WARP_TEST(archive, a_dictionary_is_not_used_for_a_handful)
 {
     struct fixture f;
