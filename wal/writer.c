@@ -409,7 +409,7 @@ static void writer_finish(struct warp_writer *writer, struct warp_flush *flush,
 }
 
 /* Write a captured flush on this thread. Called and returns with the lock held. */
-static void writer_lead(struct warp_writer *writer, struct warp_flush *flush)
+static void writer_write(struct warp_writer *writer, struct warp_flush *flush)
 {
     const struct warp_disk *disk = writer->env->disk;
     int32_t file = flush->request.file;
@@ -419,15 +419,21 @@ static void writer_lead(struct warp_writer *writer, struct warp_flush *flush)
     bool durable = flush->durable;
     int64_t result;
 
-    warp_counter_add(&writer->counters.flushes_led, 1);
-    if (writer->wants_zeroes && !writer->zero_busy) {
-        warp_writer_kick(writer); /* rarely: once per half a prewritten stretch */
-    }
     writer_unlock(writer);
     result = disk->ops->write(disk->context, file, buffer, bytes, offset, durable);
     writer_lock(writer);
     writer_finish(writer, flush, result);
     writer_complete(writer);
+}
+
+/* The same for a waiter. */
+static void writer_lead(struct warp_writer *writer, struct warp_flush *flush)
+{
+    warp_counter_add(&writer->counters.flushes_led, 1);
+    if (writer->wants_zeroes && !writer->zero_busy) {
+        warp_writer_kick(writer); /* rarely: once per half a prewritten stretch */
+    }
+    writer_write(writer, flush);
 }
 
 /* ---- syncs ----------------------------------------------------------------------------- */
@@ -769,9 +775,16 @@ bool warp_writer_turn(struct warp_writer *writer, uint64_t wait_ns, uint64_t *du
                 atomic_store_explicit(&writer->interval_wanted, 0, memory_order_relaxed);
             }
             while ((flush = writer_capture(writer, commit, false)) != NULL) {
+                captured = true;
+                if (writer->env->threads && !commit && !pressed &&
+                    writer->flush_count == 1) {
+                    /* Nobody waits for it and nothing is behind it. The kernel would give it to a
+                     * thread of its own, which wakes twice for what this one can do by itself. */
+                    writer_write(writer, flush);
+                    break;
+                }
                 flush->asynchronous = true;
                 writer_submit(writer, &flush->request);
-                captured = true;
             }
             did = did || captured;
             if (!captured && interval) {
