@@ -11,14 +11,13 @@
 #include "shards/victim.h"
 #include "wal/archive.h"
 
-#define COMPACT_LOOKS_PER_STEP     128u
-#define COMPACT_WRITES_PER_STEP    64u
-#define COMPACT_INSTALLS_PER_STEP  64u
-#define COMPACT_INSTALLS_PER_LEASE 4u
-#define COMPACT_VICTIMS_MAX        32u
-#define COMPACT_READ_BYTES         65536u
-#define COMPACT_BUFFER_BYTES       65536u
-#define COMPACT_PERMILLE           1200u
+#define COMPACT_LOOKS_PER_STEP    128u
+#define COMPACT_WRITES_PER_STEP   64u
+#define COMPACT_INSTALLS_PER_STEP 64u
+#define COMPACT_VICTIMS_MAX       32u
+#define COMPACT_READ_BYTES        65536u
+#define COMPACT_BUFFER_BYTES      65536u
+#define COMPACT_PERMILLE          1200u
 
 _Static_assert(COMPACT_INSTALLS_PER_STEP <= 64, "a bit for each");
 
@@ -47,6 +46,7 @@ struct warp_compact {
     struct warp_victim victim;
     struct warp_haul haul;
     struct warp_archive_writer *writer;
+    struct warp_archive_lesson lesson;
     struct warp_archive_totals totals; /* of the one that was sealed */
     uint32_t number;                   /* of the one that is written */
 
@@ -57,6 +57,7 @@ struct warp_compact {
     uint64_t look_at;
     struct warp_holdings_totals all;
     uint64_t empty_bytes; /* of all: files that are empty already */
+    uint64_t allowed_bytes;
     struct compact_candidate candidates[COMPACT_VICTIMS_MAX]; /* the best first */
     uint32_t candidate_count;
     bool compacting; /* above the limit, and not below the lower one since */
@@ -108,6 +109,7 @@ int warp_compact_create(struct warp_compact **compact,
         goto fail_removal;
     }
     warp_haul_init(&made->haul, memory, config->memory_bytes);
+    made->lesson.memory = memory;
     victim = (struct warp_victim_config){.store = config->store,
                                          .record = made->record,
                                          .disk = config->disk,
@@ -137,6 +139,7 @@ void warp_compact_destroy(struct warp_compact **compact)
     }
     memory = gone->config.store->memory;
     warp_archive_writer_destroy(&gone->writer);
+    warp_archive_lesson_release(&gone->lesson);
     warp_victim_fini(&gone->victim);
     warp_haul_fini(&gone->haul);
     warp_removal_fini(&gone->removal);
@@ -287,6 +290,11 @@ static bool compact_look_at_log(struct warp_compact *compact)
     return compact->look_at >= end;
 }
 
+void warp_compact_allow(struct warp_compact *compact, uint64_t bytes)
+{
+    compact->allowed_bytes = bytes;
+}
+
 /* ---- choosing ------------------------------------------------------------------------------ */
 
 /* Empty files do not count: they only wait for their checkpoints. */
@@ -295,11 +303,16 @@ static bool compact_is_worth_it(struct warp_compact *compact)
     struct warp_holdings_totals totals = compact->all;
     uint64_t high = compact->config.amplification_permille;
     uint64_t low = high > 1000 ? 1000 + (high - 1000) / 4 * 3 : high;
+    uint64_t allowed = compact->allowed_bytes;
     uint64_t amplification;
 
     totals.stored_bytes -= compact->empty_bytes;
     amplification = warp_holdings_amplification(&totals);
-    compact->compacting = amplification > (compact->compacting ? low : high);
+    if (compact->compacting && allowed > totals.live_bytes) {
+        allowed -= (allowed - totals.live_bytes) / 4;
+    }
+    compact->compacting = amplification > (compact->compacting ? low : high) ||
+                          (compact->allowed_bytes != 0 && totals.stored_bytes > allowed);
     return compact->compacting;
 }
 
@@ -532,6 +545,7 @@ static int compact_begin_archive(struct warp_compact *compact)
         .block_bytes = compact->config.block_bytes,
         .level = compact->config.level,
         .dictionary_bytes = compact->config.dictionary_bytes,
+        .lesson = &compact->lesson,
         .buffer_bytes = compact->config.buffer_bytes,
         .direct = compact->config.direct,
     };
@@ -739,7 +753,7 @@ static void compact_fetch(struct warp_compact *compact, uint32_t from, uint32_t 
 }
 
 /*
- * Those of a group that are one shard's, under its lease: a few at a time, for whoever writes
+ * Those of a group that are one shard's, under its lease: one at a time, for whoever writes
  * meanwhile waits that long, and it is not worth a writer's while to go to sleep for. `todo` and what
  * is returned have a bit for each that is left to do: of slots that have moved meanwhile.
  */
@@ -748,7 +762,6 @@ static uint64_t compact_install_group(struct warp_compact *compact,
                                       uint64_t todo)
 {
     uint64_t moved = 0, left = 0, bits;
-    uint32_t held = 0;
 
     for (bits = todo; bits != 0; bits &= bits - 1) {
         uint32_t i = (uint32_t)__builtin_ctzll(bits);
@@ -758,9 +771,7 @@ static uint64_t compact_install_group(struct warp_compact *compact,
         if (warp_slotmap_owner(&shard->store->slotmap, item->slot) != shard->id) {
             continue;
         }
-        if (held == 0) {
-            warp_shard_enter_surely(shard);
-        }
+        warp_shard_enter_surely(shard);
         if (warp_slotmap_owner(&shard->store->slotmap, item->slot) == shard->id) {
             rc = compact_install_one(shard, item);
             moved += rc > 0;
@@ -768,16 +779,11 @@ static uint64_t compact_install_group(struct warp_compact *compact,
             compact->starved = compact->starved || rc < 0;
             todo &= ~(UINT64_C(1) << i);
         }
-        if (++held == COMPACT_INSTALLS_PER_LEASE) {
-            warp_shard_leave(shard);
-            held = 0;
-        }
+        warp_shard_leave(shard);
     }
-    if (held == 0) {
-        warp_shard_enter_surely(shard);
-    }
+    warp_shard_enter_surely(shard);
     /* Not only at the next tick: what was replaced may be a good part of the memory. */
-    (void)warp_limbo_collect(&shard->limbo, true);
+    (void)warp_limbo_collect_some(&shard->limbo);
     warp_shard_leave(shard);
     warp_counter_add(&compact->counters.records_moved, moved);
     warp_counter_add(&compact->counters.records_left, left);

@@ -99,6 +99,13 @@ enum warp_compact_state {
 };
 
 /*
+ * Of log and archives so much may be there: with more, what they have that is dead is worth compacting
+ * although it is less than amplification_permille. 0, as at first: unknown. May be told before every
+ * step.
+ */
+void warp_compact_allow(struct warp_compact *compact, uint64_t bytes);
+
+/*
  * Go on. head: begin of the newest sealed checkpoint; all log below it is durable, and applied to
  * the tables. checkpoint_next: number of the next checkpoint that will be begun. force: also when
  * there is little to be won: all log below the head, and archives of which a twentieth is dead.

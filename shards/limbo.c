@@ -5,6 +5,7 @@
 #include "base/counter.h"
 
 #define LIMBO_HOMECOMERS_PER_CALL 256u
+#define LIMBO_BAGS_PER_CALL       2u
 
 struct limbo_item {
     void *memory;
@@ -82,10 +83,19 @@ static void limbo_release_record(struct warp_limbo *limbo, struct warp_record *r
     limbo_release(limbo, record, warp_record_bytes_of(record));
 }
 
+/* Its grace has passed. A reader that stayed long lets go of many bags at once, and whoever asks next
+ * must not pay for all of them. */
 static void limbo_reclaim(struct warp_epoch_entry *entry, void *context)
 {
     struct warp_limbo_bag *bag = (struct warp_limbo_bag *)entry;
     struct warp_limbo *limbo = context;
+
+    bag->next = limbo->ripe;
+    limbo->ripe = bag;
+}
+
+static void limbo_give_back(struct warp_limbo *limbo, struct warp_limbo_bag *bag)
+{
     uint32_t i;
 
     for (i = 0; i < bag->count; i++) {
@@ -107,6 +117,17 @@ static void limbo_reclaim(struct warp_epoch_entry *entry, void *context)
     limbo->spare_count++;
 }
 
+static void limbo_poll(struct warp_limbo *limbo, uint32_t bags)
+{
+    struct warp_limbo_bag *bag;
+
+    (void)warp_epoch_poll(limbo->record);
+    for (; bags > 0 && (bag = limbo->ripe) != NULL; bags--) {
+        limbo->ripe = bag->next;
+        limbo_give_back(limbo, bag);
+    }
+}
+
 static void limbo_close(struct warp_limbo *limbo)
 {
     struct warp_limbo_bag *bag = limbo->open;
@@ -123,7 +144,7 @@ static void limbo_retire(struct warp_limbo *limbo, void *memory, uint64_t bytes)
 
     if (bag == NULL || bag->count == WARP_LIMBO_BAG_ITEMS) {
         limbo_close(limbo);
-        (void)warp_epoch_poll(limbo->record);
+        limbo_poll(limbo, LIMBO_BAGS_PER_CALL);
         limbo_count(limbo);
         bag = limbo_take_spare(limbo);
         limbo->open = bag;
@@ -156,6 +177,7 @@ void warp_limbo_empty(struct warp_limbo *limbo)
 {
     limbo_close(limbo);
     warp_epoch_barrier(limbo->record);
+    limbo_poll(limbo, UINT32_MAX);
 }
 
 void warp_limbo_fini(struct warp_limbo *limbo)
@@ -189,8 +211,13 @@ int warp_limbo_reserve(struct warp_limbo *limbo, uint32_t items)
     }
     while (WARP_UNLIKELY(
         (uint64_t)have + (uint64_t)limbo->spare_count * WARP_LIMBO_BAG_ITEMS < items)) {
-        struct warp_limbo_bag *bag;
+        struct warp_limbo_bag *bag = limbo->ripe;
 
+        if (bag != NULL) {
+            limbo->ripe = bag->next;
+            limbo_give_back(limbo, bag);
+            continue;
+        }
         bag = warp_memory_reserve(limbo->memory, sizeof(*bag), 0);
         if (bag == NULL) {
             return WARP_ENOMEM;
@@ -237,14 +264,14 @@ void warp_limbo_retire_memory(struct warp_limbo *limbo, void *memory, size_t byt
     limbo_retire(limbo, memory, bytes);
 }
 
-bool warp_limbo_collect(struct warp_limbo *limbo, bool close)
+static bool limbo_collect(struct warp_limbo *limbo, bool close, uint32_t bags)
 {
     uint32_t i = 0;
 
     if (close && limbo->open != NULL && limbo->open->count > 0) {
         limbo_close(limbo);
     }
-    (void)warp_epoch_poll(limbo->record);
+    limbo_poll(limbo, bags);
     if (WARP_UNLIKELY(warp_slab_has_sent(&limbo->pool))) {
         limbo->charge_bytes +=
             (int64_t)warp_slab_take_back(&limbo->pool, LIMBO_HOMECOMERS_PER_CALL);
@@ -260,6 +287,16 @@ bool warp_limbo_collect(struct warp_limbo *limbo, bool close)
         }
     }
     limbo_count(limbo);
-    return limbo->pinned_count > 0 || limbo->open != NULL ||
+    return limbo->pinned_count > 0 || limbo->open != NULL || limbo->ripe != NULL ||
            warp_epoch_pending(limbo->record) > 0 || warp_slab_has_sent(&limbo->pool);
+}
+
+bool warp_limbo_collect(struct warp_limbo *limbo, bool close)
+{
+    return limbo_collect(limbo, close, UINT32_MAX);
+}
+
+bool warp_limbo_collect_some(struct warp_limbo *limbo)
+{
+    return limbo_collect(limbo, true, LIMBO_BAGS_PER_CALL);
 }

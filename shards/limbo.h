@@ -17,8 +17,8 @@
  * Ordering:  that of base/epoch: what readers did in sections that began before the retirement
  *            comes before the memory's next use.
  * Errors:    WARP_ENOMEM from reserve, after which as many retirements as asked for cannot fail.
- * Cost:      a store per thing, one epoch call per bag of 62; one compare-and-swap more for a
- *            thing that goes home. What came home is taken by at most 256 things per collect.
+ * Cost:      a store per thing, and per bag of 62 an epoch call and the giving back of at most two;
+ *            one compare-and-swap more for a thing that goes home. What came home is taken by at most 256 things per collect.
  */
 #ifndef SHARDS_LIMBO_H
 #define SHARDS_LIMBO_H
@@ -42,6 +42,7 @@ struct warp_limbo {
     struct warp_epoch_record *record;
     struct warp_limbo_bag *open;  /* being filled */
     struct warp_limbo_bag *spare; /* empty ones, linked */
+    struct warp_limbo_bag *ripe;  /* past their grace, linked */
     uint32_t spare_count;
     struct warp_record **pinned; /* retired, past their grace, still borrowed */
     uint32_t pinned_count;
@@ -80,6 +81,9 @@ void warp_limbo_retire_memory(struct warp_limbo *limbo, void *memory, size_t byt
 /* Give back what is ripe. close also retires the bag that is not full. True if something is left
  * that a later call may give back. */
 bool warp_limbo_collect(struct warp_limbo *limbo, bool close);
+
+/* The same with close, of two bags at most: for who holds a lease that others want. */
+bool warp_limbo_collect_some(struct warp_limbo *limbo);
 
 /* Of the pool's bytes in use and all others: what this shard owns, retired things included; what of
  * the system's memory that takes, if what it owns elsewhere were here. */

@@ -109,6 +109,53 @@ WARP_TEST(limbo, a_reader_section_holds_memory_back)
     fixture_fini(&fixture);
 }
 
+WARP_TEST(limbo, nobody_pays_at_once_for_a_reader_that_stayed_long)
+{
+    struct limbo_fixture fixture;
+    uint64_t before, most = 0;
+    uint32_t i, bags;
+
+    fixture_init(&fixture);
+    warp_epoch_enter(fixture.reader);
+    for (i = 0; i < 40 * WARP_LIMBO_BAG_ITEMS; i++) {
+        check_int(warp_limbo_reserve(&fixture.limbo, 1), ==, 0);
+        warp_limbo_retire_record(&fixture.limbo, make(&fixture, 10));
+    }
+    bags = fixture.limbo.bag_count;
+    check_u64(bags, >=, 40);
+    check_u64(fixture.limbo.released_items, ==, 0);
+    warp_epoch_leave(fixture.reader);
+    for (i = 0; i < 60 * WARP_LIMBO_BAG_ITEMS; i++) {
+        before = fixture.limbo.released_items;
+        check_int(warp_limbo_reserve(&fixture.limbo, 1), ==, 0);
+        warp_limbo_retire_record(&fixture.limbo, make(&fixture, 10));
+        if (fixture.limbo.released_items - before > most) {
+            most = fixture.limbo.released_items - before;
+        }
+    }
+    check_u64(most, >, 0);
+    check_u64(most, <=, 2 * WARP_LIMBO_BAG_ITEMS);
+    /* It is made good all the same, and without more bags. */
+    check_u64(fixture.limbo.bag_count, <=, bags + 1);
+    check_u64(fixture.limbo.pending_items - fixture.limbo.released_items, <,
+              8 * WARP_LIMBO_BAG_ITEMS);
+    /* Who asks for a little gets a little; who asks for all gets all. */
+    warp_epoch_enter(fixture.reader);
+    for (i = 0; i < 20 * WARP_LIMBO_BAG_ITEMS; i++) {
+        check_int(warp_limbo_reserve(&fixture.limbo, 1), ==, 0);
+        warp_limbo_retire_record(&fixture.limbo, make(&fixture, 10));
+    }
+    warp_epoch_leave(fixture.reader);
+    for (i = 0; i < 4; i++) {
+        before = fixture.limbo.released_items;
+        check(warp_limbo_collect_some(&fixture.limbo));
+        check_u64(fixture.limbo.released_items - before, <=, 2 * WARP_LIMBO_BAG_ITEMS);
+    }
+    check(!collect_all(&fixture));
+    check_u64(used(&fixture), ==, 0);
+    fixture_fini(&fixture);
+}
+
 WARP_TEST(limbo, a_pinned_record_outlives_its_grace)
 {
     struct limbo_fixture fixture;
