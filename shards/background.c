@@ -158,17 +158,27 @@ static uint64_t background_log_bytes(const struct warp_background *background)
     return tail - (begin > first ? begin : first);
 }
 
-/* What log and archives may take of the space that is allowed for so much that is alive. The checkpoints
- * take some of it, of small records even most; half of what there is beside the living stays for files
- * all the same, for compaction cannot win back more than that at a price anybody would pay. */
-static uint64_t background_space_limit(const struct warp_background *background,
-                                       uint64_t live)
+/* What of the space that is allowed for so much that is alive is beside it. */
+static uint64_t background_space_beside(const struct warp_background *background)
 {
+    uint64_t live =
+        warp_counter_read(&warp_compact_counters(background->compact)->live_raw_bytes);
+
+    return live / 1000 * (background->space_permille - 1000);
+}
+
+/* What log and archives may take of that space before compaction sets in. The checkpoints take some of
+ * it, of small records even most; half of what there is beside the living stays for files all the
+ * same, for compaction cannot win back more than that at a price anybody would pay. */
+static uint64_t background_space_limit(const struct warp_background *background)
+{
+    const struct warp_compact_counters *seen = warp_compact_counters(background->compact);
     const struct warp_checkpointer *checkpointer = &background->checkpointer;
     uint64_t kept = warp_checkpointer_is_idle(checkpointer) ? 2 : 3;
     uint64_t checkpoints = kept * warp_counter_read(&checkpointer->last_bytes);
-    uint64_t limit = live / 1000 * background->space_permille;
-    uint64_t least = limit > live ? live + (limit - live) / 2 : limit;
+    uint64_t beside = background_space_beside(background);
+    uint64_t limit = warp_counter_read(&seen->live_raw_bytes) + beside;
+    uint64_t least = warp_counter_read(&seen->live_bytes) + beside / 2;
 
     return limit > least + checkpoints ? limit - checkpoints : least;
 }
@@ -197,26 +207,27 @@ static uint64_t background_log_due(const struct warp_background *background)
 
 /*
  * Space that compaction does not win back as fast as writers use it up. What is alive is as of its
- * last look; beside what is allowed for it there is the log that no checkpoint knows yet, and as much
- * that only waits for one. Thousandths: 0 is where haste begins, 1,000 where it is at its greatest.
+ * last look. Compaction sets in at the limit, writers begin to pay where what only waits for a
+ * checkpoint, as far as it is more than a quarter of what may be beside the living, has its place
+ * above that; another quarter further they pay the most. Thousandths of that quarter.
  */
 static uint64_t background_space_debt(const struct warp_background *background)
 {
     const struct warp_holdings_counters *held = &background->holdings->counters;
-    uint64_t live =
-        warp_counter_read(&warp_compact_counters(background->compact)->live_raw_bytes);
     uint64_t disk = warp_counter_read(&held->segment_bytes) +
                     warp_counter_read(&held->archive_bytes) +
                     background_log_bytes(background);
+    uint64_t quarter = background_space_beside(background) / 4;
     uint64_t waiting = warp_background_log_allowed(background);
-    uint64_t limit = background_space_limit(background, live);
-    uint64_t range = limit / 32 > waiting ? limit / 32 : waiting;
+    uint64_t range = quarter > waiting / 2 ? quarter : waiting / 2;
+    uint64_t limit =
+        background_space_limit(background) + (waiting > quarter ? waiting - quarter : 0);
 
-    if (!background->compacts || live == 0 || disk < background->space_least ||
-        disk <= limit + waiting) {
+    if (!background->compacts || quarter == 0 || disk < background->space_least ||
+        disk <= limit) {
         return 0;
     }
-    return (disk - limit - waiting) / (range / 1000 + 1);
+    return (disk - limit) / (range / 1000 + 1);
 }
 
 /*
@@ -449,6 +460,7 @@ static enum warp_work background_compact(struct warp_background *background,
     }
     removal_waits = state == WARP_COMPACT_BLOCKED;
     if (state == WARP_COMPACT_IDLE || (removal_waits && error == 0)) {
+        warp_compact_allow(background->compact, background_space_limit(background));
         state = warp_compact_step(
             background->compact,
             background->compact_passes == 1 ? background->compact_head

@@ -55,7 +55,8 @@ struct world_read {
 };
 
 struct world_config {
-    uint32_t segment_bytes, shard_count, read_bytes, value_bytes, level;
+    uint32_t segment_bytes, shard_count, read_bytes, value_bytes, level,
+        amplification_permille;
     uint64_t memory_bytes;
     bool no_batches, no_expiry, slow_reads, faults, threads;
 };
@@ -124,6 +125,8 @@ static void world_init(struct world *world, const struct world_config *config,
                                            .manifest = &world->fixture.manifest,
                                            .memory_bytes = config->memory_bytes,
                                            .read_bytes = config->read_bytes,
+                                           .amplification_permille =
+                                               config->amplification_permille,
                                            .level = (int)config->level,
                                            .block_bytes = 2048,
                                            .buffer_bytes = 4096,
@@ -714,6 +717,47 @@ WARP_TEST(compact, nothing_happens_while_there_is_little_to_win)
         check_u64(++steps, <, 10000);
     }
     check_u64(warp_counter_read(&warp_compact_counters(world.compact)->archives), >, 0);
+    world_check(&world);
+    world_settle(&world);
+    world_fini(&world);
+}
+
+WARP_TEST(compact, less_is_allowed_when_something_else_takes_the_space)
+{
+    struct world_config config = world_plain;
+    struct world world;
+    struct world_value value = {.there = true, .bytes = 500};
+    const struct warp_compact_counters *counters;
+    uint64_t disk, live;
+    uint32_t i, steps = 0;
+    int error;
+
+    config.amplification_permille = 100000;
+    world_init(&world, &config, test_seed());
+    counters = warp_compact_counters(world.compact);
+    for (i = 0; i < 2 * WORLD_KEYS; i++) {
+        value.version = i;
+        world_put(&world, i % WORLD_KEYS, value);
+    }
+    world_checkpoint(&world);
+    while (world_compact(&world, false, &error) != WARP_COMPACT_IDLE) {
+        check_u64(++steps, <, 1000);
+    }
+    disk = warp_counter_read(&counters->disk_bytes);
+    live = warp_counter_read(&counters->live_bytes);
+    check_u64(live, <, disk);
+    check_u64(warp_counter_read(&counters->archives), ==, 0);
+    /* As much as there is: nothing to do. */
+    warp_compact_allow(world.compact, disk);
+    while (world_compact(&world, false, &error) != WARP_COMPACT_IDLE) {
+        check_u64(++steps, <, 1000);
+    }
+    check_u64(warp_counter_read(&counters->archives), ==, 0);
+    warp_compact_allow(world.compact, live + (disk - live) / 2);
+    while (world_compact(&world, false, &error) != WARP_COMPACT_IDLE) {
+        check_u64(++steps, <, 10000);
+    }
+    check_u64(warp_counter_read(&counters->archives), >, 0);
     world_check(&world);
     world_settle(&world);
     world_fini(&world);
