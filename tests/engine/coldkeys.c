@@ -15,7 +15,11 @@
  * memory of what has left is resident, too, which has its bound in memory_bytes_max and was counted
  * from the open on).
  *
- *     coldkeys [--records N] [--value-bytes N] [--most BYTES] [--seed N] [--limit-s N]
+ *     coldkeys [--records N] [--value-bytes N] [--memory-bytes N] [--most BYTES] [--seed N]
+ *              [--limit-s N]
+ *
+ * --memory-bytes is the cap of the database (0: the engine's own), which what the policy remembers of
+ * values that have left follows.
  */
 #include "tests/engine/support.h"
 
@@ -43,7 +47,7 @@ struct figures {
 };
 
 struct shared {
-    uint64_t records, value_bytes, seed;
+    uint64_t records, value_bytes, memory_bytes, seed;
     char directory[SUPPORT_PATH_BYTES];
     struct figures figures[WAYS];
 };
@@ -83,6 +87,7 @@ static struct warp *open_database(const char *directory, bool evicts)
     env.values_bytes_max = evicts ? LITTLE : 0;
     options.durability = WARP_INTERVAL;
     options.warm_up = 2;
+    options.memory_bytes_max = shared->memory_bytes;
     /* What is measured is keys: files of values are to stay as they are. */
     options.compaction = 2;
     options.message = message;
@@ -210,8 +215,9 @@ static bool report(enum way way, uint64_t most)
 
 int main(int count, char **words)
 {
-    static const char *const with_value[] = {"--records", "--value-bytes", "--most",
-                                             "--seed",    "--limit-s",     NULL};
+    static const char *const with_value[] = {"--records", "--value-bytes", "--memory-bytes",
+                                             "--most",    "--seed",        "--limit-s",
+                                             NULL};
     static const char *const alone[] = {NULL};
     uint64_t most, failed = 0, passed = 0;
     enum way way;
@@ -224,6 +230,7 @@ int main(int count, char **words)
     }
     shared->records = support_flag(count, words, "--records", 10000000);
     shared->value_bytes = support_flag(count, words, "--value-bytes", 100);
+    shared->memory_bytes = support_flag(count, words, "--memory-bytes", 0);
     shared->seed = support_flag(count, words, "--seed", 1);
     most = support_flag(count, words, "--most", 48);
     if (shared->records == 0 || shared->value_bytes > VALUE_BYTES_MAX) {
