@@ -123,10 +123,7 @@ int warp_put(struct warp *db, struct warp_slice key, struct warp_slice value,
     struct warp_message message;
     int rc;
 
-    rc = warp_call_message(db, WARP_OP_PUT, key, value, 0, how, &message);
-    if (rc == 0) {
-        rc = warp_call_run(db, &message);
-    }
+    rc = warp_call_write(db, WARP_OP_PUT, key, value, 0, how, &message);
     if (rc == 0 && sequence != NULL) {
         *sequence = message.sequence;
     }
@@ -149,10 +146,7 @@ int warp_delete(struct warp *db, struct warp_slice key, const struct warp_write 
     struct warp_message message;
     int rc;
 
-    rc = warp_call_message(db, WARP_OP_DELETE, key, none, 0, how, &message);
-    if (rc == 0) {
-        rc = warp_call_run(db, &message);
-    }
+    rc = warp_call_write(db, WARP_OP_DELETE, key, none, 0, how, &message);
     if (rc == 0 && sequence != NULL) {
         *sequence = message.sequence;
     }
@@ -166,10 +160,7 @@ int warp_add(struct warp *db, struct warp_slice key, int64_t delta,
     struct warp_message message;
     int rc;
 
-    rc = warp_call_message(db, WARP_OP_ADD, key, none, delta, how, &message);
-    if (rc == 0) {
-        rc = warp_call_run(db, &message);
-    }
+    rc = warp_call_write(db, WARP_OP_ADD, key, none, delta, how, &message);
     if (rc == 0 && result != NULL) {
         *result = message.number;
     }

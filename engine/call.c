@@ -21,6 +21,18 @@ static int call_check_key(struct warp_slice key)
                                                                                 : 0;
 }
 
+/* When a call begins, if it is one that is timed; else 0. */
+static inline uint64_t call_begin(const struct warp *db, struct warp_latency *latency)
+{
+    return WARP_UNLIKELY(warp_latency_due(latency)) ? warp_clock_ns(db->env.clock) : 0;
+}
+
+static __attribute__((noinline)) void
+call_end(const struct warp *db, struct warp_latency *latency, uint64_t begun_ns)
+{
+    warp_latency_add(latency, warp_clock_ns(db->env.clock) - begun_ns);
+}
+
 int warp_call_message(struct warp *db, uint32_t opcode, struct warp_slice key,
                       struct warp_slice value, int64_t delta, const struct warp_write *how,
                       struct warp_message *message)
@@ -207,16 +219,13 @@ static void call_execute(struct warp *db, struct warp_caller *caller,
     } while (WARP_UNLIKELY(message->result == WARP_MESSAGE_MOVED));
 }
 
-int warp_call_run(struct warp *db, struct warp_message *message)
+static int call_run(struct warp *db, struct warp_caller *caller,
+                    struct warp_message *message)
 {
-    struct warp_caller *caller = warp_caller_get(&db->callers);
     bool is_delete = message->opcode == WARP_OP_DELETE;
     uint64_t target;
     int rc;
 
-    if (caller == NULL) {
-        return WARP_ENOMEM;
-    }
     if (db->read_only) {
         return WARP_EREADONLY;
     }
@@ -255,6 +264,28 @@ int warp_call_run(struct warp *db, struct warp_message *message)
     return rc == 0 ? message->result : rc;
 }
 
+int warp_call_write(struct warp *db, uint32_t opcode, struct warp_slice key,
+                    struct warp_slice value, int64_t delta, const struct warp_write *how,
+                    struct warp_message *message)
+{
+    struct warp_caller *caller = warp_caller_get(&db->callers);
+    uint64_t begun_ns;
+    int rc;
+
+    if (WARP_UNLIKELY(caller == NULL)) {
+        return WARP_ENOMEM;
+    }
+    begun_ns = call_begin(db, &caller->write_latency);
+    rc = warp_call_message(db, opcode, key, value, delta, how, message);
+    if (rc == 0) {
+        rc = call_run(db, caller, message);
+    }
+    if (WARP_UNLIKELY(begun_ns != 0)) {
+        call_end(db, &caller->write_latency, begun_ns);
+    }
+    return rc;
+}
+
 /* Copy what was found to the caller, or say that there is too little room. */
 static int call_copy(void *buffer, size_t capacity, const void *value, uint32_t bytes)
 {
@@ -267,10 +298,10 @@ static int call_copy(void *buffer, size_t capacity, const void *value, uint32_t 
     return 0;
 }
 
-int warp_call_get(struct warp *db, struct warp_slice key, void *buffer, size_t capacity,
-                  size_t *bytes, uint64_t *sequence)
+static inline int call_get(struct warp *db, struct warp_caller *caller,
+                           struct warp_slice key, void *buffer, size_t capacity,
+                           size_t *bytes, uint64_t *sequence)
 {
-    struct warp_caller *caller = warp_caller_get(&db->callers);
     struct warp_store *store = db->store;
     struct warp_record *record;
     struct warp_coldread cold, *colds = &cold;
@@ -278,12 +309,6 @@ int warp_call_get(struct warp *db, struct warp_slice key, void *buffer, size_t c
     uint32_t slot, found_bytes = 0;
     int rc, waited;
 
-    if (WARP_UNLIKELY(call_check_key(key) < 0)) {
-        return WARP_EKEY;
-    }
-    if (WARP_UNLIKELY(caller == NULL)) {
-        return WARP_ENOMEM;
-    }
     warp_counter_add(&caller->gets, 1);
     slot = warp_hash_slot(key.data, key.bytes);
     hash = warp_hash_key(key.data, key.bytes, store->hash_seed);
@@ -329,6 +354,27 @@ int warp_call_get(struct warp *db, struct warp_slice key, void *buffer, size_t c
         if (sequence != NULL) {
             *sequence = found_sequence;
         }
+    }
+    return rc;
+}
+
+int warp_call_get(struct warp *db, struct warp_slice key, void *buffer, size_t capacity,
+                  size_t *bytes, uint64_t *sequence)
+{
+    struct warp_caller *caller = warp_caller_get(&db->callers);
+    uint64_t begun_ns;
+    int rc;
+
+    if (WARP_UNLIKELY(call_check_key(key) < 0)) {
+        return WARP_EKEY;
+    }
+    if (WARP_UNLIKELY(caller == NULL)) {
+        return WARP_ENOMEM;
+    }
+    begun_ns = call_begin(db, &caller->get_latency);
+    rc = call_get(db, caller, key, buffer, capacity, bytes, sequence);
+    if (WARP_UNLIKELY(begun_ns != 0)) {
+        call_end(db, &caller->get_latency, begun_ns);
     }
     return rc;
 }
@@ -436,10 +482,19 @@ int warp_call_multi_get(struct warp *db, const struct warp_slice *keys, size_t c
 
 int warp_call_borrow(struct warp *db, struct warp_slice key, struct warp_value *out)
 {
+    struct warp_caller *caller = warp_caller_get(&db->callers);
     struct warp_value value = WARP_VALUE_INIT;
+    uint64_t begun_ns;
     int result, rc;
 
+    if (WARP_UNLIKELY(caller == NULL)) {
+        return WARP_ENOMEM;
+    }
+    begun_ns = call_begin(db, &caller->get_latency);
     rc = warp_call_multi_get(db, &key, 1, &value, &result);
+    if (WARP_UNLIKELY(begun_ns != 0)) {
+        call_end(db, &caller->get_latency, begun_ns);
+    }
     if (rc == 0 && result == 0) {
         *out = value;
     }

@@ -416,7 +416,10 @@ static int engine_build(struct warp *db, const char *path, struct engine_message
     if (rc < 0) {
         return WARP_ENOMEM;
     }
-    rc = warp_callers_init(&db->callers, &db->memory, db->epoch, db->options.spin_us);
+    rc = warp_callers_init(&db->callers, &db->memory, db->epoch, db->options.spin_us,
+                           db->options.timing == 2   ? WARP_LATENCY_OFF
+                           : db->options.timing == 3 ? WARP_LATENCY_ALL
+                                                     : WARP_LATENCY_SAMPLED);
     if (rc < 0) {
         ENGINE_SAY(message, "the process has no pthread key left for this database");
         return rc;

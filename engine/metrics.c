@@ -9,6 +9,10 @@
 #include "observe/render.h"
 #include "wal/segment.h"
 
+/* Where they are among the histograms. */
+#define METRICS_PLACE(field, name, help, worry) METRICS_PLACE_##field,
+enum { WARP_HISTOGRAM_METRICS(METRICS_PLACE) };
+
 /* None if there is no checkpoint. The wall clock may have been set back since. */
 static void metrics_checkpoint_age(struct warp *db, uint64_t made_ms,
                                    struct warp_catalogue_values *totals)
@@ -217,6 +221,22 @@ static void metrics_shards(const struct warp *db, struct warp_catalogue_shard *s
     }
 }
 
+/* How long calls took, of all callers. A frame of its own: 20 KiB are not to lie below what follows. */
+static __attribute__((noinline)) void metrics_calls(struct warp *db, bool writes,
+                                                    struct warp_snapshot_histogram *out)
+{
+    const struct warp_caller *caller;
+    struct warp_histogram sum;
+
+    warp_histogram_init(&sum);
+    /* Acquire: pairs with the release in warp_caller_make. */
+    for (caller = atomic_load_explicit(&db->callers.list, memory_order_acquire);
+         caller != NULL; caller = caller->next) {
+        warp_latency_merge(&sum, writes ? &caller->write_latency : &caller->get_latency);
+    }
+    warp_snapshot_histogram(out, &sum);
+}
+
 void warp_metrics_fill(struct warp *db, struct warp_snapshot *snapshot,
                        struct warp_catalogue_shard *shards)
 {
@@ -224,6 +244,8 @@ void warp_metrics_fill(struct warp *db, struct warp_snapshot *snapshot,
         db->wal == NULL ? NULL : &db->wal->writer.flush_latency,
         db->wal == NULL ? NULL : &db->wal->writer.sync_latency,
         warp_reader_latency(db->reader),
+        NULL, /* of calls, below */
+        NULL,
     };
     int64_t free_bytes;
     uint32_t i;
@@ -240,6 +262,8 @@ void warp_metrics_fill(struct warp *db, struct warp_snapshot *snapshot,
             warp_snapshot_histogram(&snapshot->histograms[i], from[i]);
         }
     }
+    metrics_calls(db, false, &snapshot->histograms[METRICS_PLACE_get]);
+    metrics_calls(db, true, &snapshot->histograms[METRICS_PLACE_write]);
     metrics_shards(db, shards);
     snapshot->shards = shards;
     snapshot->shard_count = db->store->shard_count;

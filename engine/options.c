@@ -220,6 +220,12 @@ int warp_options_complete(const struct warp_options *given, struct warp_options 
     if (options.metrics_file > 2) {
         OPTIONS_REFUSE("options.metrics_file %u is not 0, 1 or 2", options.metrics_file);
     }
+    if (options.timing == 0) {
+        options.timing = 1;
+    }
+    if (options.timing > 3) {
+        OPTIONS_REFUSE("options.timing %u is not 0, 1, 2 or 3", options.timing);
+    }
     if (options.space_permille == 0) {
         options.space_permille = OPTIONS_SPACE_PERMILLE;
     }

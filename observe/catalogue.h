@@ -257,7 +257,7 @@
       "Above 0 after a shutdown that was thought to be orderly.")                          \
     X(recovery_next_ns, "warp_recovery_next_seconds", gauge, "seconds",                    \
       "How long the next opening would take, by how long openings take here.",             \
-      "Far above recovery_ms_max: the next open takes that long.")                 \
+      "Far above recovery_ms_max: the next open takes that long.")                         \
     X(recovery_ns, "warp_recovery_seconds", gauge, "seconds",                              \
       "How long the replay at open took.",                                                 \
       "Above recovery_ms_max: checkpoints were late, or the disk is slow.")                \
@@ -308,7 +308,17 @@
       "The 0.99 quantile above sync_interval_ms: the disk does not keep up.")              \
     X(read, "warp_disk_read_seconds", "Time of one value read from disk.",                 \
       "The 0.99 quantile far above the median: the disk is busy with something "           \
-      "else.")
+      "else.")                                                                             \
+    X(get, "warp_get_seconds",                                                             \
+      "Time of one blocking get or borrow, from a sample that stands for all of them.",    \
+      "The 0.99 quantile near that of warp_disk_read_seconds: the working set no longer "  \
+      "fits into memory.")                                                                 \
+    X(write, "warp_write_seconds",                                                         \
+      "Time of one blocking put, delete or add until it was as durable as asked for, "     \
+      "from a sample that stands for all of them.",                                        \
+      "The 0.99 quantile far above that of warp_log_flush_seconds: writers wait for each " \
+      "other, for room in the log, or are held up; see warp_write_waits_total and "        \
+      "warp_log_room_waits_total.")
 
 /* X(field, name, kind, unit, help, worry): what an exporter says about each database it watches ... */
 #define WARP_WATCH_METRICS(X)                                                              \

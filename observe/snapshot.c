@@ -48,8 +48,8 @@ static_assert(WARP_CATALOGUE_VALUES + WARP_CATALOGUE_SHARD_VALUES +
 
 /* Two or three to a power of ten: what alerts and pictures need. */
 const uint64_t warp_snapshot_bounds[WARP_SNAPSHOT_BUCKETS] = {
-    5000,     10000,     25000,     50000,      100000,     250000,
-    500000,   1000000,   2500000,   5000000,    10000000,   25000000,
+    250,      500,       1000,      2500,       5000,       10000,       25000,    50000,
+    100000,   250000,    500000,    1000000,    2500000,    5000000,     10000000, 25000000,
     50000000, 100000000, 250000000, 1000000000, 2500000000, 10000000000,
 };
 

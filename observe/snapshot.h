@@ -32,7 +32,7 @@
 #include "base/process.h"
 #include "observe/catalogue.h"
 
-#define WARP_SNAPSHOT_BUCKETS   18u
+#define WARP_SNAPSHOT_BUCKETS   22u
 #define WARP_SNAPSHOT_IMAGE_MAX (UINT64_C(1) << 20)
 #define WARP_SNAPSHOT_ROWS_MAX  512u
 #define WARP_SNAPSHOT_SHARDS    1024u /* a reader believes no more */

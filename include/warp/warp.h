@@ -218,12 +218,15 @@ struct warp_options {
     uint32_t metrics_file;   /* 1 (the default): other processes find the metrics in the file METRICS of
                                 the directory (warp stat, warp exporter); 2: not */
     uint32_t gravity;             /* slots move to shards that have less to do: 1: on, 2: off (the default) */
+    uint32_t timing;              /* how long blocking calls take, for warp_get_seconds and warp_write_seconds:
+                                     1: of a sample that costs less than half a per cent of their time (the
+                                     default), 2: of none, 3: of all */
 };
 #define WARP_OPTIONS_INIT                                                                      \
     {                                                                                          \
         sizeof(struct warp_options), 0, WARP_COMMIT, 100, WARP_READ_DURABLE_AUTO, 0,           \
             WARP_CREATE, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, \
-            NULL, NULL, 0, 0                                                                   \
+            NULL, NULL, 0, 0, 0                                                                \
                                                                                  \
     }
 

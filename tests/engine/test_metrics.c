@@ -928,6 +928,14 @@ static const struct row rows[] = {
     {"warp_uptime_seconds", RISES, act_sleep, NULL},
     {"warp_build_info", POSITIVE, act_nothing, NULL},
 };
+static const struct row call_rows[] = {
+    {"warp_get_seconds_count", RISES, act_get, NULL},
+    {"warp_get_seconds_sum", RISES, act_get, NULL},
+    {"warp_write_seconds_count", RISES, act_put, NULL},
+    {"warp_write_seconds_sum", RISES, act_put, NULL},
+};
+enum { CALL_ROWS = sizeof(call_rows) / sizeof(call_rows[0]) };
+
 enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
 _Static_assert(ROWS <= 8 * 8, "check_rows() is called for all of them");
 
@@ -1316,6 +1324,64 @@ WARP_TEST(metrics, of_warming_up_move)
     }
 }
 
+/* Whether that many calls were counted: a sample stands for those since the one before. */
+static void check_calls(const char *name, struct warp *db, double before, double calls)
+{
+    double counted = fixture_metric(db, name) - before;
+
+    if (counted > calls + 2 * WARP_LATENCY_GAP_MAX ||
+        counted < calls - 2 * WARP_LATENCY_GAP_MAX) {
+        test_fail(__FILE__, __LINE__, "%s: %f, not about %f", name, counted, calls);
+    }
+}
+
+WARP_TEST(metrics, of_calls_move)
+{
+    struct warp_options options = fixture_options();
+    struct warp_value value = WARP_VALUE_INIT;
+    struct warp *db;
+    char text[256];
+    size_t i;
+
+    for (i = 0; i < CALL_ROWS; i++) {
+        check_row(&call_rows[i]);
+    }
+    for (options.timing = 1; options.timing <= 3; options.timing++) {
+        double gets, writes;
+
+        db = fixture_open(test_directory(), &options);
+        if (db == NULL) {
+            return;
+        }
+        fixture_put(db, "k", "v");
+        fixture_get(db, "k", text);
+        gets = fixture_metric(db, "warp_get_seconds_count");
+        writes = fixture_metric(db, "warp_write_seconds_count");
+        for (i = 0; i < 10000; i++) {
+            fixture_get(db, "k", text);
+            check_int(warp_borrow(db, support_text("k"), &value), ==, 0);
+            warp_return(&value);
+            fixture_put(db, "k", "v");
+            warp_delete(db, support_text("none"), NULL, NULL);
+            warp_add(db, support_text("n"), 1, NULL, NULL);
+        }
+        if (options.timing == 1) {
+            check_calls("warp_get_seconds_count", db, gets, 20000);
+            check_calls("warp_write_seconds_count", db, writes, 30000);
+            check(fixture_metric(db, "warp_get_seconds_sum") > 0);
+        } else {
+            check_u64((uint64_t)(fixture_metric(db, "warp_get_seconds_count") - gets), ==,
+                      options.timing == 2 ? 0 : 20000);
+            check_u64((uint64_t)(fixture_metric(db, "warp_write_seconds_count") - writes),
+                      ==, options.timing == 2 ? 0 : 30000);
+        }
+        check_int(warp_close(&db), ==, 0);
+    }
+    options.timing = 4;
+    db = NULL;
+    check_int(warp_open(test_directory(), &options, &db), ==, WARP_EINVAL);
+}
+
 WARP_TEST(metrics, of_moves_move)
 {
     size_t i;
@@ -1381,6 +1447,10 @@ WARP_TEST(metrics, each_has_an_action_and_the_text_has_its_form)
         for (i = 0; i < ROWS && !found; i++) {
             found =
                 strlen(rows[i].name) == length && strncmp(rows[i].name, line, length) == 0;
+        }
+        for (i = 0; i < CALL_ROWS && !found; i++) {
+            found = strlen(call_rows[i].name) == length &&
+                    strncmp(call_rows[i].name, line, length) == 0;
         }
         for (i = 0; i < MOVE_ROWS && !found; i++) {
             found = strlen(move_rows[i].name) == length &&
