@@ -21,16 +21,90 @@ static int call_check_key(struct warp_slice key)
                                                                                 : 0;
 }
 
-/* When a call begins, if it is one that is timed; else 0. */
-static inline uint64_t call_begin(const struct warp *db, struct warp_latency *latency)
-{
-    return WARP_UNLIKELY(warp_latency_due(latency)) ? warp_clock_ns(db->env.clock) : 0;
-}
+/* Of a call that is timed: from where it waits to where it goes on is a stage, if somebody wants to know. */
+struct call_watch {
+    struct warp *db;
+    struct warp_latency *latency;
+    bool laps;
+    uint64_t begun_ns, last_ns;
+    uint64_t stages_ns[WARP_SLOW_STAGES];
+};
 
 static __attribute__((noinline)) void
-call_end(const struct warp *db, struct warp_latency *latency, uint64_t begun_ns)
+call_begin_timed(struct warp *db, struct warp_latency *latency, struct call_watch *watch)
 {
-    warp_latency_add(latency, warp_clock_ns(db->env.clock) - begun_ns);
+    watch->db = db;
+    watch->latency = latency;
+    watch->laps = db->slow.slow_ns != 0;
+    if (watch->laps) {
+        memset(watch->stages_ns, 0, sizeof(watch->stages_ns));
+    }
+    watch->begun_ns = watch->last_ns = warp_clock_ns(db->env.clock);
+}
+
+/* A call begins: its watch, if it is one that is timed; else NULL. */
+static inline struct call_watch *call_begin(struct warp *db, struct warp_latency *latency,
+                                            struct call_watch *watch)
+{
+    if (WARP_LIKELY(!warp_latency_due(latency))) {
+        return NULL;
+    }
+    call_begin_timed(db, latency, watch);
+    return watch;
+}
+
+static __attribute__((noinline)) void call_take_lap(struct call_watch *watch,
+                                                    enum warp_slow_stage stage)
+{
+    if (watch->laps) {
+        uint64_t now_ns = warp_clock_ns(watch->db->env.clock);
+
+        watch->stages_ns[stage] += now_ns - watch->last_ns;
+        watch->last_ns = now_ns;
+    }
+}
+
+/* What was done since the last lap, or since it began, was this. */
+static inline void call_lap(struct call_watch *watch, enum warp_slow_stage stage)
+{
+    if (WARP_UNLIKELY(watch != NULL)) {
+        call_take_lap(watch, stage);
+    }
+}
+
+static __attribute__((noinline)) void call_end_timed(const struct call_watch *watch,
+                                                     uint32_t opcode, struct warp_slice key,
+                                                     size_t value_bytes, int result)
+{
+    struct warp *db = watch->db;
+    uint64_t took_ns = warp_clock_ns(db->env.clock) - watch->begun_ns;
+    struct warp_snapshot_slow call;
+
+    warp_latency_add(watch->latency, took_ns);
+    if (!watch->laps || took_ns < db->slow.slow_ns || call_check_key(key) < 0) {
+        return;
+    }
+    memset(&call, 0, sizeof(call));
+    call.ended_ms = warp_clock_wall_ms(db->env.clock);
+    call.duration_ns = took_ns;
+    memcpy(call.stages_ns, watch->stages_ns, sizeof(call.stages_ns));
+    call.opcode = opcode;
+    call.result = result;
+    call.slot = warp_hash_slot(key.data, key.bytes);
+    call.shard = warp_slotmap_owner(&db->store->slotmap, call.slot);
+    call.key_bytes = (uint32_t)key.bytes;
+    call.value_bytes = (uint32_t)value_bytes;
+    memcpy(call.key, key.data, key.bytes < sizeof(call.key) ? key.bytes : sizeof(call.key));
+    warp_slow_keep(&db->slow, call);
+}
+
+/* It is over. */
+static inline void call_end(const struct call_watch *watch, uint32_t opcode,
+                            struct warp_slice key, size_t value_bytes, int result)
+{
+    if (WARP_UNLIKELY(watch != NULL)) {
+        call_end_timed(watch, opcode, key, value_bytes, result);
+    }
 }
 
 int warp_call_message(struct warp *db, uint32_t opcode, struct warp_slice key,
@@ -171,15 +245,18 @@ static void call_wait_for_mail(struct warp *db, struct warp_caller *caller,
 }
 
 static void call_execute_at(struct warp *db, struct warp_caller *caller,
-                            struct warp_shard *shard, struct warp_message *message)
+                            struct warp_shard *shard, struct warp_message *message,
+                            struct call_watch *watch)
 {
     uint32_t spins;
     int rc;
 
     for (spins = 0; spins < CALL_LEASE_SPINS; spins++) {
         if (warp_shard_enter(shard)) {
+            call_lap(watch, WARP_SLOW_WAIT);
             warp_put_execute(shard, message);
             warp_shard_leave(shard);
+            call_lap(watch, WARP_SLOW_EXECUTE);
             warp_counter_add(&caller->leases, 1);
             return;
         }
@@ -200,27 +277,31 @@ static void call_execute_at(struct warp *db, struct warp_caller *caller,
     if (rc == 0) {
         warp_counter_add(&caller->mails, 1);
         call_wait_for_mail(db, caller, shard, message);
+        call_lap(watch, WARP_SLOW_WAIT); /* who ran it meanwhile was somebody else */
         return;
     }
     /* No ring to be had: wait for the lease itself. */
     warp_shard_enter_surely(shard);
+    call_lap(watch, WARP_SLOW_WAIT);
     warp_put_execute(shard, message);
     warp_shard_leave(shard);
+    call_lap(watch, WARP_SLOW_EXECUTE);
     warp_counter_add(&caller->leases, 1);
 }
 
 /* Where its slot is; again if it has moved meanwhile. This thread has no other request, so there is no
  * order to be kept. */
 static void call_execute(struct warp *db, struct warp_caller *caller,
-                         struct warp_message *message)
+                         struct warp_message *message, struct call_watch *watch)
 {
     do {
-        call_execute_at(db, caller, warp_store_owner(db->store, message->slot), message);
+        call_execute_at(db, caller, warp_store_owner(db->store, message->slot), message,
+                        watch);
     } while (WARP_UNLIKELY(message->result == WARP_MESSAGE_MOVED));
 }
 
 static int call_run(struct warp *db, struct warp_caller *caller,
-                    struct warp_message *message)
+                    struct warp_message *message, struct call_watch *watch)
 {
     bool is_delete = message->opcode == WARP_OP_DELETE;
     uint64_t target;
@@ -231,17 +312,19 @@ static int call_run(struct warp *db, struct warp_caller *caller,
     }
     call_warm(db, caller, message);
     for (;;) {
-        call_execute(db, caller, message);
+        call_execute(db, caller, message, watch);
         if (message->result == WARP_MESSAGE_NEEDS_VALUE) {
             struct warp_coldread *cold = &message->cold;
 
             warp_coldread_run(db->store, &cold, 1);
+            call_lap(watch, WARP_SLOW_DISK);
             continue;
         }
         if (message->result == WARP_ENOMEM && message->reliefs < WARP_EVICT_RELIEFS_MAX &&
             warp_evict_relieve(db->store, warp_store_owner(db->store, message->slot),
                                warp_message_record_bytes(message), message->reliefs)) {
             message->reliefs++;
+            call_lap(watch, WARP_SLOW_MEMORY);
             continue;
         }
         if (message->result != WARP_MESSAGE_NEEDS_ROOM) {
@@ -249,6 +332,7 @@ static int call_run(struct warp *db, struct warp_caller *caller,
         }
         rc = warp_writer_make_room(&db->wal->writer, warp_frame_bytes(message->body_bytes),
                                    is_delete, CALL_ROOM_NS);
+        call_lap(watch, WARP_SLOW_ROOM);
         if (rc != 0) {
             warp_coldread_end(db->store, &message->cold);
             return rc;
@@ -257,9 +341,11 @@ static int call_run(struct warp *db, struct warp_caller *caller,
     warp_coldread_end(db->store, &message->cold);
     target = warp_call_wait_for(db, message);
     rc = warp_call_wait(db, caller, target);
+    call_lap(watch, WARP_SLOW_DURABLE);
     if (message->result == 0) {
         (void)warp_call_pace(db, warp_frame_bytes(message->body_bytes),
                              WARP_PACE_WAIT_NS_MAX);
+        call_lap(watch, WARP_SLOW_PACE);
     }
     return rc == 0 ? message->result : rc;
 }
@@ -269,20 +355,18 @@ int warp_call_write(struct warp *db, uint32_t opcode, struct warp_slice key,
                     struct warp_message *message)
 {
     struct warp_caller *caller = warp_caller_get(&db->callers);
-    uint64_t begun_ns;
+    struct call_watch space, *watch;
     int rc;
 
     if (WARP_UNLIKELY(caller == NULL)) {
         return WARP_ENOMEM;
     }
-    begun_ns = call_begin(db, &caller->write_latency);
+    watch = call_begin(db, &caller->write_latency, &space);
     rc = warp_call_message(db, opcode, key, value, delta, how, message);
     if (rc == 0) {
-        rc = call_run(db, caller, message);
+        rc = call_run(db, caller, message, watch);
     }
-    if (WARP_UNLIKELY(begun_ns != 0)) {
-        call_end(db, &caller->write_latency, begun_ns);
-    }
+    call_end(watch, opcode, key, value.bytes, rc);
     return rc;
 }
 
@@ -300,7 +384,7 @@ static int call_copy(void *buffer, size_t capacity, const void *value, uint32_t 
 
 static inline int call_get(struct warp *db, struct warp_caller *caller,
                            struct warp_slice key, void *buffer, size_t capacity,
-                           size_t *bytes, uint64_t *sequence)
+                           size_t *bytes, uint64_t *sequence, struct call_watch *watch)
 {
     struct warp_store *store = db->store;
     struct warp_record *record;
@@ -327,7 +411,9 @@ static inline int call_get(struct warp *db, struct warp_caller *caller,
     warp_epoch_leave(caller->record);
     if (WARP_UNLIKELY(cold.open)) {
         warp_counter_add(&caller->cold_gets, 1);
+        call_lap(watch, WARP_SLOW_EXECUTE);
         warp_coldread_run(store, &colds, 1);
+        call_lap(watch, WARP_SLOW_DISK);
         rc = cold.read.rc;
         if (rc == 0) {
             found_bytes = cold.read.value_bytes;
@@ -341,7 +427,9 @@ static inline int call_get(struct warp *db, struct warp_caller *caller,
         }
     }
     if (db->read_durable) {
+        call_lap(watch, WARP_SLOW_EXECUTE);
         waited = warp_call_wait(db, caller, wait_for);
+        call_lap(watch, WARP_SLOW_DURABLE);
         if (waited < 0) {
             return waited;
         }
@@ -362,7 +450,7 @@ int warp_call_get(struct warp *db, struct warp_slice key, void *buffer, size_t c
                   size_t *bytes, uint64_t *sequence)
 {
     struct warp_caller *caller = warp_caller_get(&db->callers);
-    uint64_t begun_ns;
+    struct call_watch space, *watch;
     int rc;
 
     if (WARP_UNLIKELY(call_check_key(key) < 0)) {
@@ -371,11 +459,9 @@ int warp_call_get(struct warp *db, struct warp_slice key, void *buffer, size_t c
     if (WARP_UNLIKELY(caller == NULL)) {
         return WARP_ENOMEM;
     }
-    begun_ns = call_begin(db, &caller->get_latency);
-    rc = call_get(db, caller, key, buffer, capacity, bytes, sequence);
-    if (WARP_UNLIKELY(begun_ns != 0)) {
-        call_end(db, &caller->get_latency, begun_ns);
-    }
+    watch = call_begin(db, &caller->get_latency, &space);
+    rc = call_get(db, caller, key, buffer, capacity, bytes, sequence, watch);
+    call_end(watch, WARP_OP_GET, key, 0, rc);
     return rc;
 }
 
@@ -403,8 +489,8 @@ static void call_read_cold(struct warp *db, struct warp_coldread *colds,
     }
 }
 
-int warp_call_multi_get(struct warp *db, const struct warp_slice *keys, size_t count,
-                        struct warp_value *values, int *results)
+static int call_multi_get(struct warp *db, const struct warp_slice *keys, size_t count,
+                          struct warp_value *values, int *results, struct call_watch *watch)
 {
     static const struct warp_value none = WARP_VALUE_INIT;
     struct warp_caller *caller = warp_caller_get(&db->callers);
@@ -458,8 +544,10 @@ int warp_call_multi_get(struct warp *db, const struct warp_slice *keys, size_t c
         warp_epoch_leave(caller->record);
         if (WARP_UNLIKELY(cold_count > 0)) {
             warp_counter_add(&caller->cold_gets, cold_count);
+            call_lap(watch, WARP_SLOW_EXECUTE);
             call_read_cold(db, colds, cold_places, cold_count, values + begin,
                            results + begin);
+            call_lap(watch, WARP_SLOW_DISK);
         }
         for (k = 0; k < n; k++) {
             hits += results[begin + places[k]] == 0;
@@ -468,7 +556,9 @@ int warp_call_multi_get(struct warp *db, const struct warp_slice *keys, size_t c
     warp_counter_add(&caller->gets, count);
     warp_counter_add(&caller->get_hits, hits);
     warp_counter_add(&caller->borrows, hits);
+    call_lap(watch, WARP_SLOW_EXECUTE);
     rc = db->read_durable ? warp_call_wait(db, caller, target) : 0;
+    call_lap(watch, WARP_SLOW_DURABLE);
     if (rc < 0) {
         for (i = 0; i < count; i++) {
             warp_get_return(&values[i]);
@@ -480,21 +570,25 @@ int warp_call_multi_get(struct warp *db, const struct warp_slice *keys, size_t c
     return 0;
 }
 
+int warp_call_multi_get(struct warp *db, const struct warp_slice *keys, size_t count,
+                        struct warp_value *values, int *results)
+{
+    return call_multi_get(db, keys, count, values, results, NULL);
+}
+
 int warp_call_borrow(struct warp *db, struct warp_slice key, struct warp_value *out)
 {
     struct warp_caller *caller = warp_caller_get(&db->callers);
     struct warp_value value = WARP_VALUE_INIT;
-    uint64_t begun_ns;
+    struct call_watch space, *watch;
     int result, rc;
 
     if (WARP_UNLIKELY(caller == NULL)) {
         return WARP_ENOMEM;
     }
-    begun_ns = call_begin(db, &caller->get_latency);
-    rc = warp_call_multi_get(db, &key, 1, &value, &result);
-    if (WARP_UNLIKELY(begun_ns != 0)) {
-        call_end(db, &caller->get_latency, begun_ns);
-    }
+    watch = call_begin(db, &caller->get_latency, &space);
+    rc = call_multi_get(db, &key, 1, &value, &result, watch);
+    call_end(watch, WARP_OP_GET, key, value.bytes, rc < 0 ? rc : result);
     if (rc == 0 && result == 0) {
         *out = value;
     }

@@ -189,10 +189,12 @@ void warp_metrics_collect(struct warp *db, struct warp_catalogue_values *totals)
     totals->recovery_next_ns =
         warp_outlook_ns(&db->outlook, totals->checkpoint_records, totals->checkpoint_log);
     totals->uptime_ns = warp_clock_ns(db->env.clock) - db->opened_ns;
+    totals->slow_calls = warp_counter_read(&db->slow.count);
     totals->fencing_epoch = db->recovery.fencing_epoch;
 }
 
-static void metrics_shards(const struct warp *db, struct warp_catalogue_shard *shards)
+static void metrics_shards(const struct warp *db, struct warp_catalogue_shard *shards,
+                           uint8_t *owners)
 {
     const struct warp_store *store = db->store;
     uint32_t i;
@@ -215,9 +217,18 @@ static void metrics_shards(const struct warp *db, struct warp_catalogue_shard *s
         shards[i].turns = warp_counter_read(&counters->turns);
         shards[i].evictions = warp_counter_read(&counters->evictions);
         shards[i].admissions = warp_counter_read(&counters->admissions);
+        shards[i].load =
+            db->background == NULL
+                ? 0
+                : warp_counter_read(&db->background->rebalance.counters.loads[i]) / 1000;
     }
     for (i = 0; i < WARP_SLOT_COUNT; i++) {
-        shards[warp_slotmap_owner(&store->slotmap, i)].slots++;
+        uint32_t owner = warp_slotmap_owner(&store->slotmap, i);
+
+        shards[owner].slots++;
+        if (owners != NULL) {
+            owners[i] = (uint8_t)owner;
+        }
     }
 }
 
@@ -238,7 +249,7 @@ static __attribute__((noinline)) void metrics_calls(struct warp *db, bool writes
 }
 
 void warp_metrics_fill(struct warp *db, struct warp_snapshot *snapshot,
-                       struct warp_catalogue_shard *shards)
+                       struct warp_catalogue_shard *shards, struct warp_metrics_space *more)
 {
     const struct warp_histogram *from[] = {
         db->wal == NULL ? NULL : &db->wal->writer.flush_latency,
@@ -264,7 +275,13 @@ void warp_metrics_fill(struct warp *db, struct warp_snapshot *snapshot,
     }
     metrics_calls(db, false, &snapshot->histograms[METRICS_PLACE_get]);
     metrics_calls(db, true, &snapshot->histograms[METRICS_PLACE_write]);
-    metrics_shards(db, shards);
+    metrics_shards(db, shards, more == NULL ? NULL : more->owners);
+    if (more != NULL) {
+        snapshot->owners = more->owners;
+        snapshot->owner_count = WARP_SLOT_COUNT;
+        snapshot->slow_count = warp_slow_copy(&db->slow, more->slow);
+        snapshot->slow = more->slow;
+    }
     snapshot->shards = shards;
     snapshot->shard_count = db->store->shard_count;
     snapshot->about.sequence = 1;
@@ -288,7 +305,7 @@ int warp_metrics_write(struct warp *db, char *buffer, size_t capacity, size_t *b
     const struct warp_render_part part = {&reading, NULL};
     struct warp_render render;
 
-    warp_metrics_fill(db, &snapshot, shards);
+    warp_metrics_fill(db, &snapshot, shards, NULL);
     warp_snapshot_reading(&snapshot, &reading);
     warp_render_init(&render, buffer, capacity, WARP_RENDER_TEXT);
     warp_render_readings(&render, &part, 1, false);
@@ -302,7 +319,7 @@ int warp_metrics_write(struct warp *db, char *buffer, size_t capacity, size_t *b
 
 int warp_metrics_image(struct warp *db, void *buffer, size_t capacity, size_t *bytes)
 {
-    struct warp_catalogue_shard shards[WARP_SHARD_COUNT_MAX];
+    struct warp_metrics_space *space;
     struct warp_snapshot_layout layout;
     struct warp_snapshot snapshot;
 
@@ -311,12 +328,17 @@ int warp_metrics_image(struct warp *db, void *buffer, size_t capacity, size_t *b
     if (capacity < layout.image_bytes) {
         return WARP_TRUNCATED;
     }
-    warp_metrics_fill(db, &snapshot, shards);
+    space = warp_memory_reserve(&db->memory, sizeof(*space), 0);
+    if (space == NULL) {
+        return WARP_ENOMEM;
+    }
+    warp_metrics_fill(db, &snapshot, space->shards, space);
     warp_process_self(&snapshot.about.process);
     memset(buffer, 0, layout.image_bytes);
     warp_snapshot_write_head(buffer, db->store->shard_count);
     (void)warp_snapshot_write_slot((char *)buffer + layout.head_bytes +
                                        snapshot.about.sequence % 2 * layout.slot_bytes,
                                    &snapshot);
+    warp_memory_release(&db->memory, space, sizeof(*space));
     return 0;
 }

@@ -266,6 +266,9 @@
     X(publish_errors, "warp_metrics_publish_errors_total", counter, "snapshots",           \
       "Snapshots that could not be written, and tries to make the file that failed.",      \
       "Grows: exporters see old values or none; the disk is full or fails.")               \
+    X(slow_calls, "warp_slow_calls_total", counter, "operations",                          \
+      "Blocking calls that took options.slow_ns or longer; 0: nobody asked.",              \
+      "Grows: see /debug/slow, or warp top, for what they waited for.")                    \
     X(fencing_epoch, "warp_fencing_epoch", gauge, "number",                                \
       "How often it was opened for writing.", "")                                          \
     X(uptime_ns, "warp_uptime_seconds", gauge, "seconds",                                  \
@@ -298,7 +301,12 @@
       "Values that left its memory.", "")                                                  \
     X(admissions, "warp_shard_admissions_total", counter, "records",                       \
       "Values read from disk and kept in its memory.", "")                                 \
-    X(slots, "warp_shard_slots", gauge, "slots", "Slots that belong to it.", "")
+    X(slots, "warp_shard_slots", gauge, "slots", "Slots that belong to it.", "")           \
+    X(load, "warp_shard_load_ratio", gauge, "ratio",                                       \
+      "Share of a processor's time that its slots took in the last epoch of gravity; 0: "  \
+      "not measured.",                                                                     \
+      "Much more in one shard than in the others, and it stays: see "                      \
+      "warp_load_lambda_ratio.")
 
 /* X(field, name, help, worry): how long things took, in seconds. */
 #define WARP_HISTOGRAM_METRICS(X)                                                          \

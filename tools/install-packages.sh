@@ -12,7 +12,8 @@ set -euo pipefail
 build_packages=(gcc libc6-dev make binutils libck-dev liburing-dev libjemalloc-dev
                 libxxhash-dev libzstd-dev libmicrohttpd-dev)
 demo_packages=(librocksdb-dev liblmdb-dev)
-check_packages=(g++ clang libclang-rt-14-dev python3 python3-prometheus-client pkg-config)
+check_packages=(g++ clang libclang-rt-14-dev python3 python3-prometheus-client pkg-config
+                systemtap-sdt-dev)
 monitoring_packages=(prometheus)
 
 dry_run=no

@@ -860,6 +860,23 @@ static bool measure_no_publish(const char *name, double pair[2])
     return true;
 }
 
+static bool measure_slow(const char *name, double pair[2])
+{
+    struct warp_options options = fixture_options();
+    struct warp *db;
+
+    options.slow_ns = 1;
+    db = fixture_open(test_directory(), &options);
+    if (db == NULL) {
+        return false;
+    }
+    pair[0] = fixture_metric(db, name);
+    act_put(db);
+    pair[1] = fixture_metric(db, name);
+    check_int(warp_close(&db), ==, 0);
+    return true;
+}
+
 /* ---- the table ----------------------------------------------------------------------- */
 
 static const struct row rows[] = {
@@ -933,6 +950,7 @@ static const struct row call_rows[] = {
     {"warp_get_seconds_sum", RISES, act_get, NULL},
     {"warp_write_seconds_count", RISES, act_put, NULL},
     {"warp_write_seconds_sum", RISES, act_put, NULL},
+    {"warp_slow_calls_total", RISES, NULL, measure_slow},
 };
 enum { CALL_ROWS = sizeof(call_rows) / sizeof(call_rows[0]) };
 
@@ -1217,6 +1235,19 @@ static void act_turn(struct warp *db)
     act_contend(db, "warp_shard_turns_total");
 }
 
+/* Work until an epoch of gravity has measured it. */
+static void act_load(struct warp *db)
+{
+    uint32_t i;
+
+    for (i = 0; i < 30000000; i++) {
+        fixture_put(db, "load", "v");
+        if (i % 1000 == 999 && shard_metric(db, "warp_shard_load_ratio") > 0) {
+            break;
+        }
+    }
+}
+
 static const struct row shard_rows[] = {
     {"warp_shard_records", RISES, act_put, NULL},
     {"warp_shard_record_bytes", RISES, act_put, NULL},
@@ -1232,6 +1263,7 @@ static const struct row shard_rows[] = {
     {"warp_shard_evictions_total", RISES, act_tiny, NULL},
     {"warp_shard_admissions_total", RISES, act_tiny, NULL},
     {"warp_shard_slots", POSITIVE, act_nothing, NULL},
+    {"warp_shard_load_ratio", RISES, act_load, NULL},
 };
 enum { SHARD_ROWS = sizeof(shard_rows) / sizeof(shard_rows[0]) };
 
@@ -1254,6 +1286,7 @@ WARP_TEST(metrics, of_shards_move)
         env.threads = true;
         env.values_bytes_max = tiny ? 4096 : 0;
         options.shard_count = shard_rows[i].act == act_stall ? 1 : 2;
+        options.gravity = shard_rows[i].act == act_load ? 1 : 2;
         check_int(warp_engine_open(test_directory(), &options, &env, &db), ==, 0);
         if (db == NULL) {
             return;
