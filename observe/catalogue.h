@@ -360,7 +360,12 @@
       "")                                                                                  \
     X(evicted, "warp_exporter_connections_evicted_total", counter, "connections",          \
       "Connections closed because there were too many: those that had waited longest.",    \
-      "Grows: a client opens connections and does not use them.")
+      "Grows: a client opens connections and does not use them.")                          \
+    X(streams, "warp_exporter_streams", gauge, "connections",                              \
+      "Of the connections, those that follow /events: consoles that somebody has open.",   \
+      "")                                                                                  \
+    X(dropped, "warp_exporter_streams_dropped_total", counter, "connections",              \
+      "Of these, closed because the client took nothing.", "")
 
 enum warp_catalogue_kind {
     WARP_CATALOGUE_COUNTER = 1, /* only grows while the database is open */

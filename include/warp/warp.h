@@ -630,7 +630,7 @@ struct warp_slow {
 /*
  * Called for each of the last 64 such calls, the newest first. slow lives until it returns; what it returns,
  * if it is not 0, ends the walk and is then what warp_slow_visit() returns. It runs on the calling thread
- * with nothing held. Other processes find them in the file METRICS: tools that read observe/snapshot.h.
+ * with nothing held. Other processes find them in the file METRICS: `warp top`, the exporter's /debug/slow.
  * Any thread. Errors: WARP_EINVAL.
  */
 typedef int (*warp_slow_visitor)(void *context, const struct warp_slow *slow);
@@ -639,7 +639,9 @@ WARP_API int warp_slow_visit(struct warp *db, warp_slow_visitor visit, void *con
 /*
  * The same over HTTP, for Prometheus and its like, from a thread inside this process: /metrics (text
  * 0.0.4, or OpenMetrics by Accept; ?shards=1 adds those of each shard), /-/healthy, /-/ready (503 and
- * a reason in JSON if the log has failed or writes are held up), /debug/shards (JSON).
+ * a reason in JSON if the log has failed or writes are held up), /debug/shards and /debug/slow (JSON), / (in
+ * a browser: a page that shows it as it moves) and /events, which feeds that page (at most 16 followers, or a
+ * quarter of connections_max).
  *
  * These three functions are in a library of their own, libwarp-serve (pkg-config warp-serve), which
  * needs libmicrohttpd: an application that does not serve does not load it. The program
