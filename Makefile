@@ -164,7 +164,7 @@ SONAME  := libwarp.so.$(firstword $(subst ., ,$(VERSION)))
 # neither is a part, in libtest.a for whoever wants it.
 TEST_ROOMS    := $(sort $(patsubst tests/%/,%,$(dir $(wildcard tests/*/test_*.c))))
 # Tests of what needs libmicrohttpd are there if it is.
-SERVE_TESTS_OFF := $(if $(HTTP),,tests/serve/test_serve.c)
+SERVE_TESTS_OFF := $(if $(HTTP),,tests/serve/test_serve.c tests/serve/test_load.c)
 TEST_BINARIES := $(addprefix $(OUT)/tests/,$(TEST_ROOMS))
 TEST_MAINS    := $(filter-out tests/lib/% tests/fuzz/%,$(shell grep -l '^int main' tests/*/*.c 2>/dev/null))
 actor_name     = $(if $(filter main,$(basename $(notdir $(1))))$(filter tests/sim/%,$(1)),$(notdir $(patsubst %/,%,$(dir $(1)))),$(basename $(notdir $(1))))
