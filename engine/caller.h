@@ -11,7 +11,7 @@
  * Ordering:  counters are relaxed, one writer each; the list of callers only grows (release when
  *            one is put on it, acquire when walked).
  * Errors:    NULL from get: no memory. WARP_ESYSTEM from init: no pthread key is left.
- * Cost:      get is a pthread_getspecific, about 2 ns.
+ * Cost:      get is a pthread_getspecific, about 2 ns. 9 KiB each.
  */
 #ifndef ENGINE_CALLER_H
 #define ENGINE_CALLER_H
