@@ -98,6 +98,17 @@ assert pairs >= 1
 assert any(look["rates"].get("warp_puts_total", 0) > 0 for look in looks)
 END
 
+# ---- the same from stat ----
+"$WARP" stat --json --path db >json 2>error
+if python3 - <<'END'; then good; else bad "stat: $(cat error) $(head -c 600 json)"; fi
+import json
+stat = json.load(open("json"))
+assert stat["source"]["state"] == "running"
+times = stat["times_s"]["warp_write_seconds"]
+assert times["count"] == stat["metrics"]["warp_write_seconds_count"] > 300
+assert 0 < times["p50"] <= times["p99"] <= times["p999"] <= times["max"] <= times["sum"]
+END
+
 # ---- in a terminal ----
 if python3 - "$WARP" <<'END'; then good; else bad "in a terminal"; fi
 import fcntl, os, pty, re, struct, sys, termios, time
