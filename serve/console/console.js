@@ -243,7 +243,7 @@
     pen.clearRect(0, 0, wide, high);
     const n = bodies.length, unit = Math.min(wide, high);
     const rx = n === 1 ? 0 : wide * .33, ry = n === 1 ? 0 : high * (n === 2 ? 0 : .32);
-    const biggest = unit * Math.min(n <= 2 ? .26 : .18, .5 / Math.sqrt(n));
+    const biggest = unit * Math.min(n <= 2 ? .26 : .165, .5 / Math.sqrt(n));
     const peak = Math.max(...bodies.map((b) => b.wanted), 1e-9);
     const spot = (b) => [wide / 2 + b.x * rx, high / 2 - 8 + b.y * ry];
     const ink = getComputedStyle(document.body).getPropertyValue("--ink");
