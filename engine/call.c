@@ -81,6 +81,10 @@ static __attribute__((noinline)) void call_end_timed(const struct call_watch *wa
     struct warp_snapshot_slow call;
 
     warp_latency_add(watch->latency, took_ns);
+    if (WARP_UNLIKELY(db->hot.places != NULL) && call_check_key(key) == 0) {
+        warp_hot_add(&db->hot, warp_hash_key(key.data, key.bytes, db->store->hash_seed),
+                     key, watch->latency->weight);
+    }
     if (!watch->laps || took_ns < db->slow.slow_ns || call_check_key(key) < 0) {
         return;
     }

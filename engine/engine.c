@@ -313,6 +313,7 @@ static void engine_take_apart(struct warp *db)
         warp_reader_destroy(&db->reader);
     }
     warp_slow_fini(&db->slow);
+    warp_hot_fini(&db->hot);
     if (db->callers_ready) {
         warp_callers_fini(&db->callers);
     }
@@ -428,6 +429,9 @@ static int engine_build(struct warp *db, const char *path, struct engine_message
     }
     db->callers_ready = true;
     rc = warp_slow_init(&db->slow, &db->memory, db->options.slow_ns);
+    if (rc == 0) {
+        rc = warp_hot_init(&db->hot, &db->memory, db->options.hot_keys == 1);
+    }
     if (rc < 0) {
         ENGINE_SAY(message, "no memory");
         return rc;

@@ -20,6 +20,7 @@
 
 #include "base/env.h"
 #include "engine/caller.h"
+#include "engine/hot.h"
 #include "engine/publish.h"
 #include "engine/slow.h"
 #include "shards/background.h"
@@ -48,6 +49,7 @@ struct warp {
     struct warp_callers callers;
     bool callers_ready;
     struct warp_slow_ring slow;
+    struct warp_hot hot;
     struct warp_store *store;
     struct warp_reader *reader;
     struct warp_wal *wal; /* NULL when read-only */

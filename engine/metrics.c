@@ -281,6 +281,8 @@ void warp_metrics_fill(struct warp *db, struct warp_snapshot *snapshot,
         snapshot->owner_count = WARP_SLOT_COUNT;
         snapshot->slow_count = warp_slow_copy(&db->slow, more->slow);
         snapshot->slow = more->slow;
+        snapshot->hot_count = warp_hot_copy(&db->hot, more->hot, &snapshot->hot_total);
+        snapshot->hot = more->hot;
     }
     snapshot->shards = shards;
     snapshot->shard_count = db->store->shard_count;

@@ -226,6 +226,15 @@ int warp_options_complete(const struct warp_options *given, struct warp_options 
     if (options.timing > 3) {
         OPTIONS_REFUSE("options.timing %u is not 0, 1, 2 or 3", options.timing);
     }
+    if (options.hot_keys == 0) {
+        options.hot_keys = 2;
+    }
+    if (options.hot_keys > 2 ||
+        (options.hot_keys == 1 && options.timing == 2 && options.slow_ns == 0)) {
+        OPTIONS_REFUSE("options.hot_keys %u is not 0, 1 or 2, or is 1 while no call is "
+                       "timed",
+                       options.hot_keys);
+    }
     if (options.space_permille == 0) {
         options.space_permille = OPTIONS_SPACE_PERMILLE;
     }

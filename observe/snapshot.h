@@ -9,7 +9,7 @@
  *
  *     0        head: magic, version, where all the rest is, checksum
  *     4096     the catalogue: one line each, fields between tabs
- *     ...      slot 0: about, values, bounds, histograms, shards, owners of slots, slow calls
+ *     ...      slot 0: about, values, bounds, histograms, shards, owners of slots, slow calls, hot keys
  *     ...      slot 1
  *
  * Threads:   any; nothing is kept.
@@ -38,6 +38,7 @@
 #define WARP_SNAPSHOT_SHARDS    1024u /* a reader believes no more */
 
 #define WARP_SNAPSHOT_SLOW      64u /* calls, the newest */
+#define WARP_SNAPSHOT_HOT       16u /* keys, the hottest */
 #define WARP_SNAPSHOT_KEY_BYTES 32u /* of a key in one of these */
 
 enum warp_snapshot_state {
@@ -101,6 +102,13 @@ struct warp_snapshot_slow {
     uint8_t key[WARP_SNAPSHOT_KEY_BYTES]; /* its first bytes */
 };
 
+/* A key that is asked for much, as estimated from a sample of the calls. */
+struct warp_snapshot_hot {
+    uint64_t count, over; /* calls; at most so many of them were for another key */
+    uint32_t key_bytes, reserved;
+    uint8_t key[WARP_SNAPSHOT_KEY_BYTES]; /* its first bytes */
+};
+
 /* What a slot is written from. */
 struct warp_snapshot {
     struct warp_snapshot_about about;
@@ -112,6 +120,9 @@ struct warp_snapshot {
     const uint8_t *owners;                     /* which shard has it */
     uint32_t slow_count;
     const struct warp_snapshot_slow *slow; /* the newest first */
+    uint64_t hot_total;                    /* calls, of all keys, that the next are of */
+    uint32_t hot_count;
+    const struct warp_snapshot_hot *hot; /* the hottest first */
 };
 
 /* ---- writing ------------------------------------------------------------------------------ */
@@ -151,6 +162,9 @@ struct warp_reading {
     const uint8_t *owners;
     uint32_t slow_count;
     const struct warp_snapshot_slow *slow; /* the newest first */
+    uint64_t hot_total;
+    uint32_t hot_count;
+    const struct warp_snapshot_hot *hot; /* the hottest first */
 };
 
 #define WARP_READING_HISTOGRAM_WORDS 7u /* before the buckets */

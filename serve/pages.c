@@ -546,6 +546,22 @@ static void pages_json_slots(struct pages_text *out, const struct warp_reading *
     pages_print(out, "\"");
 }
 
+/* Bytes, of which those above 127 are taken for Latin-1; the first of them, if it is longer. */
+static void pages_json_key(struct pages_text *out, const uint8_t *key, uint32_t bytes)
+{
+    uint32_t i;
+
+    pages_print(out, "\"");
+    for (i = 0; i < bytes && i < WARP_SNAPSHOT_KEY_BYTES; i++) {
+        pages_print(out,
+                    key[i] < 0x20 || key[i] >= 0x7f || key[i] == '"' || key[i] == '\\'
+                        ? "\\u%04x"
+                        : "%c",
+                    key[i]);
+    }
+    pages_print(out, "\"");
+}
+
 static void pages_json_slow(struct pages_text *out, const struct warp_reading *reading)
 {
     static const char *const opcodes[] = {"", "get", "put", "delete", "add"};
@@ -576,17 +592,26 @@ static void pages_json_slow(struct pages_text *out, const struct warp_reading *r
             pages_print(out, "%s\"%s\":%.9f", k > 0 ? "," : "", stages[k],
                         (double)slow->stages_ns[k] / 1e9);
         }
-        /* Bytes, of which those above 127 are taken for Latin-1. */
-        pages_print(out, "},\"key\":\"");
-        for (k = 0; k < slow->key_bytes && k < WARP_SNAPSHOT_KEY_BYTES; k++) {
-            uint8_t one = slow->key[k];
+        pages_print(out, "},\"key\":");
+        pages_json_key(out, slow->key, slow->key_bytes);
+        pages_print(out, "}");
+    }
+    pages_print(out, "]");
+}
 
-            pages_print(out,
-                        one < 0x20 || one >= 0x7f || one == '"' || one == '\\' ? "\\u%04x"
-                                                                               : "%c",
-                        one);
-        }
-        pages_print(out, "\"}");
+static void pages_json_hot(struct pages_text *out, const struct warp_reading *reading)
+{
+    uint32_t i;
+
+    pages_print(out, ",\"calls\":%llu,\"hot\":[", (unsigned long long)reading->hot_total);
+    for (i = 0; i < reading->hot_count; i++) {
+        const struct warp_snapshot_hot *hot = &reading->hot[i];
+
+        pages_print(out, "%s{\"calls\":%llu,\"over\":%llu,\"key_bytes\":%u,\"key\":",
+                    i > 0 ? "," : "", (unsigned long long)hot->count,
+                    (unsigned long long)hot->over, hot->key_bytes);
+        pages_json_key(out, hot->key, hot->key_bytes);
+        pages_print(out, "}");
     }
     pages_print(out, "]");
 }
@@ -601,7 +626,7 @@ static void pages_json_state(struct pages_text *out, const struct pages_source *
     pages_print(out, ",\"age\":%.9f", (double)source->view->age_ns / 1e9);
 }
 
-static bool pages_slow(struct warp_pages *pages, struct warp_http_answer *answer)
+static bool pages_calls(struct warp_pages *pages, bool hot, struct warp_http_answer *answer)
 {
     struct pages_text out = {NULL, 0, 0, false};
     size_t i;
@@ -613,7 +638,9 @@ static bool pages_slow(struct warp_pages *pages, struct warp_http_answer *answer
 
         pages_print(&out, "%s{", i > 0 ? "," : "");
         pages_json_state(&out, source);
-        if (source->view->has_values) {
+        if (source->view->has_values && hot) {
+            pages_json_hot(&out, &source->view->reading);
+        } else if (source->view->has_values) {
             pages_json_slow(&out, &source->view->reading);
         }
         pages_print(&out, "}");
@@ -736,8 +763,9 @@ bool warp_pages_answer(void *context, const struct warp_http_request *request,
     if (strcmp(request->path, "/debug/shards") == 0) {
         return pages_shards(pages, answer);
     }
-    if (strcmp(request->path, "/debug/slow") == 0) {
-        return pages_slow(pages, answer);
+    if (strcmp(request->path, "/debug/slow") == 0 ||
+        strcmp(request->path, "/debug/hot") == 0) {
+        return pages_calls(pages, strcmp(request->path, "/debug/hot") == 0, answer);
     }
     if (strcmp(request->path, "/events") == 0) {
         return pages_events(pages, request, answer);
@@ -755,6 +783,7 @@ bool warp_pages_answer(void *context, const struct warp_http_request *request,
             "/-/ready            whether all databases are ready, and why not\n"
             "/debug/shards       everything, as JSON\n"
             "/debug/slow         calls that took too long, as JSON\n"
+            "/debug/hot          keys that are asked for most, as JSON\n"
             "/events             everything about one (?database=NAME), twice a second\n"
             "/                   in a browser: all of it to look at\n");
     }

@@ -26,9 +26,10 @@ static const char help[] =
     "\n"
     "Show what the process that has the database open does: rates, how long things take, "
     "log,\n"
-    "checkpoints, pressure, shards, and the calls that took too long (options.slow_ns). It "
-    "is\n"
-    "read from the file METRICS; nothing is opened, locked or waited for. On a terminal "
+    "checkpoints, pressure, shards, and, if options ask for them, hot keys and the calls "
+    "that\n"
+    "took too long (hot_keys, slow_ns). It is read from the file METRICS; nothing is "
+    "opened, locked or waited for. On a terminal "
     "the\n"
     "picture is drawn anew until q or Ctrl-C; else a block is printed each time.\n"
     "\n"
@@ -371,18 +372,47 @@ static void print_shards(struct page *page, const struct looks *looks, uint32_t 
 }
 
 /* Anything but plain characters may mean something to a terminal. */
-static const char *key_text(char out[WARP_SNAPSHOT_KEY_BYTES + 4],
-                            const struct warp_snapshot_slow *slow)
+static const char *key_text(char out[WARP_SNAPSHOT_KEY_BYTES + 4], const uint8_t *key,
+                            uint32_t key_bytes)
 {
-    uint32_t bytes = slow->key_bytes < WARP_SNAPSHOT_KEY_BYTES ? slow->key_bytes
-                                                               : WARP_SNAPSHOT_KEY_BYTES;
+    uint32_t bytes =
+        key_bytes < WARP_SNAPSHOT_KEY_BYTES ? key_bytes : WARP_SNAPSHOT_KEY_BYTES;
     uint32_t i;
 
     for (i = 0; i < bytes; i++) {
-        out[i] = slow->key[i] > 0x20 && slow->key[i] < 0x7f ? (char)slow->key[i] : '.';
+        out[i] = key[i] > 0x20 && key[i] < 0x7f ? (char)key[i] : '.';
     }
-    strcpy(out + bytes, slow->key_bytes > bytes ? "..." : "");
+    strcpy(out + bytes, key_bytes > bytes ? "..." : "");
     return out;
+}
+
+/* One line, as many as fit; those that are certain to be asked for. */
+static void print_hot(struct page *page, const struct looks *looks)
+{
+    const struct warp_reading *now = now_of(looks);
+    char line[256] = "hot keys:";
+    size_t at = strlen(line), wide = page->terminal ? page->wide : TOP_WIDE;
+    uint32_t i;
+
+    wide = wide < sizeof(line) ? wide : sizeof(line) - 1;
+    for (i = 0; i < now->hot_count && now->hot_total > 0; i++) {
+        const struct warp_snapshot_hot *hot = &now->hot[i];
+        char key[WARP_SNAPSHOT_KEY_BYTES + 4], one[96];
+        double share = hot->count > hot->over ? 100.0 * (double)(hot->count - hot->over) /
+                                                    (double)now->hot_total
+                                              : 0;
+        size_t bytes = (size_t)snprintf(one, sizeof(one), "  %s %.1f %%",
+                                        key_text(key, hot->key, hot->key_bytes), share);
+
+        if (share < 0.1 || at + bytes > wide) {
+            break;
+        }
+        memcpy(line + at, one, bytes + 1);
+        at += bytes;
+    }
+    if (i > 0) {
+        page_line(page, "%s", line);
+    }
 }
 
 static void print_slow(struct page *page, const struct looks *looks, uint32_t most)
@@ -419,7 +449,8 @@ static void print_slow(struct page *page, const struct looks *looks, uint32_t mo
                   slow->opcode < sizeof(opcodes) / sizeof(opcodes[0])
                       ? opcodes[slow->opcode]
                       : "?",
-                  key_text(key, slow), warp_text_duration(took, slow->duration_ns), where);
+                  key_text(key, slow->key, slow->key_bytes),
+                  warp_text_duration(took, slow->duration_ns), where);
     }
 }
 
@@ -434,10 +465,13 @@ static void print_page(struct page *page, const struct looks *looks, const char 
     print_head(page, looks, path);
     if (looks->view[looks->now]->has_values) {
         print_rates(page, looks);
-        page_line(page, "%s", "");
+        if (!page->terminal || page->high > 24) { /* else each line is wanted */
+            page_line(page, "%s", "");
+        }
         print_times(page, looks);
         page_line(page, "%s", "");
         print_disk(page, looks);
+        print_hot(page, looks);
         page_line(page, "%s", "");
         if (page->terminal) {
             uint32_t shards = now_of(looks)->shard_count;

@@ -224,12 +224,14 @@ struct warp_options {
     uint64_t slow_ns;             /* blocking calls that take so long or longer are kept, with where the time went,
                                      see warp_slow_visit(): all calls are timed then, in stages, which costs some
                                      100 ns each; 0: none (the default) */
+    uint32_t hot_keys;            /* 1: keys that blocking calls ask for most are estimated from those that are timed,
+                                     and published with their first 32 bytes, for `warp top`; 2: not (the default) */
 };
 #define WARP_OPTIONS_INIT                                                                      \
     {                                                                                          \
         sizeof(struct warp_options), 0, WARP_COMMIT, 100, WARP_READ_DURABLE_AUTO, 0,           \
             WARP_CREATE, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, \
-            NULL, NULL, 0, 0, 0, 0                                                             \
+            NULL, NULL, 0, 0, 0, 0, 0                                                          \
                                                                                  \
     }
 
@@ -639,7 +641,7 @@ WARP_API int warp_slow_visit(struct warp *db, warp_slow_visitor visit, void *con
 /*
  * The same over HTTP, for Prometheus and its like, from a thread inside this process: /metrics (text
  * 0.0.4, or OpenMetrics by Accept; ?shards=1 adds those of each shard), /-/healthy, /-/ready (503 and
- * a reason in JSON if the log has failed or writes are held up), /debug/shards and /debug/slow (JSON), / (in
+ * a reason in JSON if the log has failed or writes are held up), /debug/shards, /debug/slow and /debug/hot (JSON), / (in
  * a browser: a page that shows it as it moves) and /events, which feeds that page (at most 16 followers, or a
  * quarter of connections_max).
  *

@@ -81,6 +81,7 @@ static uint8_t *good_image(size_t *size)
     static struct warp_catalogue_shard shards[SHARDS];
     static uint8_t owners[WARP_SLOT_COUNT];
     static struct warp_snapshot_slow slow[WARP_SNAPSHOT_SLOW];
+    static struct warp_snapshot_hot hot[WARP_SNAPSHOT_HOT];
     struct warp_snapshot_layout layout;
     struct warp_snapshot snapshot;
     uint8_t *image;
@@ -97,6 +98,8 @@ static uint8_t *good_image(size_t *size)
     snapshot.owner_count = WARP_SLOT_COUNT;
     snapshot.slow = slow;
     snapshot.slow_count = 3;
+    snapshot.hot = hot;
+    snapshot.hot_count = 5;
     snapshot.about.state = WARP_SNAPSHOT_OPEN;
     for (i = 1; i <= 2; i++) {
         snapshot.about.sequence = i;
@@ -164,6 +167,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         }
         for (i = 0; i < reading.slow_count; i++) {
             sum += reading.slow[i].number + reading.slow[i].key[0];
+        }
+        for (i = 0; i < reading.hot_count; i++) {
+            sum += reading.hot[i].count + reading.hot[i].key[WARP_SNAPSHOT_KEY_BYTES - 1];
         }
         read_all = sum;
         render(&reading, WARP_RENDER_TEXT);

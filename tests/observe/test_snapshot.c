@@ -15,6 +15,7 @@ struct image {
     struct warp_catalogue_shard shards[SHARDS];
     uint8_t owners[WARP_SLOT_COUNT];
     struct warp_snapshot_slow slow[WARP_SNAPSHOT_SLOW];
+    struct warp_snapshot_hot hot[WARP_SNAPSHOT_HOT];
     uint8_t *bytes;
 };
 
@@ -50,6 +51,13 @@ static void image_fill(struct image *image, uint64_t sequence, uint64_t base)
     }
     image->snapshot.slow = image->slow;
     image->snapshot.slow_count = WARP_SNAPSHOT_SLOW;
+    for (i = 0; i < WARP_SNAPSHOT_HOT; i++) {
+        image->hot[i].count = base + 9000 + i;
+        memcpy(image->hot[i].key, "hot", 4);
+    }
+    image->snapshot.hot = image->hot;
+    image->snapshot.hot_count = WARP_SNAPSHOT_HOT;
+    image->snapshot.hot_total = base + 9999;
 }
 
 static void image_put(struct image *image)
@@ -122,6 +130,12 @@ WARP_TEST(snapshot, comes_back_as_it_was)
         check_u64(reading.slow[i].stages_ns[WARP_SLOW_PACE], ==, 80000 + i);
         check_str((const char *)reading.slow[i].key, "a key");
     }
+    check_u64(reading.hot_total, ==, 89999);
+    check_u64(reading.hot_count, ==, WARP_SNAPSHOT_HOT);
+    for (i = 0; i < WARP_SNAPSHOT_HOT; i++) {
+        check_u64(reading.hot[i].count, ==, 89000 + i);
+        check_str((const char *)reading.hot[i].key, "hot");
+    }
     check(warp_reading_histogram(&reading, WARP_CATALOGUE_HISTOGRAMS) == NULL);
     for (i = 0;
          i < reading.value_count + reading.shard_value_count + reading.histogram_count;
@@ -149,12 +163,15 @@ WARP_TEST(snapshot, need_not_have_owners_nor_slow_calls)
     image.snapshot.about.sequence = 9;
     image.snapshot.owner_count = 0;
     image.snapshot.slow_count = 1;
+    image.snapshot.hot_count = 2;
     image_put(&image);
     check_int(image_read(image.bytes, image.layout.image_bytes, &reading, &copy), ==, 0);
     check_u64(reading.about.sequence, ==, 9);
     check_u64(reading.owner_count, ==, 0);
     check_u64(reading.slow_count, ==, 1);
     check_u64(reading.slow[0].number, ==, 87000);
+    check_u64(reading.hot_count, ==, 2);
+    check_u64(reading.hot[1].count, ==, 89001);
     free(copy);
     free(image.bytes);
 }

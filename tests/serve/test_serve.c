@@ -34,6 +34,7 @@ static bool served_begin_with(struct served *served, uint32_t connections_max,
 
     memset(served, 0, sizeof(*served));
     options.slow_ns = 1;
+    options.hot_keys = 1;
     served->db = fixture_open(test_directory(), &options);
     how.connections_max = connections_max;
     how.timeout_ms = timeout_ms;
@@ -636,6 +637,7 @@ WARP_TEST(serve, has_a_page_for_people)
     answers(served.port, "/debug/slow", " 200", "\"operation\":\"put\",\"result\":0,");
     answers(served.port, "/debug/slow", " 200", "\"key\":\"slow\\u000a\\u0022key\\u0022\"");
     answers(served.port, "/debug/slow", " 200", "\"stages\":{\"wait\":");
+    answers(served.port, "/debug/hot", " 200", "\"key\":\"slow\\u000a");
     served_end(&served);
 }
 

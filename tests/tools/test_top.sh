@@ -50,7 +50,7 @@ has "$out" "nowhere  absent"
 
 # ---- beside a process at work ----
 mkfifo pipe
-"$WARP" shell --path db --durability interval --shards 3 --slow-us 1 <pipe >out 2>&1 &
+"$WARP" shell --path db --durability interval --shards 3 --slow-us 1 --hot-keys <pipe >out 2>&1 &
 shell_process=$!
 exec 7>pipe
 for i in $(seq 300); do echo "put key-$i value"; done >&7
@@ -74,6 +74,7 @@ text=$(cat text)
 has "$text" "db  running, pid $shell_process"
 has "$text" "pressure 0, calm"
 has "$text" "slow calls: "
+has "$text" "hot keys:  key-"
 has "$text" "put key-"
 for shard in 0 1 2; do
     if grep -qE "^$shard +[0-9]+ " text; then good; else bad "no shard $shard"; fi
@@ -143,7 +144,7 @@ for screen in screens:
     lines = re.sub(r"\033\[[?0-9]*[A-Za-z]", "", screen).split("\r\n")
     assert len(lines) <= 24, len(lines)
     assert max(map(len, lines)) <= 80, max(lines, key=len)
-assert "gets/s" in screens[-1] and "shard" in screens[-1] and "slow calls" in screens[-1]
+assert "gets/s" in screens[-1] and "hot keys:  key-" in screens[-1] and "shard" in screens[-1] and "slow calls" in screens[-1]
 END
 
 # ---- stopped: what it shows is what is published ----
