@@ -6,7 +6,8 @@
 #   make check-asan      the tests under the address and undefined-behaviour sanitizers
 #   make check-ubsan     the undefined-behaviour sanitizer alone
 #   make check-tsan      the thread sanitizer
-#   make check-monitoring  the exporter under a real Prometheus server   MONITOR_SECONDS=60
+#   make check-monitoring  the exporter under a real Prometheus server, the console in a real browser
+#                        MONITOR_SECONDS=60
 #   make crash           kill -9 a writer, recover, compare    CYCLES=100 SEED=1 DURABILITY=commit
 #   make crash-large     the same, large, while it compacts    RECORDS=10000000 CYCLES=100 SEED=1
 #   make linear          histories of real threads, checked    HISTORIES=20 SEED=1
@@ -145,7 +146,7 @@ LIBRARY_ROOMS := base wal routing cache shards observe engine
 SERVE_ROOMS   := serve
 PROGRAM_ROOMS := tools tools/inspect bench bench/engines bench/manycore
 LIBRARY_SOURCES := $(wildcard $(addsuffix /*.c,$(LIBRARY_ROOMS)))
-SERVE_SOURCES   := $(filter-out $(if $(HTTP),,%/http.c %/pages.c %/serve.c),$(wildcard $(addsuffix /*.c,$(SERVE_ROOMS))))
+SERVE_SOURCES   := $(filter-out $(if $(HTTP),,%/http.c %/pages.c %/serve.c %/console.c),$(wildcard $(addsuffix /*.c,$(SERVE_ROOMS))))
 PROGRAM_SOURCES := $(wildcard $(addsuffix /*.c,$(PROGRAM_ROOMS)))
 
 objects = $(patsubst %.c,$(OUT)/obj/%.o,$(1))
@@ -163,7 +164,7 @@ SONAME  := libwarp.so.$(firstword $(subst ., ,$(VERSION)))
 # neither is a part, in libtest.a for whoever wants it.
 TEST_ROOMS    := $(sort $(patsubst tests/%/,%,$(dir $(wildcard tests/*/test_*.c))))
 # Tests of what needs libmicrohttpd are there if it is.
-SERVE_TESTS_OFF := $(if $(HTTP),,tests/serve/test_serve.c)
+SERVE_TESTS_OFF := $(if $(HTTP),,tests/serve/test_serve.c tests/serve/test_load.c)
 TEST_BINARIES := $(addprefix $(OUT)/tests/,$(TEST_ROOMS))
 TEST_MAINS    := $(filter-out tests/lib/% tests/fuzz/%,$(shell grep -l '^int main' tests/*/*.c 2>/dev/null))
 actor_name     = $(if $(filter main,$(basename $(notdir $(1))))$(filter tests/sim/%,$(1)),$(notdir $(patsubst %/,%,$(dir $(1)))),$(basename $(notdir $(1))))
@@ -200,6 +201,9 @@ $(OUT)/obj/%.o: %.c $(OUT)/obj/.command
 
 $(OUT)/obj/bench/%.o: EXTRA = $(PEERS)
 $(OUT)/obj/tools/%.o: EXTRA = $(PEERS)
+
+# It has them in it.
+$(OUT)/obj/serve/console.o: $(wildcard serve/console/*)
 
 $(OUT)/libwarp.a: $(LIBRARY_OBJECTS)
 	$(call say,AR,$@)
@@ -311,8 +315,9 @@ MONITOR_SECONDS ?= 60
 .PHONY: check-monitoring
 check-monitoring:
 	$(Q)tools/install-packages.sh monitoring
-	$(SUBMAKE) all
+	$(SUBMAKE) all $(OUT)/tests/console_load
 	$(Q)WARP=$(OUT)/warp bash tests/serve/test_monitoring.sh
+	$(Q)WARP=$(OUT)/warp BUILD=$(OUT) bash tests/serve/test_console.sh
 	$(Q)WARP=$(OUT)/warp MONITOR_SECONDS=$(MONITOR_SECONDS) bash tests/serve/test_exporter.sh
 
 # One searcher, as long as wanted. RUN_ARGS goes to it as it stands.

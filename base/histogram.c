@@ -48,12 +48,17 @@ void warp_histogram_init(struct warp_histogram *histogram)
 
 void warp_histogram_add(struct warp_histogram *histogram, uint64_t ns)
 {
+    warp_histogram_add_many(histogram, ns, 1);
+}
+
+void warp_histogram_add_many(struct warp_histogram *histogram, uint64_t ns, uint64_t times)
+{
     if (ns > WARP_HISTOGRAM_NS_MAX) {
         ns = WARP_HISTOGRAM_NS_MAX;
     }
-    warp_counter_add(&histogram->buckets[histogram_bucket(ns)], 1);
-    warp_counter_add(&histogram->count, 1);
-    warp_counter_add(&histogram->sum, ns);
+    warp_counter_add(&histogram->buckets[histogram_bucket(ns)], times);
+    warp_counter_add(&histogram->count, times);
+    warp_counter_add(&histogram->sum, ns * times);
     if (ns > warp_counter_read(&histogram->max)) {
         warp_counter_set(&histogram->max, ns);
     }

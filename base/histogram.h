@@ -39,6 +39,8 @@ struct warp_histogram {
 
 void warp_histogram_init(struct warp_histogram *histogram);
 void warp_histogram_add(struct warp_histogram *histogram, uint64_t ns);
+/* The same so many times at once. */
+void warp_histogram_add_many(struct warp_histogram *histogram, uint64_t ns, uint64_t times);
 
 /* Add all of from to into, whose writer the caller is. */
 void warp_histogram_merge(struct warp_histogram *into, const struct warp_histogram *from);

@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "base/probe.h"
 #include "engine/async.h"
 #include "engine/batch.h"
 #include "engine/call.h"
@@ -123,23 +124,27 @@ int warp_put(struct warp *db, struct warp_slice key, struct warp_slice value,
     struct warp_message message;
     int rc;
 
-    rc = warp_call_message(db, WARP_OP_PUT, key, value, 0, how, &message);
-    if (rc == 0) {
-        rc = warp_call_run(db, &message);
-    }
+    WARP_PROBE3(put_begin, key.data, key.bytes, value.bytes);
+    rc = warp_call_write(db, WARP_OP_PUT, key, value, 0, how, &message);
     if (rc == 0 && sequence != NULL) {
         *sequence = message.sequence;
     }
+    WARP_PROBE3(put_end, key.data, key.bytes, rc);
     return rc;
 }
 
 int warp_get(struct warp *db, struct warp_slice key, void *buffer, size_t capacity,
              size_t *bytes, uint64_t *sequence)
 {
+    int rc;
+
     if (buffer == NULL && capacity > 0) {
         return WARP_EINVAL;
     }
-    return warp_call_get(db, key, buffer, capacity, bytes, sequence);
+    WARP_PROBE2(get_begin, key.data, key.bytes);
+    rc = warp_call_get(db, key, buffer, capacity, bytes, sequence);
+    WARP_PROBE3(get_end, key.data, key.bytes, rc);
+    return rc;
 }
 
 int warp_delete(struct warp *db, struct warp_slice key, const struct warp_write *how,
@@ -149,10 +154,7 @@ int warp_delete(struct warp *db, struct warp_slice key, const struct warp_write 
     struct warp_message message;
     int rc;
 
-    rc = warp_call_message(db, WARP_OP_DELETE, key, none, 0, how, &message);
-    if (rc == 0) {
-        rc = warp_call_run(db, &message);
-    }
+    rc = warp_call_write(db, WARP_OP_DELETE, key, none, 0, how, &message);
     if (rc == 0 && sequence != NULL) {
         *sequence = message.sequence;
     }
@@ -166,10 +168,7 @@ int warp_add(struct warp *db, struct warp_slice key, int64_t delta,
     struct warp_message message;
     int rc;
 
-    rc = warp_call_message(db, WARP_OP_ADD, key, none, delta, how, &message);
-    if (rc == 0) {
-        rc = warp_call_run(db, &message);
-    }
+    rc = warp_call_write(db, WARP_OP_ADD, key, none, delta, how, &message);
     if (rc == 0 && result != NULL) {
         *result = message.number;
     }
@@ -328,6 +327,45 @@ int warp_metrics_render(struct warp *db, char *buffer, size_t capacity, size_t *
         return WARP_EINVAL;
     }
     return warp_metrics_write(db, buffer, capacity, bytes);
+}
+
+int warp_slow_visit(struct warp *db, warp_slow_visitor visit, void *context)
+{
+    struct warp_snapshot_slow calls[WARP_SNAPSHOT_SLOW];
+    uint32_t count, i;
+    int rc = 0;
+
+    if (visit == NULL) {
+        return WARP_EINVAL;
+    }
+    count = warp_slow_copy(&db->slow, calls);
+    for (i = 0; i < count && rc == 0; i++) {
+        const struct warp_snapshot_slow *call = &calls[i];
+        const struct warp_slow slow = {
+            .size = sizeof(slow),
+            .number = call->number,
+            .ended_ms = call->ended_ms,
+            .duration_ns = call->duration_ns,
+            .wait_ns = call->stages_ns[WARP_SLOW_WAIT],
+            .execute_ns = call->stages_ns[WARP_SLOW_EXECUTE],
+            .room_ns = call->stages_ns[WARP_SLOW_ROOM],
+            .durable_ns = call->stages_ns[WARP_SLOW_DURABLE],
+            .disk_ns = call->stages_ns[WARP_SLOW_DISK],
+            .memory_ns = call->stages_ns[WARP_SLOW_MEMORY],
+            .pace_ns = call->stages_ns[WARP_SLOW_PACE],
+            .opcode = call->opcode,
+            .result = call->result,
+            .slot = call->slot,
+            .shard = call->shard,
+            .key_bytes = call->key_bytes,
+            .value_bytes = call->value_bytes,
+            .key = {call->key, call->key_bytes < sizeof(call->key) ? call->key_bytes
+                                                                   : sizeof(call->key)},
+        };
+
+        rc = visit(context, &slow);
+    }
+    return rc;
 }
 
 int warp_metrics_snapshot(struct warp *db, void *buffer, size_t capacity, size_t *bytes)

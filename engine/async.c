@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/counter.h"
+#include "base/probe.h"
 #include "engine/call.h"
 #include "engine/options.h"
 #include "shards/evict.h"
@@ -169,6 +170,7 @@ static void session_arrive(struct warp_read *read)
     struct session_request *first =
         atomic_load_explicit(&session->arrived, memory_order_relaxed);
 
+    WARP_PROBE2(cold_read_end, read, 1);
     atomic_fetch_add_explicit(&session->reader_inside, 1, memory_order_relaxed);
     do {
         request->arrived_next = first;
@@ -189,6 +191,7 @@ static void session_read(struct warp_session *session, uint32_t index)
     session->reading++;
     request->message.cold.read.done = session_arrive;
     request->message.cold.read.context = session;
+    WARP_PROBE2(cold_read_begin, &request->message.cold.read, 1);
     warp_reader_post(session->db->store->reader, &request->message.cold.read);
 }
 

@@ -21,6 +21,96 @@ static int call_check_key(struct warp_slice key)
                                                                                 : 0;
 }
 
+/* Of a call that is timed: from where it waits to where it goes on is a stage, if somebody wants to know. */
+struct call_watch {
+    struct warp *db;
+    struct warp_latency *latency;
+    bool laps;
+    uint64_t begun_ns, last_ns;
+    uint64_t stages_ns[WARP_SLOW_STAGES];
+};
+
+static __attribute__((noinline)) void
+call_begin_timed(struct warp *db, struct warp_latency *latency, struct call_watch *watch)
+{
+    watch->db = db;
+    watch->latency = latency;
+    watch->laps = db->slow.slow_ns != 0;
+    if (watch->laps) {
+        memset(watch->stages_ns, 0, sizeof(watch->stages_ns));
+    }
+    watch->begun_ns = watch->last_ns = warp_clock_ns(db->env.clock);
+}
+
+/* A call begins: its watch, if it is one that is timed; else NULL. */
+static inline struct call_watch *call_begin(struct warp *db, struct warp_latency *latency,
+                                            struct call_watch *watch)
+{
+    if (WARP_LIKELY(!warp_latency_due(latency))) {
+        return NULL;
+    }
+    call_begin_timed(db, latency, watch);
+    return watch;
+}
+
+static __attribute__((noinline)) void call_take_lap(struct call_watch *watch,
+                                                    enum warp_slow_stage stage)
+{
+    if (watch->laps) {
+        uint64_t now_ns = warp_clock_ns(watch->db->env.clock);
+
+        watch->stages_ns[stage] += now_ns - watch->last_ns;
+        watch->last_ns = now_ns;
+    }
+}
+
+/* What was done since the last lap, or since it began, was this. */
+static inline void call_lap(struct call_watch *watch, enum warp_slow_stage stage)
+{
+    if (WARP_UNLIKELY(watch != NULL)) {
+        call_take_lap(watch, stage);
+    }
+}
+
+static __attribute__((noinline)) void call_end_timed(const struct call_watch *watch,
+                                                     uint32_t opcode, struct warp_slice key,
+                                                     size_t value_bytes, int result)
+{
+    struct warp *db = watch->db;
+    uint64_t took_ns = warp_clock_ns(db->env.clock) - watch->begun_ns;
+    struct warp_snapshot_slow call;
+
+    warp_latency_add(watch->latency, took_ns);
+    if (WARP_UNLIKELY(db->hot.places != NULL) && call_check_key(key) == 0) {
+        warp_hot_add(&db->hot, warp_hash_key(key.data, key.bytes, db->store->hash_seed),
+                     key, watch->latency->weight);
+    }
+    if (!watch->laps || took_ns < db->slow.slow_ns || call_check_key(key) < 0) {
+        return;
+    }
+    memset(&call, 0, sizeof(call));
+    call.ended_ms = warp_clock_wall_ms(db->env.clock);
+    call.duration_ns = took_ns;
+    memcpy(call.stages_ns, watch->stages_ns, sizeof(call.stages_ns));
+    call.opcode = opcode;
+    call.result = result;
+    call.slot = warp_hash_slot(key.data, key.bytes);
+    call.shard = warp_slotmap_owner(&db->store->slotmap, call.slot);
+    call.key_bytes = (uint32_t)key.bytes;
+    call.value_bytes = (uint32_t)value_bytes;
+    memcpy(call.key, key.data, key.bytes < sizeof(call.key) ? key.bytes : sizeof(call.key));
+    warp_slow_keep(&db->slow, call);
+}
+
+/* It is over. */
+static inline void call_end(const struct call_watch *watch, uint32_t opcode,
+                            struct warp_slice key, size_t value_bytes, int result)
+{
+    if (WARP_UNLIKELY(watch != NULL)) {
+        call_end_timed(watch, opcode, key, value_bytes, result);
+    }
+}
+
 int warp_call_message(struct warp *db, uint32_t opcode, struct warp_slice key,
                       struct warp_slice value, int64_t delta, const struct warp_write *how,
                       struct warp_message *message)
@@ -159,15 +249,18 @@ static void call_wait_for_mail(struct warp *db, struct warp_caller *caller,
 }
 
 static void call_execute_at(struct warp *db, struct warp_caller *caller,
-                            struct warp_shard *shard, struct warp_message *message)
+                            struct warp_shard *shard, struct warp_message *message,
+                            struct call_watch *watch)
 {
     uint32_t spins;
     int rc;
 
     for (spins = 0; spins < CALL_LEASE_SPINS; spins++) {
         if (warp_shard_enter(shard)) {
+            call_lap(watch, WARP_SLOW_WAIT);
             warp_put_execute(shard, message);
             warp_shard_leave(shard);
+            call_lap(watch, WARP_SLOW_EXECUTE);
             warp_counter_add(&caller->leases, 1);
             return;
         }
@@ -188,51 +281,54 @@ static void call_execute_at(struct warp *db, struct warp_caller *caller,
     if (rc == 0) {
         warp_counter_add(&caller->mails, 1);
         call_wait_for_mail(db, caller, shard, message);
+        call_lap(watch, WARP_SLOW_WAIT); /* who ran it meanwhile was somebody else */
         return;
     }
     /* No ring to be had: wait for the lease itself. */
     warp_shard_enter_surely(shard);
+    call_lap(watch, WARP_SLOW_WAIT);
     warp_put_execute(shard, message);
     warp_shard_leave(shard);
+    call_lap(watch, WARP_SLOW_EXECUTE);
     warp_counter_add(&caller->leases, 1);
 }
 
 /* Where its slot is; again if it has moved meanwhile. This thread has no other request, so there is no
  * order to be kept. */
 static void call_execute(struct warp *db, struct warp_caller *caller,
-                         struct warp_message *message)
+                         struct warp_message *message, struct call_watch *watch)
 {
     do {
-        call_execute_at(db, caller, warp_store_owner(db->store, message->slot), message);
+        call_execute_at(db, caller, warp_store_owner(db->store, message->slot), message,
+                        watch);
     } while (WARP_UNLIKELY(message->result == WARP_MESSAGE_MOVED));
 }
 
-int warp_call_run(struct warp *db, struct warp_message *message)
+static int call_run(struct warp *db, struct warp_caller *caller,
+                    struct warp_message *message, struct call_watch *watch)
 {
-    struct warp_caller *caller = warp_caller_get(&db->callers);
     bool is_delete = message->opcode == WARP_OP_DELETE;
     uint64_t target;
     int rc;
 
-    if (caller == NULL) {
-        return WARP_ENOMEM;
-    }
     if (db->read_only) {
         return WARP_EREADONLY;
     }
     call_warm(db, caller, message);
     for (;;) {
-        call_execute(db, caller, message);
+        call_execute(db, caller, message, watch);
         if (message->result == WARP_MESSAGE_NEEDS_VALUE) {
             struct warp_coldread *cold = &message->cold;
 
             warp_coldread_run(db->store, &cold, 1);
+            call_lap(watch, WARP_SLOW_DISK);
             continue;
         }
         if (message->result == WARP_ENOMEM && message->reliefs < WARP_EVICT_RELIEFS_MAX &&
             warp_evict_relieve(db->store, warp_store_owner(db->store, message->slot),
                                warp_message_record_bytes(message), message->reliefs)) {
             message->reliefs++;
+            call_lap(watch, WARP_SLOW_MEMORY);
             continue;
         }
         if (message->result != WARP_MESSAGE_NEEDS_ROOM) {
@@ -240,6 +336,7 @@ int warp_call_run(struct warp *db, struct warp_message *message)
         }
         rc = warp_writer_make_room(&db->wal->writer, warp_frame_bytes(message->body_bytes),
                                    is_delete, CALL_ROOM_NS);
+        call_lap(watch, WARP_SLOW_ROOM);
         if (rc != 0) {
             warp_coldread_end(db->store, &message->cold);
             return rc;
@@ -248,11 +345,33 @@ int warp_call_run(struct warp *db, struct warp_message *message)
     warp_coldread_end(db->store, &message->cold);
     target = warp_call_wait_for(db, message);
     rc = warp_call_wait(db, caller, target);
+    call_lap(watch, WARP_SLOW_DURABLE);
     if (message->result == 0) {
         (void)warp_call_pace(db, warp_frame_bytes(message->body_bytes),
                              WARP_PACE_WAIT_NS_MAX);
+        call_lap(watch, WARP_SLOW_PACE);
     }
     return rc == 0 ? message->result : rc;
+}
+
+int warp_call_write(struct warp *db, uint32_t opcode, struct warp_slice key,
+                    struct warp_slice value, int64_t delta, const struct warp_write *how,
+                    struct warp_message *message)
+{
+    struct warp_caller *caller = warp_caller_get(&db->callers);
+    struct call_watch space, *watch;
+    int rc;
+
+    if (WARP_UNLIKELY(caller == NULL)) {
+        return WARP_ENOMEM;
+    }
+    watch = call_begin(db, &caller->write_latency, &space);
+    rc = warp_call_message(db, opcode, key, value, delta, how, message);
+    if (rc == 0) {
+        rc = call_run(db, caller, message, watch);
+    }
+    call_end(watch, opcode, key, value.bytes, rc);
+    return rc;
 }
 
 /* Copy what was found to the caller, or say that there is too little room. */
@@ -267,10 +386,10 @@ static int call_copy(void *buffer, size_t capacity, const void *value, uint32_t 
     return 0;
 }
 
-int warp_call_get(struct warp *db, struct warp_slice key, void *buffer, size_t capacity,
-                  size_t *bytes, uint64_t *sequence)
+static inline int call_get(struct warp *db, struct warp_caller *caller,
+                           struct warp_slice key, void *buffer, size_t capacity,
+                           size_t *bytes, uint64_t *sequence, struct call_watch *watch)
 {
-    struct warp_caller *caller = warp_caller_get(&db->callers);
     struct warp_store *store = db->store;
     struct warp_record *record;
     struct warp_coldread cold, *colds = &cold;
@@ -278,12 +397,6 @@ int warp_call_get(struct warp *db, struct warp_slice key, void *buffer, size_t c
     uint32_t slot, found_bytes = 0;
     int rc, waited;
 
-    if (WARP_UNLIKELY(call_check_key(key) < 0)) {
-        return WARP_EKEY;
-    }
-    if (WARP_UNLIKELY(caller == NULL)) {
-        return WARP_ENOMEM;
-    }
     warp_counter_add(&caller->gets, 1);
     slot = warp_hash_slot(key.data, key.bytes);
     hash = warp_hash_key(key.data, key.bytes, store->hash_seed);
@@ -302,7 +415,9 @@ int warp_call_get(struct warp *db, struct warp_slice key, void *buffer, size_t c
     warp_epoch_leave(caller->record);
     if (WARP_UNLIKELY(cold.open)) {
         warp_counter_add(&caller->cold_gets, 1);
+        call_lap(watch, WARP_SLOW_EXECUTE);
         warp_coldread_run(store, &colds, 1);
+        call_lap(watch, WARP_SLOW_DISK);
         rc = cold.read.rc;
         if (rc == 0) {
             found_bytes = cold.read.value_bytes;
@@ -316,7 +431,9 @@ int warp_call_get(struct warp *db, struct warp_slice key, void *buffer, size_t c
         }
     }
     if (db->read_durable) {
+        call_lap(watch, WARP_SLOW_EXECUTE);
         waited = warp_call_wait(db, caller, wait_for);
+        call_lap(watch, WARP_SLOW_DURABLE);
         if (waited < 0) {
             return waited;
         }
@@ -330,6 +447,25 @@ int warp_call_get(struct warp *db, struct warp_slice key, void *buffer, size_t c
             *sequence = found_sequence;
         }
     }
+    return rc;
+}
+
+int warp_call_get(struct warp *db, struct warp_slice key, void *buffer, size_t capacity,
+                  size_t *bytes, uint64_t *sequence)
+{
+    struct warp_caller *caller = warp_caller_get(&db->callers);
+    struct call_watch space, *watch;
+    int rc;
+
+    if (WARP_UNLIKELY(call_check_key(key) < 0)) {
+        return WARP_EKEY;
+    }
+    if (WARP_UNLIKELY(caller == NULL)) {
+        return WARP_ENOMEM;
+    }
+    watch = call_begin(db, &caller->get_latency, &space);
+    rc = call_get(db, caller, key, buffer, capacity, bytes, sequence, watch);
+    call_end(watch, WARP_OP_GET, key, 0, rc);
     return rc;
 }
 
@@ -357,8 +493,8 @@ static void call_read_cold(struct warp *db, struct warp_coldread *colds,
     }
 }
 
-int warp_call_multi_get(struct warp *db, const struct warp_slice *keys, size_t count,
-                        struct warp_value *values, int *results)
+static int call_multi_get(struct warp *db, const struct warp_slice *keys, size_t count,
+                          struct warp_value *values, int *results, struct call_watch *watch)
 {
     static const struct warp_value none = WARP_VALUE_INIT;
     struct warp_caller *caller = warp_caller_get(&db->callers);
@@ -412,8 +548,10 @@ int warp_call_multi_get(struct warp *db, const struct warp_slice *keys, size_t c
         warp_epoch_leave(caller->record);
         if (WARP_UNLIKELY(cold_count > 0)) {
             warp_counter_add(&caller->cold_gets, cold_count);
+            call_lap(watch, WARP_SLOW_EXECUTE);
             call_read_cold(db, colds, cold_places, cold_count, values + begin,
                            results + begin);
+            call_lap(watch, WARP_SLOW_DISK);
         }
         for (k = 0; k < n; k++) {
             hits += results[begin + places[k]] == 0;
@@ -422,7 +560,9 @@ int warp_call_multi_get(struct warp *db, const struct warp_slice *keys, size_t c
     warp_counter_add(&caller->gets, count);
     warp_counter_add(&caller->get_hits, hits);
     warp_counter_add(&caller->borrows, hits);
+    call_lap(watch, WARP_SLOW_EXECUTE);
     rc = db->read_durable ? warp_call_wait(db, caller, target) : 0;
+    call_lap(watch, WARP_SLOW_DURABLE);
     if (rc < 0) {
         for (i = 0; i < count; i++) {
             warp_get_return(&values[i]);
@@ -434,12 +574,25 @@ int warp_call_multi_get(struct warp *db, const struct warp_slice *keys, size_t c
     return 0;
 }
 
+int warp_call_multi_get(struct warp *db, const struct warp_slice *keys, size_t count,
+                        struct warp_value *values, int *results)
+{
+    return call_multi_get(db, keys, count, values, results, NULL);
+}
+
 int warp_call_borrow(struct warp *db, struct warp_slice key, struct warp_value *out)
 {
+    struct warp_caller *caller = warp_caller_get(&db->callers);
     struct warp_value value = WARP_VALUE_INIT;
+    struct call_watch space, *watch;
     int result, rc;
 
-    rc = warp_call_multi_get(db, &key, 1, &value, &result);
+    if (WARP_UNLIKELY(caller == NULL)) {
+        return WARP_ENOMEM;
+    }
+    watch = call_begin(db, &caller->get_latency, &space);
+    rc = call_multi_get(db, &key, 1, &value, &result, watch);
+    call_end(watch, WARP_OP_GET, key, value.bytes, rc < 0 ? rc : result);
     if (rc == 0 && result == 0) {
         *out = value;
     }

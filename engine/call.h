@@ -38,8 +38,11 @@ static inline uint64_t warp_call_wait_for(const struct warp *db,
  */
 uint64_t warp_call_pace(struct warp *db, uint64_t log_bytes, uint64_t max_ns);
 
-/* Carry it out and wait as long as its level says. Returns its result. */
-int warp_call_run(struct warp *db, struct warp_message *message);
+/* A put, a delete or an add: make the message, carry it out and wait as long as its level says. Returns
+ * its result. */
+int warp_call_write(struct warp *db, uint32_t opcode, struct warp_slice key,
+                    struct warp_slice value, int64_t delta, const struct warp_write *how,
+                    struct warp_message *message);
 
 /* Wait until the mark is at target. */
 int warp_call_wait(struct warp *db, struct warp_caller *caller, uint64_t target);

@@ -24,13 +24,16 @@ static void caller_hand_on(void *context)
 }
 
 int warp_callers_init(struct warp_callers *set, struct warp_memory *memory,
-                      struct warp_epoch *epoch, uint32_t spin_us)
+                      struct warp_epoch *epoch, uint32_t spin_us,
+                      enum warp_latency_mode timing)
 {
     uint32_t i;
 
     set->memory = memory;
     set->epoch = epoch;
     set->spin_us = spin_us;
+    set->timing = timing;
+    set->made = 0;
     atomic_init(&set->list, NULL);
     for (i = 0; i < WARP_SENDERS_MAX / 64; i++) {
         set->senders[i] = 0;
@@ -86,6 +89,9 @@ struct warp_caller *warp_caller_make(struct warp_callers *set)
         caller->sender = WARP_SENDER_NONE;
         caller->waker.notify = caller_notify;
         warp_spin_init(&caller->spin, set->spin_us);
+        warp_latency_init(&caller->get_latency, set->timing, 2 * set->made);
+        warp_latency_init(&caller->write_latency, set->timing, 2 * set->made + 1);
+        set->made++;
         caller->next = atomic_load_explicit(&set->list, memory_order_relaxed);
         /* Release: pairs with the acquire of who walks the list. */
         atomic_store_explicit(&set->list, caller, memory_order_release);

@@ -312,6 +312,8 @@ static void engine_take_apart(struct warp *db)
     if (db->reader != NULL) {
         warp_reader_destroy(&db->reader);
     }
+    warp_slow_fini(&db->slow);
+    warp_hot_fini(&db->hot);
     if (db->callers_ready) {
         warp_callers_fini(&db->callers);
     }
@@ -416,12 +418,24 @@ static int engine_build(struct warp *db, const char *path, struct engine_message
     if (rc < 0) {
         return WARP_ENOMEM;
     }
-    rc = warp_callers_init(&db->callers, &db->memory, db->epoch, db->options.spin_us);
+    rc = warp_callers_init(&db->callers, &db->memory, db->epoch, db->options.spin_us,
+                           db->options.slow_ns != 0 || db->options.timing == 3
+                               ? WARP_LATENCY_ALL
+                           : db->options.timing == 2 ? WARP_LATENCY_OFF
+                                                     : WARP_LATENCY_SAMPLED);
     if (rc < 0) {
         ENGINE_SAY(message, "the process has no pthread key left for this database");
         return rc;
     }
     db->callers_ready = true;
+    rc = warp_slow_init(&db->slow, &db->memory, db->options.slow_ns);
+    if (rc == 0) {
+        rc = warp_hot_init(&db->hot, &db->memory, db->options.hot_keys == 1);
+    }
+    if (rc < 0) {
+        ENGINE_SAY(message, "no memory");
+        return rc;
+    }
     rc = engine_make_reader(db, message);
     if (rc < 0) {
         return rc;

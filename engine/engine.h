@@ -20,7 +20,9 @@
 
 #include "base/env.h"
 #include "engine/caller.h"
+#include "engine/hot.h"
 #include "engine/publish.h"
+#include "engine/slow.h"
 #include "shards/background.h"
 #include "shards/store.h"
 #include "wal/checkpoint.h"
@@ -46,6 +48,8 @@ struct warp {
     struct warp_epoch *epoch;
     struct warp_callers callers;
     bool callers_ready;
+    struct warp_slow_ring slow;
+    struct warp_hot hot;
     struct warp_store *store;
     struct warp_reader *reader;
     struct warp_wal *wal; /* NULL when read-only */

@@ -9,6 +9,10 @@
 #include "observe/render.h"
 #include "wal/segment.h"
 
+/* Where they are among the histograms. */
+#define METRICS_PLACE(field, name, help, worry) METRICS_PLACE_##field,
+enum { WARP_HISTOGRAM_METRICS(METRICS_PLACE) };
+
 /* None if there is no checkpoint. The wall clock may have been set back since. */
 static void metrics_checkpoint_age(struct warp *db, uint64_t made_ms,
                                    struct warp_catalogue_values *totals)
@@ -185,10 +189,12 @@ void warp_metrics_collect(struct warp *db, struct warp_catalogue_values *totals)
     totals->recovery_next_ns =
         warp_outlook_ns(&db->outlook, totals->checkpoint_records, totals->checkpoint_log);
     totals->uptime_ns = warp_clock_ns(db->env.clock) - db->opened_ns;
+    totals->slow_calls = warp_counter_read(&db->slow.count);
     totals->fencing_epoch = db->recovery.fencing_epoch;
 }
 
-static void metrics_shards(const struct warp *db, struct warp_catalogue_shard *shards)
+static void metrics_shards(const struct warp *db, struct warp_catalogue_shard *shards,
+                           uint8_t *owners)
 {
     const struct warp_store *store = db->store;
     uint32_t i;
@@ -211,19 +217,46 @@ static void metrics_shards(const struct warp *db, struct warp_catalogue_shard *s
         shards[i].turns = warp_counter_read(&counters->turns);
         shards[i].evictions = warp_counter_read(&counters->evictions);
         shards[i].admissions = warp_counter_read(&counters->admissions);
+        shards[i].load =
+            db->background == NULL
+                ? 0
+                : warp_counter_read(&db->background->rebalance.counters.loads[i]) / 1000;
     }
     for (i = 0; i < WARP_SLOT_COUNT; i++) {
-        shards[warp_slotmap_owner(&store->slotmap, i)].slots++;
+        uint32_t owner = warp_slotmap_owner(&store->slotmap, i);
+
+        shards[owner].slots++;
+        if (owners != NULL) {
+            owners[i] = (uint8_t)owner;
+        }
     }
 }
 
+/* How long calls took, of all callers. A frame of its own: 20 KiB are not to lie below what follows. */
+static __attribute__((noinline)) void metrics_calls(struct warp *db, bool writes,
+                                                    struct warp_snapshot_histogram *out)
+{
+    const struct warp_caller *caller;
+    struct warp_histogram sum;
+
+    warp_histogram_init(&sum);
+    /* Acquire: pairs with the release in warp_caller_make. */
+    for (caller = atomic_load_explicit(&db->callers.list, memory_order_acquire);
+         caller != NULL; caller = caller->next) {
+        warp_latency_merge(&sum, writes ? &caller->write_latency : &caller->get_latency);
+    }
+    warp_snapshot_histogram(out, &sum);
+}
+
 void warp_metrics_fill(struct warp *db, struct warp_snapshot *snapshot,
-                       struct warp_catalogue_shard *shards)
+                       struct warp_catalogue_shard *shards, struct warp_metrics_space *more)
 {
     const struct warp_histogram *from[] = {
         db->wal == NULL ? NULL : &db->wal->writer.flush_latency,
         db->wal == NULL ? NULL : &db->wal->writer.sync_latency,
         warp_reader_latency(db->reader),
+        NULL, /* of calls, below */
+        NULL,
     };
     int64_t free_bytes;
     uint32_t i;
@@ -240,7 +273,17 @@ void warp_metrics_fill(struct warp *db, struct warp_snapshot *snapshot,
             warp_snapshot_histogram(&snapshot->histograms[i], from[i]);
         }
     }
-    metrics_shards(db, shards);
+    metrics_calls(db, false, &snapshot->histograms[METRICS_PLACE_get]);
+    metrics_calls(db, true, &snapshot->histograms[METRICS_PLACE_write]);
+    metrics_shards(db, shards, more == NULL ? NULL : more->owners);
+    if (more != NULL) {
+        snapshot->owners = more->owners;
+        snapshot->owner_count = WARP_SLOT_COUNT;
+        snapshot->slow_count = warp_slow_copy(&db->slow, more->slow);
+        snapshot->slow = more->slow;
+        snapshot->hot_count = warp_hot_copy(&db->hot, more->hot, &snapshot->hot_total);
+        snapshot->hot = more->hot;
+    }
     snapshot->shards = shards;
     snapshot->shard_count = db->store->shard_count;
     snapshot->about.sequence = 1;
@@ -264,7 +307,7 @@ int warp_metrics_write(struct warp *db, char *buffer, size_t capacity, size_t *b
     const struct warp_render_part part = {&reading, NULL};
     struct warp_render render;
 
-    warp_metrics_fill(db, &snapshot, shards);
+    warp_metrics_fill(db, &snapshot, shards, NULL);
     warp_snapshot_reading(&snapshot, &reading);
     warp_render_init(&render, buffer, capacity, WARP_RENDER_TEXT);
     warp_render_readings(&render, &part, 1, false);
@@ -278,7 +321,7 @@ int warp_metrics_write(struct warp *db, char *buffer, size_t capacity, size_t *b
 
 int warp_metrics_image(struct warp *db, void *buffer, size_t capacity, size_t *bytes)
 {
-    struct warp_catalogue_shard shards[WARP_SHARD_COUNT_MAX];
+    struct warp_metrics_space *space;
     struct warp_snapshot_layout layout;
     struct warp_snapshot snapshot;
 
@@ -287,12 +330,17 @@ int warp_metrics_image(struct warp *db, void *buffer, size_t capacity, size_t *b
     if (capacity < layout.image_bytes) {
         return WARP_TRUNCATED;
     }
-    warp_metrics_fill(db, &snapshot, shards);
+    space = warp_memory_reserve(&db->memory, sizeof(*space), 0);
+    if (space == NULL) {
+        return WARP_ENOMEM;
+    }
+    warp_metrics_fill(db, &snapshot, space->shards, space);
     warp_process_self(&snapshot.about.process);
     memset(buffer, 0, layout.image_bytes);
     warp_snapshot_write_head(buffer, db->store->shard_count);
     (void)warp_snapshot_write_slot((char *)buffer + layout.head_bytes +
                                        snapshot.about.sequence % 2 * layout.slot_bytes,
                                    &snapshot);
+    warp_memory_release(&db->memory, space, sizeof(*space));
     return 0;
 }

@@ -220,6 +220,21 @@ int warp_options_complete(const struct warp_options *given, struct warp_options 
     if (options.metrics_file > 2) {
         OPTIONS_REFUSE("options.metrics_file %u is not 0, 1 or 2", options.metrics_file);
     }
+    if (options.timing == 0) {
+        options.timing = 1;
+    }
+    if (options.timing > 3) {
+        OPTIONS_REFUSE("options.timing %u is not 0, 1, 2 or 3", options.timing);
+    }
+    if (options.hot_keys == 0) {
+        options.hot_keys = 2;
+    }
+    if (options.hot_keys > 2 ||
+        (options.hot_keys == 1 && options.timing == 2 && options.slow_ns == 0)) {
+        OPTIONS_REFUSE("options.hot_keys %u is not 0, 1 or 2, or is 1 while no call is "
+                       "timed",
+                       options.hot_keys);
+    }
     if (options.space_permille == 0) {
         options.space_permille = OPTIONS_SPACE_PERMILLE;
     }

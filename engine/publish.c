@@ -23,7 +23,7 @@ struct warp_publish {
     struct warp_thread *thread;
     struct warp_snapshot_layout layout;
     struct warp_snapshot snapshot;
-    struct warp_catalogue_shard shards[WARP_SHARD_COUNT_MAX];
+    struct warp_metrics_space space;
     struct warp_process process;
     uint64_t sequence, opened_ms;
     uint64_t interval_ns; /* until the next one */
@@ -109,7 +109,8 @@ void warp_publish_turn(struct warp_publish *publish)
     struct warp_catalogue_values before = publish->snapshot.values;
 
     publish_look(publish);
-    warp_metrics_fill(publish->db, &publish->snapshot, publish->shards);
+    warp_metrics_fill(publish->db, &publish->snapshot, publish->space.shards,
+                      &publish->space);
     /* Work that goes on is looked at often; readers take no harm from a longer pause. */
     publish->interval_ns = publish_has_moved(&before, publish->snapshot.values)
                                ? PUBLISH_INTERVAL_NS
@@ -208,7 +209,7 @@ int warp_publish_create(struct warp *db, struct warp_publish **out)
         return WARP_ENOMEM;
     }
     made->looked_ns = warp_clock_ns(db->env.clock);
-    warp_metrics_fill(db, &made->snapshot, made->shards);
+    warp_metrics_fill(db, &made->snapshot, made->space.shards, &made->space);
     made->failure = publish_make_file(made);
     made->begun = true;
     *out = made;

@@ -20,7 +20,7 @@
  * Units:     nanoseconds.
  * Ordering:  none: readers go by checksums.
  * Errors:    WARP_ENOMEM; of the file, none that anybody must act on.
- * Cost:      90 us of CPU a snapshot on a busy machine, 10 a second at most; nothing is synced.
+ * Cost:      110 us of CPU a snapshot on a busy machine, 10 a second at most; nothing is synced.
  */
 #ifndef ENGINE_PUBLISH_H
 #define ENGINE_PUBLISH_H

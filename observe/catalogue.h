@@ -257,7 +257,7 @@
       "Above 0 after a shutdown that was thought to be orderly.")                          \
     X(recovery_next_ns, "warp_recovery_next_seconds", gauge, "seconds",                    \
       "How long the next opening would take, by how long openings take here.",             \
-      "Far above recovery_ms_max: the next open takes that long.")                 \
+      "Far above recovery_ms_max: the next open takes that long.")                         \
     X(recovery_ns, "warp_recovery_seconds", gauge, "seconds",                              \
       "How long the replay at open took.",                                                 \
       "Above recovery_ms_max: checkpoints were late, or the disk is slow.")                \
@@ -266,6 +266,9 @@
     X(publish_errors, "warp_metrics_publish_errors_total", counter, "snapshots",           \
       "Snapshots that could not be written, and tries to make the file that failed.",      \
       "Grows: exporters see old values or none; the disk is full or fails.")               \
+    X(slow_calls, "warp_slow_calls_total", counter, "operations",                          \
+      "Blocking calls that took options.slow_ns or longer; 0: nobody asked.",              \
+      "Grows: see /debug/slow, or warp top, for what they waited for.")                    \
     X(fencing_epoch, "warp_fencing_epoch", gauge, "number",                                \
       "How often it was opened for writing.", "")                                          \
     X(uptime_ns, "warp_uptime_seconds", gauge, "seconds",                                  \
@@ -298,7 +301,12 @@
       "Values that left its memory.", "")                                                  \
     X(admissions, "warp_shard_admissions_total", counter, "records",                       \
       "Values read from disk and kept in its memory.", "")                                 \
-    X(slots, "warp_shard_slots", gauge, "slots", "Slots that belong to it.", "")
+    X(slots, "warp_shard_slots", gauge, "slots", "Slots that belong to it.", "")           \
+    X(load, "warp_shard_load_ratio", gauge, "ratio",                                       \
+      "Share of a processor's time that its slots took in the last epoch of gravity; 0: "  \
+      "not measured.",                                                                     \
+      "Much more in one shard than in the others, and it stays: see "                      \
+      "warp_load_lambda_ratio.")
 
 /* X(field, name, help, worry): how long things took, in seconds. */
 #define WARP_HISTOGRAM_METRICS(X)                                                          \
@@ -308,7 +316,17 @@
       "The 0.99 quantile above sync_interval_ms: the disk does not keep up.")              \
     X(read, "warp_disk_read_seconds", "Time of one value read from disk.",                 \
       "The 0.99 quantile far above the median: the disk is busy with something "           \
-      "else.")
+      "else.")                                                                             \
+    X(get, "warp_get_seconds",                                                             \
+      "Time of one blocking get or borrow, from a sample that stands for all of them.",    \
+      "The 0.99 quantile near that of warp_disk_read_seconds: the working set no longer "  \
+      "fits into memory.")                                                                 \
+    X(write, "warp_write_seconds",                                                         \
+      "Time of one blocking put, delete or add until it was as durable as asked for, "     \
+      "from a sample that stands for all of them.",                                        \
+      "The 0.99 quantile far above that of warp_log_flush_seconds: writers wait for each " \
+      "other, for room in the log, or are held up; see warp_write_waits_total and "        \
+      "warp_log_room_waits_total.")
 
 /* X(field, name, kind, unit, help, worry): what an exporter says about each database it watches ... */
 #define WARP_WATCH_METRICS(X)                                                              \
@@ -342,7 +360,12 @@
       "")                                                                                  \
     X(evicted, "warp_exporter_connections_evicted_total", counter, "connections",          \
       "Connections closed because there were too many: those that had waited longest.",    \
-      "Grows: a client opens connections and does not use them.")
+      "Grows: a client opens connections and does not use them.")                          \
+    X(streams, "warp_exporter_streams", gauge, "connections",                              \
+      "Of the connections, those that follow /events: consoles that somebody has open.",   \
+      "")                                                                                  \
+    X(dropped, "warp_exporter_streams_dropped_total", counter, "connections",              \
+      "Of these, closed because the client took nothing.", "")
 
 enum warp_catalogue_kind {
     WARP_CATALOGUE_COUNTER = 1, /* only grows while the database is open */

@@ -11,7 +11,7 @@
 #include "warp/warp.h"
 
 #define SNAPSHOT_PAGE       4096u
-#define SNAPSHOT_VERSION    1u
+#define SNAPSHOT_VERSION    2u
 #define SNAPSHOT_SLOT_MAGIC UINT64_C(0x30544f4c53505257) /* "WRPSLOT0" */
 
 static const char snapshot_magic[8] = {'W', 'A', 'R', 'P', 'M', 'E', 'T', 'R'};
@@ -34,13 +34,17 @@ struct snapshot_slot {
     uint64_t catalogue_crc;
     struct warp_snapshot_about about;
     uint64_t value_count, bucket_count, histogram_count, shard_count, shard_value_count;
-    /* Then, in 64-bit words: values, bounds, histograms, shards. */
+    uint64_t owner_count, slow_count, hot_count, hot_total;
+    /* Then, in 64-bit words: values, bounds, histograms, shards, owners (bytes), slow calls, hot keys. */
 };
 static_assert(sizeof(struct snapshot_head) <= SNAPSHOT_PAGE, "the head is one page");
 static_assert(sizeof(struct snapshot_slot) % 8 == 0, "words follow");
 static_assert(sizeof(struct warp_snapshot_histogram) ==
                   (WARP_READING_HISTOGRAM_WORDS + WARP_SNAPSHOT_BUCKETS) * 8,
               "readers step over it in words");
+static_assert(sizeof(struct warp_snapshot_slow) % 8 == 0, "words follow");
+static_assert(sizeof(struct warp_snapshot_hot) % 8 == 0, "words follow");
+static_assert(WARP_SLOT_COUNT % 8 == 0 && WARP_SHARD_COUNT_MAX <= 256, "a byte each");
 static_assert(WARP_CATALOGUE_VALUES + WARP_CATALOGUE_SHARD_VALUES +
                       WARP_CATALOGUE_HISTOGRAMS <=
                   WARP_SNAPSHOT_ROWS_MAX,
@@ -48,8 +52,8 @@ static_assert(WARP_CATALOGUE_VALUES + WARP_CATALOGUE_SHARD_VALUES +
 
 /* Two or three to a power of ten: what alerts and pictures need. */
 const uint64_t warp_snapshot_bounds[WARP_SNAPSHOT_BUCKETS] = {
-    5000,     10000,     25000,     50000,      100000,     250000,
-    500000,   1000000,   2500000,   5000000,    10000000,   25000000,
+    250,      500,       1000,      2500,       5000,       10000,       25000,    50000,
+    100000,   250000,    500000,    1000000,    2500000,    5000000,     10000000, 25000000,
     50000000, 100000000, 250000000, 1000000000, 2500000000, 10000000000,
 };
 
@@ -106,11 +110,13 @@ void warp_snapshot_layout(struct warp_snapshot_layout *layout, uint32_t shard_co
 {
     /* With a byte for the zero that snprintf adds. */
     layout->head_bytes = SNAPSHOT_PAGE + snapshot_up(snapshot_catalogue_text(NULL, 0) + 1);
-    layout->slot_bytes =
-        snapshot_up(sizeof(struct snapshot_slot) + sizeof(struct warp_catalogue_values) +
-                    sizeof(warp_snapshot_bounds) +
-                    WARP_CATALOGUE_HISTOGRAMS * sizeof(struct warp_snapshot_histogram) +
-                    (uint64_t)shard_count * sizeof(struct warp_catalogue_shard));
+    layout->slot_bytes = snapshot_up(
+        sizeof(struct snapshot_slot) + sizeof(struct warp_catalogue_values) +
+        sizeof(warp_snapshot_bounds) +
+        WARP_CATALOGUE_HISTOGRAMS * sizeof(struct warp_snapshot_histogram) +
+        (uint64_t)shard_count * sizeof(struct warp_catalogue_shard) + WARP_SLOT_COUNT +
+        WARP_SNAPSHOT_SLOW * sizeof(struct warp_snapshot_slow) +
+        WARP_SNAPSHOT_HOT * sizeof(struct warp_snapshot_hot));
     layout->image_bytes = layout->head_bytes + 2 * layout->slot_bytes;
 }
 
@@ -153,6 +159,20 @@ size_t warp_snapshot_write_slot(void *out, const struct warp_snapshot *snapshot)
         at = snapshot_put(at, snapshot->shards,
                           snapshot->shard_count * sizeof(snapshot->shards[0]));
     }
+    warp_assert(snapshot->owner_count == 0 || snapshot->owner_count == WARP_SLOT_COUNT);
+    warp_assert(snapshot->slow_count <= WARP_SNAPSHOT_SLOW);
+    if (snapshot->owner_count > 0) {
+        at = snapshot_put(at, snapshot->owners, snapshot->owner_count);
+    }
+    if (snapshot->slow_count > 0) {
+        at = snapshot_put(at, snapshot->slow,
+                          snapshot->slow_count * sizeof(snapshot->slow[0]));
+    }
+    warp_assert(snapshot->hot_count <= WARP_SNAPSHOT_HOT);
+    if (snapshot->hot_count > 0) {
+        at =
+            snapshot_put(at, snapshot->hot, snapshot->hot_count * sizeof(snapshot->hot[0]));
+    }
     memset(&slot, 0, sizeof(slot));
     slot.magic = SNAPSHOT_SLOT_MAGIC;
     slot.bytes = (uint64_t)(at - (uint8_t *)out);
@@ -167,6 +187,10 @@ size_t warp_snapshot_write_slot(void *out, const struct warp_snapshot *snapshot)
     slot.histogram_count = WARP_CATALOGUE_HISTOGRAMS;
     slot.shard_count = snapshot->shard_count;
     slot.shard_value_count = WARP_CATALOGUE_SHARD_VALUES;
+    slot.owner_count = snapshot->owner_count;
+    slot.slow_count = snapshot->slow_count;
+    slot.hot_count = snapshot->hot_count;
+    slot.hot_total = snapshot->hot_total;
     memcpy(out, &slot, sizeof(slot));
     slot.crc = warp_crc32c(0, out, slot.bytes);
     memcpy(out, &slot, sizeof(slot));
@@ -239,6 +263,13 @@ void warp_snapshot_reading(const struct warp_snapshot *snapshot,
     reading->bounds = warp_snapshot_bounds;
     reading->histograms = (const uint64_t *)snapshot->histograms;
     reading->shards = (const uint64_t *)snapshot->shards;
+    reading->owner_count = snapshot->owner_count;
+    reading->owners = snapshot->owners;
+    reading->slow_count = snapshot->slow_count;
+    reading->slow = snapshot->slow;
+    reading->hot_total = snapshot->hot_total;
+    reading->hot_count = snapshot->hot_count;
+    reading->hot = snapshot->hot;
 }
 
 /* Cuts the next field off, at a tab or the end of the line. */
@@ -339,12 +370,16 @@ static int snapshot_slot_is_whole(uint8_t *bytes, uint64_t slot_bytes,
         slot->shard_count > WARP_SNAPSHOT_SHARDS || slot->bucket_count > 1024 ||
         slot->value_count != reading->value_count ||
         slot->shard_value_count != reading->shard_value_count ||
-        slot->histogram_count != reading->histogram_count) {
+        slot->histogram_count != reading->histogram_count ||
+        (slot->owner_count != 0 && slot->owner_count != WARP_SLOT_COUNT) ||
+        slot->slow_count > WARP_SNAPSHOT_SLOW || slot->hot_count > WARP_SNAPSHOT_HOT) {
         return 0;
     }
     words = slot->value_count + slot->bucket_count +
             slot->histogram_count * (WARP_READING_HISTOGRAM_WORDS + slot->bucket_count) +
-            slot->shard_count * slot->shard_value_count;
+            slot->shard_count * slot->shard_value_count + slot->owner_count / 8 +
+            slot->slow_count * (sizeof(struct warp_snapshot_slow) / 8) +
+            slot->hot_count * (sizeof(struct warp_snapshot_hot) / 8);
     if (slot->bytes != sizeof(*slot) + 8 * words) {
         return 0;
     }
@@ -425,6 +460,16 @@ int warp_snapshot_read(void *image, size_t bytes, struct warp_reading_row *rows,
     at += (uint64_t)reading->histogram_count *
           (WARP_READING_HISTOGRAM_WORDS + reading->bucket_count);
     reading->shards = at;
+    at += (uint64_t)reading->shard_count * reading->shard_value_count;
+    reading->owner_count = (uint32_t)slots[which].owner_count;
+    reading->owners = (const uint8_t *)at;
+    at += reading->owner_count / 8;
+    reading->slow_count = (uint32_t)slots[which].slow_count;
+    reading->slow = (const struct warp_snapshot_slow *)(const void *)at;
+    at += reading->slow_count * (sizeof(struct warp_snapshot_slow) / 8);
+    reading->hot_total = slots[which].hot_total;
+    reading->hot_count = (uint32_t)slots[which].hot_count;
+    reading->hot = (const struct warp_snapshot_hot *)(const void *)at;
     return 0;
 }
 

@@ -9,7 +9,7 @@
  *
  *     0        head: magic, version, where all the rest is, checksum
  *     4096     the catalogue: one line each, fields between tabs
- *     ...      slot 0: about, values, bounds, histograms, shards
+ *     ...      slot 0: about, values, bounds, histograms, shards, owners of slots, slow calls, hot keys
  *     ...      slot 1
  *
  * Threads:   any; nothing is kept.
@@ -32,10 +32,14 @@
 #include "base/process.h"
 #include "observe/catalogue.h"
 
-#define WARP_SNAPSHOT_BUCKETS   18u
+#define WARP_SNAPSHOT_BUCKETS   22u
 #define WARP_SNAPSHOT_IMAGE_MAX (UINT64_C(1) << 20)
 #define WARP_SNAPSHOT_ROWS_MAX  512u
 #define WARP_SNAPSHOT_SHARDS    1024u /* a reader believes no more */
+
+#define WARP_SNAPSHOT_SLOW      64u /* calls, the newest */
+#define WARP_SNAPSHOT_HOT       16u /* keys, the hottest */
+#define WARP_SNAPSHOT_KEY_BYTES 32u /* of a key in one of these */
 
 enum warp_snapshot_state {
     WARP_SNAPSHOT_OPEN = 1,
@@ -73,6 +77,38 @@ extern const uint64_t warp_snapshot_bounds[WARP_SNAPSHOT_BUCKETS];
 void warp_snapshot_histogram(struct warp_snapshot_histogram *out,
                              const struct warp_histogram *from);
 
+/* On what a slow call spent its time. */
+enum warp_slow_stage {
+    WARP_SLOW_WAIT,    /* for the lease of its shard, or until its message was run */
+    WARP_SLOW_EXECUTE, /* under the lease, or looking for the key */
+    WARP_SLOW_ROOM,    /* for room in the log */
+    WARP_SLOW_DURABLE, /* until the log was on disk */
+    WARP_SLOW_DISK,    /* for a value that was on disk only */
+    WARP_SLOW_MEMORY,  /* making room in memory */
+    WARP_SLOW_PACE,    /* held up because checkpoints or compaction lag behind */
+    WARP_SLOW_STAGES
+};
+
+/* A blocking call that took longer than options.slow_ns. */
+struct warp_snapshot_slow {
+    uint64_t number;   /* 1, 2, ... of those since the open */
+    uint64_t ended_ms; /* Unix time */
+    uint64_t duration_ns;
+    uint64_t stages_ns[WARP_SLOW_STAGES]; /* what is left of duration is in none */
+    uint32_t opcode;                      /* enum warp_opcode */
+    int32_t result;                       /* as it was answered */
+    uint32_t slot, shard;
+    uint32_t key_bytes, value_bytes;
+    uint8_t key[WARP_SNAPSHOT_KEY_BYTES]; /* its first bytes */
+};
+
+/* A key that is asked for much, as estimated from a sample of the calls. */
+struct warp_snapshot_hot {
+    uint64_t count, over; /* calls; at most so many of them were for another key */
+    uint32_t key_bytes, reserved;
+    uint8_t key[WARP_SNAPSHOT_KEY_BYTES]; /* its first bytes */
+};
+
 /* What a slot is written from. */
 struct warp_snapshot {
     struct warp_snapshot_about about;
@@ -80,6 +116,13 @@ struct warp_snapshot {
     struct warp_snapshot_histogram histograms[WARP_CATALOGUE_HISTOGRAMS];
     uint32_t shard_count;
     const struct warp_catalogue_shard *shards; /* shard_count of them */
+    uint32_t owner_count;                      /* 0, or one for each slot */
+    const uint8_t *owners;                     /* which shard has it */
+    uint32_t slow_count;
+    const struct warp_snapshot_slow *slow; /* the newest first */
+    uint64_t hot_total;                    /* calls, of all keys, that the next are of */
+    uint32_t hot_count;
+    const struct warp_snapshot_hot *hot; /* the hottest first */
 };
 
 /* ---- writing ------------------------------------------------------------------------------ */
@@ -115,6 +158,13 @@ struct warp_reading {
     const uint64_t
         *histograms; /* each as struct warp_snapshot_histogram with bucket_count buckets */
     const uint64_t *shards; /* shard_count times shard_value_count */
+    uint32_t owner_count;   /* 0: it does not say */
+    const uint8_t *owners;
+    uint32_t slow_count;
+    const struct warp_snapshot_slow *slow; /* the newest first */
+    uint64_t hot_total;
+    uint32_t hot_count;
+    const struct warp_snapshot_hot *hot; /* the hottest first */
 };
 
 #define WARP_READING_HISTOGRAM_WORDS 7u /* before the buckets */

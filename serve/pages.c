@@ -1,5 +1,6 @@
 #include "serve/pages.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +9,7 @@
 
 #include "base/counter.h"
 #include "observe/render.h"
+#include "serve/console.h"
 #include "serve/source.h"
 
 #define PAGES_LABEL_BYTES 256u
@@ -27,6 +29,7 @@ struct warp_pages {
     size_t count;
     _Atomic(const struct warp_http *) http;
     uint64_t scrapes, bytes; /* of the answer before */
+    uint64_t events;
 };
 
 /* ---- sources ------------------------------------------------------------------------------ */
@@ -258,7 +261,7 @@ static void pages_self(const struct warp_pages *pages, struct warp_render *rende
                        uint64_t begun_ns)
 {
     const struct warp_http *http = atomic_load_explicit(&pages->http, memory_order_acquire);
-    struct warp_http_counts counts = {0, 0, 0, 0};
+    struct warp_http_counts counts = {0, 0, 0, 0, 0, 0};
 
     if (http != NULL) {
         warp_http_count(http, &counts);
@@ -274,6 +277,8 @@ static void pages_self(const struct warp_pages *pages, struct warp_render *rende
             .refused = (double)counts.refused,                                             \
             .connections = (double)counts.connections,                                     \
             .evicted = (double)counts.evicted,                                             \
+            .streams = (double)counts.streams,                                             \
+            .dropped = (double)counts.dropped,                                             \
         };                                                                                 \
                                                                                            \
         warp_render_family(render, name, PAGES_KIND_##kind, unit, help);                   \
@@ -507,6 +512,219 @@ static void pages_json_reading(struct pages_text *out, const struct warp_reading
     pages_print(out, "}");
 }
 
+static uint32_t pages_distance(uint32_t owner, uint32_t slot, uint32_t count)
+{
+    return (owner % count + count - slot % count) % count;
+}
+
+/*
+ * Which shard has which slot. They are dealt in turns, so what is told is how far each owner is from that
+ * one, (owner - slot) modulo the number of shards: runs of one distance, as its character and how many slots,
+ * 1 left out. "A16384" is a database none of whose slots has moved.
+ */
+static void pages_json_slots(struct pages_text *out, const struct warp_reading *reading)
+{
+    static const char shards[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%&*+-.:;=";
+    uint32_t count = reading->shard_count > 0 ? reading->shard_count : 1;
+    uint32_t at, next;
+
+    static_assert(sizeof(shards) - 1 == WARP_SHARD_COUNT_MAX, "a character each");
+    pages_print(out, ",\"slots\":\"");
+    for (at = 0; at < reading->owner_count; at = next) {
+        uint32_t distance = pages_distance(reading->owners[at], at, count);
+
+        for (next = at + 1; next < reading->owner_count &&
+                            pages_distance(reading->owners[next], next, count) == distance;
+             next++) {
+        }
+        pages_print(out, "%c", shards[distance % WARP_SHARD_COUNT_MAX]);
+        if (next > at + 1) {
+            pages_print(out, "%u", next - at);
+        }
+    }
+    pages_print(out, "\"");
+}
+
+/* Bytes, of which those above 127 are taken for Latin-1; the first of them, if it is longer. */
+static void pages_json_key(struct pages_text *out, const uint8_t *key, uint32_t bytes)
+{
+    uint32_t i;
+
+    pages_print(out, "\"");
+    for (i = 0; i < bytes && i < WARP_SNAPSHOT_KEY_BYTES; i++) {
+        pages_print(out,
+                    key[i] < 0x20 || key[i] >= 0x7f || key[i] == '"' || key[i] == '\\'
+                        ? "\\u%04x"
+                        : "%c",
+                    key[i]);
+    }
+    pages_print(out, "\"");
+}
+
+static void pages_json_slow(struct pages_text *out, const struct warp_reading *reading)
+{
+    static const char *const opcodes[] = {"", "get", "put", "delete", "add"};
+    static const char *const stages[WARP_SLOW_STAGES] = {
+        [WARP_SLOW_WAIT] = "wait", [WARP_SLOW_EXECUTE] = "execute",
+        [WARP_SLOW_ROOM] = "room", [WARP_SLOW_DURABLE] = "durable",
+        [WARP_SLOW_DISK] = "disk", [WARP_SLOW_MEMORY] = "memory",
+        [WARP_SLOW_PACE] = "pace",
+    };
+    uint32_t i, k;
+
+    pages_print(out, ",\"slow\":[");
+    for (i = 0; i < reading->slow_count; i++) {
+        const struct warp_snapshot_slow *slow = &reading->slow[i];
+
+        pages_print(
+            out,
+            "%s{\"number\":%llu,\"ended_ms\":%llu,\"operation\":\"%s\",\"result\":%d,"
+            "\"slot\":%u,\"shard\":%u,\"key_bytes\":%u,\"value_bytes\":%u,"
+            "\"seconds\":%.9f,\"stages\":{",
+            i > 0 ? "," : "", (unsigned long long)slow->number,
+            (unsigned long long)slow->ended_ms,
+            slow->opcode < sizeof(opcodes) / sizeof(opcodes[0]) ? opcodes[slow->opcode]
+                                                                : "",
+            slow->result, slow->slot, slow->shard, slow->key_bytes, slow->value_bytes,
+            (double)slow->duration_ns / 1e9);
+        for (k = 0; k < WARP_SLOW_STAGES; k++) {
+            pages_print(out, "%s\"%s\":%.9f", k > 0 ? "," : "", stages[k],
+                        (double)slow->stages_ns[k] / 1e9);
+        }
+        pages_print(out, "},\"key\":");
+        pages_json_key(out, slow->key, slow->key_bytes);
+        pages_print(out, "}");
+    }
+    pages_print(out, "]");
+}
+
+static void pages_json_hot(struct pages_text *out, const struct warp_reading *reading)
+{
+    uint32_t i;
+
+    pages_print(out, ",\"calls\":%llu,\"hot\":[", (unsigned long long)reading->hot_total);
+    for (i = 0; i < reading->hot_count; i++) {
+        const struct warp_snapshot_hot *hot = &reading->hot[i];
+
+        pages_print(out, "%s{\"calls\":%llu,\"over\":%llu,\"key_bytes\":%u,\"key\":",
+                    i > 0 ? "," : "", (unsigned long long)hot->count,
+                    (unsigned long long)hot->over, hot->key_bytes);
+        pages_json_key(out, hot->key, hot->key_bytes);
+        pages_print(out, "}");
+    }
+    pages_print(out, "]");
+}
+
+static void pages_json_state(struct pages_text *out, const struct pages_source *source)
+{
+    pages_print(out, "\"database\":");
+    pages_json_string(out, pages_name(source));
+    pages_print(out,
+                ",\"state\":\"%s\",\"why\":", warp_source_state_text(source->view->state));
+    pages_json_string(out, source->view->why);
+    pages_print(out, ",\"age\":%.9f", (double)source->view->age_ns / 1e9);
+}
+
+static bool pages_calls(struct warp_pages *pages, bool hot, struct warp_http_answer *answer)
+{
+    struct pages_text out = {NULL, 0, 0, false};
+    size_t i;
+
+    pages_look_at_all(pages);
+    pages_print(&out, "{\"databases\":[");
+    for (i = 0; i < pages->count; i++) {
+        const struct pages_source *source = &pages->sources[i];
+
+        pages_print(&out, "%s{", i > 0 ? "," : "");
+        pages_json_state(&out, source);
+        if (source->view->has_values && hot) {
+            pages_json_hot(&out, &source->view->reading);
+        } else if (source->view->has_values) {
+            pages_json_slow(&out, &source->view->reading);
+        }
+        pages_print(&out, "}");
+    }
+    pages_print(&out, "]}\n");
+    return pages_give(&out, answer, "application/json");
+}
+
+/*
+ * An event: how all databases are, and everything about one. Each stands alone, so that a client may
+ * miss some.
+ */
+char *warp_pages_next(void *context, uint32_t key, size_t *bytes)
+{
+    struct warp_pages *pages = context;
+    struct pages_text out = {NULL, 0, 0, false};
+    size_t i;
+
+    pages_look_at_all(pages);
+    pages->events++;
+    pages_print(&out, "id: %llu\nevent: databases\ndata: {\"shown\":%u,\"databases\":[",
+                (unsigned long long)pages->events, key);
+    for (i = 0; i < pages->count; i++) {
+        const struct pages_source *source = &pages->sources[i];
+
+        pages_print(&out, "%s{", i > 0 ? "," : "");
+        pages_json_state(&out, source);
+        pages_print(&out, ",\"not_ready\":");
+        pages_json_string(&out, source->not_ready);
+        if (i == key && source->view->has_values) {
+            pages_json_reading(&out, &source->view->reading);
+            pages_json_slots(&out, &source->view->reading);
+            pages_json_slow(&out, &source->view->reading);
+        }
+        pages_print(&out, "}");
+    }
+    pages_print(&out, "]}\n\n");
+    if (out.failed) {
+        free(out.text);
+        return NULL;
+    }
+    *bytes = out.bytes;
+    return out.text;
+}
+
+static bool pages_text(struct warp_http_answer *answer, uint32_t status, const char *text)
+{
+    answer->status = status;
+    answer->body = strdup(text);
+    answer->bytes = strlen(text);
+    return answer->body != NULL;
+}
+
+/* ?database=NAME, or the first. */
+static bool pages_events(struct warp_pages *pages, const struct warp_http_request *request,
+                         struct warp_http_answer *answer)
+{
+    const char *wanted = warp_http_argument(request, "database");
+    size_t i = 0;
+
+    while (wanted != NULL && i < pages->count &&
+           strcmp(wanted, pages_name(&pages->sources[i])) != 0) {
+        i++;
+    }
+    if (i == pages->count) {
+        return pages_text(answer, 404, "there is no such database\n");
+    }
+    answer->type = "text/event-stream";
+    answer->stream = true;
+    answer->key = (uint32_t)i;
+    return true;
+}
+
+static bool pages_console(struct warp_http_answer *answer)
+{
+    answer->body = warp_console_page(&answer->bytes);
+    answer->type = "text/html; charset=utf-8";
+    /* The page has its style and its script in it, and asks nobody else for anything. */
+    answer->policy = "default-src 'none'; style-src 'unsafe-inline'; script-src "
+                     "'unsafe-inline'; connect-src 'self'; img-src data:; base-uri 'none'; "
+                     "form-action 'none'; frame-ancestors 'none'";
+    return answer->body != NULL;
+}
+
 static bool pages_shards(struct warp_pages *pages, struct warp_http_answer *answer)
 {
     struct pages_text out = {NULL, 0, 0, false};
@@ -517,12 +735,8 @@ static bool pages_shards(struct warp_pages *pages, struct warp_http_answer *answ
     for (i = 0; i < pages->count; i++) {
         const struct pages_source *source = &pages->sources[i];
 
-        pages_print(&out, "%s{\"database\":", i > 0 ? "," : "");
-        pages_json_string(&out, pages_name(source));
-        pages_print(&out, ",\"state\":\"%s\",\"why\":",
-                    warp_source_state_text(source->view->state));
-        pages_json_string(&out, source->view->why);
-        pages_print(&out, ",\"age\":%.9f", (double)source->view->age_ns / 1e9);
+        pages_print(&out, "%s{", i > 0 ? "," : "");
+        pages_json_state(&out, source);
         if (source->view->has_values) {
             pages_json_reading(&out, &source->view->reading);
         }
@@ -530,14 +744,6 @@ static bool pages_shards(struct warp_pages *pages, struct warp_http_answer *answ
     }
     pages_print(&out, "]}\n");
     return pages_give(&out, answer, "application/json");
-}
-
-static bool pages_text(struct warp_http_answer *answer, uint32_t status, const char *text)
-{
-    answer->status = status;
-    answer->body = strdup(text);
-    answer->bytes = strlen(text);
-    return answer->body != NULL;
 }
 
 bool warp_pages_answer(void *context, const struct warp_http_request *request,
@@ -557,6 +763,16 @@ bool warp_pages_answer(void *context, const struct warp_http_request *request,
     if (strcmp(request->path, "/debug/shards") == 0) {
         return pages_shards(pages, answer);
     }
+    if (strcmp(request->path, "/debug/slow") == 0 ||
+        strcmp(request->path, "/debug/hot") == 0) {
+        return pages_calls(pages, strcmp(request->path, "/debug/hot") == 0, answer);
+    }
+    if (strcmp(request->path, "/events") == 0) {
+        return pages_events(pages, request, answer);
+    }
+    if (strcmp(request->path, "/") == 0 && strstr(request->accept, "text/html") != NULL) {
+        return pages_console(answer);
+    }
     if (strcmp(request->path, "/") == 0) {
         return pages_text(
             answer, 200,
@@ -565,7 +781,11 @@ bool warp_pages_answer(void *context, const struct warp_http_request *request,
             "shard\n"
             "/-/healthy          whether this answers\n"
             "/-/ready            whether all databases are ready, and why not\n"
-            "/debug/shards       everything, as JSON\n");
+            "/debug/shards       everything, as JSON\n"
+            "/debug/slow         calls that took too long, as JSON\n"
+            "/debug/hot          keys that are asked for most, as JSON\n"
+            "/events             everything about one (?database=NAME), twice a second\n"
+            "/                   in a browser: all of it to look at\n");
     }
     return pages_text(answer, 404, "there is no such page\n");
 }

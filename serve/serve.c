@@ -51,6 +51,7 @@ int warp_metrics_serve(struct warp *db, const struct warp_serve_options *options
             known.connections_max != 0 ? known.connections_max : WARP_HTTP_CONNECTIONS;
         http.timeout_ms = known.timeout_ms != 0 ? known.timeout_ms : WARP_HTTP_TIMEOUT_MS;
         http.handle = warp_pages_answer;
+        http.next = warp_pages_next;
         http.context = made->pages;
         http.message = known.message;
         http.message_bytes = known.message_bytes;

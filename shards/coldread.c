@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/counter.h"
+#include "base/probe.h"
 #include "shards/evict.h"
 #include "shards/put.h"
 #include "shards/store.h"
@@ -36,7 +37,9 @@ void warp_coldread_run(struct warp_store *store, struct warp_coldread *const *co
         warp_assert(colds[i]->open);
         reads[i] = &colds[i]->read;
     }
+    WARP_PROBE2(cold_read_begin, reads[0], count);
     warp_reader_run_each(store->reader, reads, count);
+    WARP_PROBE2(cold_read_end, reads[0], count);
     for (i = 0; i < count; i++) {
         warp_coldread_judge(colds[i]);
     }

@@ -13,6 +13,7 @@
 
 #include "base/counter.h"
 #include "base/hash.h"
+#include "base/probe.h"
 #include "shards/evict.h"
 
 #define MOVE_BUCKETS_PER_STEP 8u
@@ -286,6 +287,7 @@ static int move_run(struct move *move, struct warp_shard *to)
 int warp_move_slot(struct warp_store *store, uint32_t slot, uint32_t to)
 {
     struct move move = {.store = store, .slot = slot};
+    uint32_t from;
     int rc;
 
     if (slot >= WARP_SLOT_COUNT || to >= store->shard_count || store->read_only) {
@@ -299,6 +301,7 @@ int warp_move_slot(struct warp_store *store, uint32_t slot, uint32_t to)
     }
     /* Only a mover changes owners, and that is us. */
     move.shard = warp_store_owner(store, slot);
+    from = move.shard->id;
     rc = 0;
     if (store->slots[slot].transit != WARP_SLOT_SETTLED) {
         rc = move_settle(&move); /* for lack of memory, last time */
@@ -311,5 +314,6 @@ int warp_move_slot(struct warp_store *store, uint32_t slot, uint32_t to)
     if (rc != 0) {
         move_count(rc == WARP_AGAIN ? &store->moving.busy : &store->moving.refused, 1);
     }
+    WARP_PROBE4(slot_move, slot, from, to, rc);
     return rc;
 }

@@ -31,8 +31,9 @@ static const char help[] =
     "  --timeout-ms N         of a connection without traffic (default 10000)\n"
     "  --path [NAME=]DIR      one more\n"
     "\n"
-    "/metrics, /-/healthy, /-/ready, /debug/shards; /metrics?shards=1 with those of each "
-    "shard.\n";
+    "/metrics, /-/healthy, /-/ready, /debug/shards, /debug/slow; /metrics?shards=1 with "
+    "those of\n"
+    "each shard. In a browser, / shows all of it as it moves.\n";
 
 #ifndef WARP_SERVE
 int warp_tool_exporter(int argc, char **argv)
@@ -106,6 +107,7 @@ static int serve(const struct warp_tool *tool, struct warp_pages *pages,
     pthread_sigmask(SIG_BLOCK, &ends, NULL);
     signal(SIGPIPE, SIG_IGN);
     options->handle = warp_pages_answer;
+    options->next = warp_pages_next;
     options->context = pages;
     options->message = message;
     options->message_bytes = sizeof(message);

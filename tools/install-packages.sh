@@ -6,14 +6,15 @@
 #   build   what `make` needs
 #   demo    and the peers of the benchmark (RocksDB, LMDB)
 #   check   and what the tests need: g++, clang with its sanitizers, python3 (the default)
-#   monitoring   and a Prometheus server with its promtool, of 96 MB
+#   monitoring   and a Prometheus server with its promtool, of 96 MB, and Chromium for the console
 set -euo pipefail
 
 build_packages=(gcc libc6-dev make binutils libck-dev liburing-dev libjemalloc-dev
                 libxxhash-dev libzstd-dev libmicrohttpd-dev)
 demo_packages=(librocksdb-dev liblmdb-dev)
-check_packages=(g++ clang libclang-rt-14-dev python3 python3-prometheus-client pkg-config)
-monitoring_packages=(prometheus)
+check_packages=(g++ clang libclang-rt-14-dev python3 python3-prometheus-client pkg-config
+                systemtap-sdt-dev)
+monitoring_packages=(prometheus chromium)
 
 dry_run=no
 wanted=check

@@ -25,6 +25,7 @@ static const struct command commands[] = {
     {"dump", warp_tool_dump, "write all records as NDJSON, TSV or Debian control files"},
     {"stat", warp_tool_stat, "counts, sizes and what the last opening found"},
     {"metrics", warp_tool_metrics, "what a database that is in use says about itself"},
+    {"top", warp_tool_top, "watch what a database does, in a terminal or a pipe"},
     {"exporter", warp_tool_exporter, "serve metrics over HTTP, for Prometheus"},
     {"verify", warp_tool_verify, "check every byte of a database"},
     {"salvage", warp_tool_salvage, "copy what can be read of a damaged database"},

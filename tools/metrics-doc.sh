@@ -99,8 +99,8 @@ and `warp_build_info`, a gauge of 1 with the engine's version and its way to the
 
 ## How long things took
 
-Histograms with 18 buckets from 5 us to 10 s. The engine's own have 64 buckets to a power of two; a time
-that is within 1.6 % of a bound may be counted in the next bucket.
+Histograms with 22 buckets from 250 ns to 10 s. The engine's own have 64 buckets to a power of two, those of
+calls 16; a time that is within 1.6 %, or 6.3 %, of a bound may be counted in the next bucket.
 
 EOT
 page WARP_HISTOGRAM_METRICS

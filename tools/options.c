@@ -19,6 +19,8 @@ enum {
     OPTION_SEGMENT_BYTES,
     OPTION_SHARDS,
     OPTION_READ_ONLY,
+    OPTION_SLOW,
+    OPTION_HOT,
 };
 
 static const struct option common_options[] = {
@@ -30,6 +32,8 @@ static const struct option common_options[] = {
     {"segment-bytes", required_argument, NULL, OPTION_SEGMENT_BYTES},
     {"shards", required_argument, NULL, OPTION_SHARDS},
     {"read-only", no_argument, NULL, OPTION_READ_ONLY},
+    {"slow-us", required_argument, NULL, OPTION_SLOW},
+    {"hot-keys", no_argument, NULL, OPTION_HOT},
 };
 
 static const char common_help[] =
@@ -44,6 +48,8 @@ static const char common_help[] =
     "                         database is made (default 64M)\n"
     "  --shards N             number of shards (default one per CPU)\n"
     "  --read-only            change nothing on disk\n"
+    "  --slow-us N            keep calls that take so many microseconds, for warp top\n"
+    "  --hot-keys             estimate which keys are asked for most, for warp top\n"
     "  --help                 this text\n"
     "\n"
     "Exit status: 0 done, 1 absent or a check failed, 2 wrong usage, 3 error.\n";
@@ -115,6 +121,15 @@ static int common_option(struct warp_tool *tool, int code)
             return warp_tool_usage(tool, "--path needs a directory");
         }
         tool->path = optarg;
+        return 0;
+    case OPTION_HOT:
+        tool->options.hot_keys = 1;
+        return 0;
+    case OPTION_SLOW:
+        if (!warp_text_read_u64(optarg, &number) || number < 1 || number > 3600000000u) {
+            return warp_tool_usage(tool, "--slow-us is a number from 1 to 3600000000");
+        }
+        tool->options.slow_ns = number * 1000;
         return 0;
     case OPTION_JSON:
         tool->json = true;

@@ -175,6 +175,26 @@ static void print_json_figures(const struct figures *figures)
     }
 }
 
+/* How long things took, in the process that has it open: what the buckets do not say. */
+static void print_json_times(const struct warp_reading *reading)
+{
+    const struct warp_reading_row *row =
+        reading->rows + reading->value_count + reading->shard_value_count;
+
+    fputs(",\"times_s\":{", stdout);
+    for (uint32_t i = 0; i < reading->histogram_count; i++, row++) {
+        const uint64_t *words = warp_reading_histogram(reading, i);
+
+        printf("%s\"%s\":{\"count\":%" PRIu64
+               ",\"sum\":%.9f,\"max\":%.9f,\"p50\":%.9f,\"p90\":%.9f,\"p99\":%.9f,"
+               "\"p999\":%.9f}",
+               i > 0 ? "," : "", row->name, words[0], (double)words[1] / 1e9,
+               (double)words[2] / 1e9, (double)words[3] / 1e9, (double)words[4] / 1e9,
+               (double)words[5] / 1e9, (double)words[6] / 1e9);
+    }
+    putchar('}');
+}
+
 static void print_json(const struct warp_tool *tool, uint64_t records,
                        const struct usage usage[KIND_COUNT], const struct figures *figures,
                        const struct warp_recovery *recovery,
@@ -206,8 +226,9 @@ static void print_json(const struct warp_tool *tool, uint64_t records,
                ",\"age_s\":%.3f}",
                warp_source_state_text(view->state), about->process.pid, about->opened_ms,
                (double)view->age_ns / 1e9);
+        print_json_times(&view->reading);
     } else {
-        fputs(",\"source\":null", stdout);
+        fputs(",\"source\":null,\"times_s\":null", stdout);
     }
     printf(",\"recovery\":{\"clean\":%s,\"duration_ns\":%" PRIu64 ",\"records\":%" PRIu64
            ",\"frames\":%" PRIu64 ",\"operations\":%" PRIu64 ",\"bytes_read\":%" PRIu64

@@ -20,6 +20,7 @@
 #include "base/bytes.h"
 #include "base/counter.h"
 #include "base/errno.h"
+#include "base/probe.h"
 #include "base/thread.h"
 #include "warp/warp.h"
 
@@ -394,6 +395,7 @@ static struct warp_flush *writer_capture(struct warp_writer *writer, bool for_co
     if (WARP_PLANTED(ACK_BEFORE_SYNC) && flush->boundary > warp_writer_durable(writer)) {
         warp_sequence_publish(&writer->sequence, flush->boundary);
     }
+    WARP_PROBE3(log_flush_begin, flush, flush->request.bytes, flush->durable);
     return flush;
 }
 
@@ -406,6 +408,7 @@ static void writer_finish(struct warp_writer *writer, struct warp_flush *flush,
     }
     flush->done = true;
     warp_histogram_add(&writer->flush_latency, writer_now(writer) - flush->begun_ns);
+    WARP_PROBE3(log_flush_end, flush, flush->request.bytes, flush->result);
 }
 
 /* Write a captured flush on this thread. Called and returns with the lock held. */

@@ -1,11 +1,18 @@
 /*
- * bench/micro/metrics_cost.c - what the file METRICS costs a get and a put.
+ * bench/micro/metrics_cost.c - what metrics cost a get and a put.
  *
- * Two databases, one with the file and one without, are used in turns, a slice of work at a time, the
- * order changing from pair to pair. Told are the medians, over all pairs, of the ratios of the CPU time
- * that the calling thread took, with the bounds of a 95 % interval around it (order statistics, no
- * assumption on how times are distributed); and what one snapshot takes, of which ten are made a second,
- * by a thread of its own.
+ * Twice, because one database is not like the other, and their memory not either:
+ *
+ *   whole     a database with all metrics and one with the switches off (metrics_file 2, timing 2) are used in
+ *             turns, a slice of work at a time, the order changing from pair to pair; both are made anew
+ *             several times, the one first that was second before. The publishing thread runs beside it.
+ *   timing    one database, whose caller is switched between timing and not timing from slice to slice: what
+ *             warp_get_seconds and warp_write_seconds cost, to a fraction of a per cent.
+ *
+ * Told are the medians, over all pairs, of the ratios of the CPU time that the calling thread took, with the
+ * bounds of a 95 % interval around each (order statistics, no assumption on how times are distributed).
+ * Counters cannot be switched off: what one more of them costs is measured in a loop. And what one snapshot
+ * takes, of which ten are made a second, by a thread of its own.
  *
  *     metrics_cost [PAIRS [OPERATIONS]]
  */
@@ -18,9 +25,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/counter.h"
+#include "engine/engine.h"
 #include "warp/warp.h"
 
-#define KEYS 100000u
+#define KEYS     100000u
+#define REOPENED 10u
+#define COUNTERS 50000000u
 
 /* Of this thread: what others do on a busy machine is not in it. */
 static uint64_t cpu_ns(void)
@@ -31,7 +42,7 @@ static uint64_t cpu_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-static struct warp *open_one(char *directory, uint32_t metrics_file)
+static struct warp *open_one(char *directory, bool metrics)
 {
     struct warp_options options = WARP_OPTIONS_INIT;
     struct warp *db = NULL;
@@ -44,7 +55,8 @@ static struct warp *open_one(char *directory, uint32_t metrics_file)
     options.durability = WARP_INTERVAL;
     options.shard_count = 2;
     options.memory_bytes_max = 1u << 30;
-    options.metrics_file = metrics_file;
+    options.metrics_file = metrics ? 1 : 2;
+    options.timing = metrics ? 1 : 2;
     options.message = message;
     options.message_bytes = sizeof(message);
     if (warp_open(directory, &options, &db) != 0) {
@@ -87,68 +99,154 @@ static int by_size(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-int main(int argc, char **argv)
+static void remove_one(struct warp **db, const char *directory)
 {
-    uint32_t pairs = argc > 1 ? (uint32_t)atoi(argv[1]) : 101;
-    uint32_t operations = argc > 2 ? (uint32_t)atoi(argv[2]) : 200000;
-    char paths[2][32] = {"metrics-cost-off-XXXXXX", "metrics-cost-on-XXXXXX"};
-    struct warp *db[2];
-    double *ratios = calloc(pairs, sizeof(*ratios));
     char command[128];
+
+    (void)warp_close(db);
+    snprintf(command, sizeof(command), "rm -rf %s", directory);
+    if (system(command) != 0) {
+        exit(1);
+    }
+}
+
+struct pairs {
+    double *ratios;
+    uint32_t count;
+    double total[2];
+};
+
+static void print_pairs(struct pairs *pairs, const char *what, uint32_t operations)
+{
+    uint32_t spread = (uint32_t)(0.98 * sqrt((double)pairs->count) + 1);
+    uint32_t middle = pairs->count / 2;
+
+    qsort(pairs->ratios, pairs->count, sizeof(*pairs->ratios), by_size);
+    printf("%s: %.1f ns without, %.1f ns with; with / without %.4f (95 %%: %.4f to %.4f), "
+           "%u pairs of %u\n",
+           what, pairs->total[0] / pairs->count / operations,
+           pairs->total[1] / pairs->count / operations, pairs->ratios[middle],
+           pairs->ratios[middle - spread], pairs->ratios[middle + spread], pairs->count,
+           operations);
+    fflush(stdout);
+    pairs->count = 0;
+    pairs->total[0] = pairs->total[1] = 0;
+}
+
+static void add_pair(struct pairs *pairs, const uint64_t took_ns[2])
+{
+    pairs->ratios[pairs->count++] = (double)took_ns[1] / (double)took_ns[0];
+    pairs->total[0] += (double)took_ns[0];
+    pairs->total[1] += (double)took_ns[1];
+}
+
+/* Two databases, [1] of them with metrics. */
+static void measure_whole(struct pairs pairs[2], uint32_t count, uint32_t operations)
+{
+    uint32_t kind, pair, i, again;
+
+    for (again = 0; again < REOPENED; again++) {
+        char paths[2][32] = {"metrics-cost-off-XXXXXX", "metrics-cost-on-XXXXXX"};
+        struct warp *db[2];
+
+        for (i = 0; i < 2; i++) {
+            uint32_t which = (i + again) % 2;
+
+            db[which] = open_one(paths[which], which == 1);
+            (void)work(db[which], true, 3 * KEYS,
+                       1); /* nearly all keys, and what warms up */
+        }
+        for (kind = 0; kind < 2; kind++) {
+            for (pair = 0; pair < count / REOPENED; pair++) {
+                uint64_t took_ns[2];
+
+                for (i = 0; i < 2; i++) {
+                    uint32_t which = (i + pair) % 2;
+
+                    took_ns[which] = work(db[which], kind == 1, operations, pair);
+                }
+                add_pair(&pairs[kind], took_ns);
+            }
+        }
+        remove_one(&db[0], paths[0]);
+        remove_one(&db[1], paths[1]);
+    }
+}
+
+static void measure_timing(struct warp *db, struct pairs pairs[2], uint32_t count,
+                           uint32_t operations)
+{
+    struct warp_caller *caller = warp_caller_get(&db->callers);
     uint32_t kind, pair, i;
 
-    if (pairs < 10 || ratios == NULL) {
-        fputs("at least 10 pairs\n", stderr);
-        return 2;
-    }
-    for (i = 0; i < 2; i++) {
-        db[i] = open_one(paths[i], i == 0 ? 2 : 1);
-        (void)work(db[i], true, 3 * KEYS, 1); /* nearly all keys, and whatever warms up */
-    }
     for (kind = 0; kind < 2; kind++) {
-        double total[2] = {0, 0};
-        uint32_t spread = (uint32_t)(0.98 * sqrt((double)pairs) + 1);
+        struct warp_latency *latency =
+            kind == 0 ? &caller->get_latency : &caller->write_latency;
 
-        for (pair = 0; pair < pairs; pair++) {
+        for (pair = 0; pair < count; pair++) {
             uint64_t took_ns[2];
 
             for (i = 0; i < 2; i++) {
                 uint32_t which = (i + pair) % 2;
 
-                took_ns[which] = work(db[which], kind == 1, operations, pair);
-                total[which] += (double)took_ns[which];
+                latency->mode = which == 1 ? WARP_LATENCY_SAMPLED : WARP_LATENCY_OFF;
+                latency->countdown = 1; /* it notices at once */
+                /* Other keys than just before, or they would all be in the cache. */
+                took_ns[which] = work(db, kind == 1, operations, 2 * pair + i);
             }
-            ratios[pair] = (double)took_ns[1] / (double)took_ns[0];
+            add_pair(&pairs[kind], took_ns);
         }
-        qsort(ratios, pairs, sizeof(*ratios), by_size);
-        printf(
-            "%s: %.1f ns without, %.1f ns with; with / without %.4f (95 %%: %.4f to %.4f), "
-            "%u pairs of %u\n",
-            kind == 0 ? "get" : "put", total[0] / pairs / operations,
-            total[1] / pairs / operations, ratios[pairs / 2], ratios[pairs / 2 - spread],
-            ratios[pairs / 2 + spread], pairs, operations);
     }
-    {
-        static char image[1 << 20];
-        uint64_t begun_ns = cpu_ns();
-        size_t bytes;
+}
 
-        for (i = 0; i < 1000; i++) {
-            if (warp_metrics_snapshot(db[1], image, sizeof(image), &bytes) != 0) {
-                return 1;
-            }
-        }
-        printf("snapshot: %.1f us, %zu bytes; ten a second are %.4f %% of one CPU\n",
-               (double)(cpu_ns() - begun_ns) / 1e6, bytes,
-               (double)(cpu_ns() - begun_ns) / 1e6 * 10 / 1e6 * 100);
-    }
+int main(int argc, char **argv)
+{
+    uint32_t count = argc > 1 ? (uint32_t)atoi(argv[1]) : 2000;
+    uint32_t operations = argc > 2 ? (uint32_t)atoi(argv[2]) : 2000;
+    static char image[1 << 20];
+    static _Atomic uint64_t counters[4];
+    char path[32] = "metrics-cost-XXXXXX";
+    struct pairs pairs[2] = {{NULL, 0, {0, 0}}, {NULL, 0, {0, 0}}};
+    struct warp *db;
+    uint64_t begun_ns, took_ns;
+    size_t bytes;
+    uint32_t i;
+
     for (i = 0; i < 2; i++) {
-        (void)warp_close(&db[i]);
-        snprintf(command, sizeof(command), "rm -rf %s", paths[i]);
-        if (system(command) != 0) {
+        pairs[i].ratios = calloc(count + 1, sizeof(*pairs[i].ratios));
+        if (count < 2 * REOPENED || pairs[i].ratios == NULL) {
+            fprintf(stderr, "at least %u pairs\n", 2 * REOPENED);
+            return 2;
+        }
+    }
+    measure_whole(pairs, count, operations);
+    print_pairs(&pairs[0], "whole, get", operations);
+    print_pairs(&pairs[1], "whole, put", operations);
+    db = open_one(path, true);
+    (void)work(db, true, 3 * KEYS, 1);
+    measure_timing(db, pairs, count, operations);
+    print_pairs(&pairs[0], "timing, get", operations);
+    print_pairs(&pairs[1], "timing, put", operations);
+    begun_ns = cpu_ns();
+    for (i = 0; i < COUNTERS; i += 4) {
+        warp_counter_add(&counters[0], 1);
+        warp_counter_add(&counters[1], 1);
+        warp_counter_add(&counters[2], 1);
+        warp_counter_add(&counters[3], 1);
+    }
+    printf("counter: %.2f ns, of which a get has two and a put about five\n",
+           (double)(cpu_ns() - begun_ns) / COUNTERS);
+    begun_ns = cpu_ns();
+    for (i = 0; i < 1000; i++) {
+        if (warp_metrics_snapshot(db, image, sizeof(image), &bytes) != 0) {
             return 1;
         }
     }
-    free(ratios);
+    took_ns = cpu_ns() - begun_ns;
+    printf("snapshot: %.1f us, %zu bytes; ten a second are %.4f %% of one CPU\n",
+           (double)took_ns / 1e6, bytes, (double)took_ns / 1e6 * 10 / 1e6 * 100);
+    remove_one(&db, path);
+    free(pairs[0].ratios);
+    free(pairs[1].ratios);
     return 0;
 }

@@ -218,12 +218,20 @@ struct warp_options {
     uint32_t metrics_file;   /* 1 (the default): other processes find the metrics in the file METRICS of
                                 the directory (warp stat, warp exporter); 2: not */
     uint32_t gravity;             /* slots move to shards that have less to do: 1: on, 2: off (the default) */
+    uint32_t timing;              /* how long blocking calls take, for warp_get_seconds and warp_write_seconds:
+                                     1: of a sample that costs less than half a per cent of their time (the
+                                     default), 2: of none, 3: of all */
+    uint64_t slow_ns;             /* blocking calls that take so long or longer are kept, with where the time went,
+                                     see warp_slow_visit(): all calls are timed then, in stages, which costs some
+                                     100 ns each; 0: none (the default) */
+    uint32_t hot_keys;            /* 1: keys that blocking calls ask for most are estimated from those that are timed,
+                                     and published with their first 32 bytes, for `warp top`; 2: not (the default) */
 };
 #define WARP_OPTIONS_INIT                                                                      \
     {                                                                                          \
         sizeof(struct warp_options), 0, WARP_COMMIT, 100, WARP_READ_DURABLE_AUTO, 0,           \
             WARP_CREATE, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, \
-            NULL, NULL, 0, 0                                                                   \
+            NULL, NULL, 0, 0, 0, 0, 0                                                          \
                                                                                  \
     }
 
@@ -599,9 +607,43 @@ WARP_API int warp_metrics_snapshot(struct warp *db, void *buffer, size_t capacit
                                    size_t *bytes);
 
 /*
+ * A blocking get, borrow, put, delete or add that took options.slow_ns or longer. The stages do not
+ * overlap; what is left of duration_ns is the call's own work.
+ */
+struct warp_slow {
+    size_t size;
+    uint64_t number;      /* 1, 2, ... of those since the open */
+    uint64_t ended_ms;    /* Unix time */
+    uint64_t duration_ns; /* all of it */
+    uint64_t wait_ns;     /* for the lease of its shard, or until its message was run */
+    uint64_t execute_ns;  /* under the lease, or looking for the key */
+    uint64_t room_ns;     /* for room in the log */
+    uint64_t durable_ns;  /* until the log was on stable storage */
+    uint64_t disk_ns;     /* for a value that was on disk only */
+    uint64_t memory_ns;   /* making room in memory */
+    uint64_t pace_ns;     /* held up because checkpoints or compaction lag behind, see warp_pressure */
+    uint32_t opcode;      /* enum warp_opcode; a borrow is a get */
+    int32_t result;       /* as it was answered */
+    uint32_t slot, shard; /* which had it when it ended */
+    uint64_t key_bytes, value_bytes; /* value: of a put or a borrow */
+    struct warp_slice key; /* the first 32 bytes of it */
+};
+
+/*
+ * Called for each of the last 64 such calls, the newest first. slow lives until it returns; what it returns,
+ * if it is not 0, ends the walk and is then what warp_slow_visit() returns. It runs on the calling thread
+ * with nothing held. Other processes find them in the file METRICS: `warp top`, the exporter's /debug/slow.
+ * Any thread. Errors: WARP_EINVAL.
+ */
+typedef int (*warp_slow_visitor)(void *context, const struct warp_slow *slow);
+WARP_API int warp_slow_visit(struct warp *db, warp_slow_visitor visit, void *context);
+
+/*
  * The same over HTTP, for Prometheus and its like, from a thread inside this process: /metrics (text
  * 0.0.4, or OpenMetrics by Accept; ?shards=1 adds those of each shard), /-/healthy, /-/ready (503 and
- * a reason in JSON if the log has failed or writes are held up), /debug/shards (JSON).
+ * a reason in JSON if the log has failed or writes are held up), /debug/shards, /debug/slow and /debug/hot (JSON), / (in
+ * a browser: a page that shows it as it moves) and /events, which feeds that page (at most 16 followers, or a
+ * quarter of connections_max).
  *
  * These three functions are in a library of their own, libwarp-serve (pkg-config warp-serve), which
  * needs libmicrohttpd: an application that does not serve does not load it. The program

@@ -860,6 +860,23 @@ static bool measure_no_publish(const char *name, double pair[2])
     return true;
 }
 
+static bool measure_slow(const char *name, double pair[2])
+{
+    struct warp_options options = fixture_options();
+    struct warp *db;
+
+    options.slow_ns = 1;
+    db = fixture_open(test_directory(), &options);
+    if (db == NULL) {
+        return false;
+    }
+    pair[0] = fixture_metric(db, name);
+    act_put(db);
+    pair[1] = fixture_metric(db, name);
+    check_int(warp_close(&db), ==, 0);
+    return true;
+}
+
 /* ---- the table ----------------------------------------------------------------------- */
 
 static const struct row rows[] = {
@@ -928,6 +945,15 @@ static const struct row rows[] = {
     {"warp_uptime_seconds", RISES, act_sleep, NULL},
     {"warp_build_info", POSITIVE, act_nothing, NULL},
 };
+static const struct row call_rows[] = {
+    {"warp_get_seconds_count", RISES, act_get, NULL},
+    {"warp_get_seconds_sum", RISES, act_get, NULL},
+    {"warp_write_seconds_count", RISES, act_put, NULL},
+    {"warp_write_seconds_sum", RISES, act_put, NULL},
+    {"warp_slow_calls_total", RISES, NULL, measure_slow},
+};
+enum { CALL_ROWS = sizeof(call_rows) / sizeof(call_rows[0]) };
+
 enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
 _Static_assert(ROWS <= 8 * 8, "check_rows() is called for all of them");
 
@@ -1209,6 +1235,19 @@ static void act_turn(struct warp *db)
     act_contend(db, "warp_shard_turns_total");
 }
 
+/* Work until an epoch of gravity has measured it. */
+static void act_load(struct warp *db)
+{
+    uint32_t i;
+
+    for (i = 0; i < 30000000; i++) {
+        fixture_put(db, "load", "v");
+        if (i % 1000 == 999 && shard_metric(db, "warp_shard_load_ratio") > 0) {
+            break;
+        }
+    }
+}
+
 static const struct row shard_rows[] = {
     {"warp_shard_records", RISES, act_put, NULL},
     {"warp_shard_record_bytes", RISES, act_put, NULL},
@@ -1224,6 +1263,7 @@ static const struct row shard_rows[] = {
     {"warp_shard_evictions_total", RISES, act_tiny, NULL},
     {"warp_shard_admissions_total", RISES, act_tiny, NULL},
     {"warp_shard_slots", POSITIVE, act_nothing, NULL},
+    {"warp_shard_load_ratio", RISES, act_load, NULL},
 };
 enum { SHARD_ROWS = sizeof(shard_rows) / sizeof(shard_rows[0]) };
 
@@ -1246,6 +1286,7 @@ WARP_TEST(metrics, of_shards_move)
         env.threads = true;
         env.values_bytes_max = tiny ? 4096 : 0;
         options.shard_count = shard_rows[i].act == act_stall ? 1 : 2;
+        options.gravity = shard_rows[i].act == act_load ? 1 : 2;
         check_int(warp_engine_open(test_directory(), &options, &env, &db), ==, 0);
         if (db == NULL) {
             return;
@@ -1316,6 +1357,64 @@ WARP_TEST(metrics, of_warming_up_move)
     }
 }
 
+/* Whether that many calls were counted: a sample stands for those since the one before. */
+static void check_calls(const char *name, struct warp *db, double before, double calls)
+{
+    double counted = fixture_metric(db, name) - before;
+
+    if (counted > calls + 2 * WARP_LATENCY_GAP_MAX ||
+        counted < calls - 2 * WARP_LATENCY_GAP_MAX) {
+        test_fail(__FILE__, __LINE__, "%s: %f, not about %f", name, counted, calls);
+    }
+}
+
+WARP_TEST(metrics, of_calls_move)
+{
+    struct warp_options options = fixture_options();
+    struct warp_value value = WARP_VALUE_INIT;
+    struct warp *db;
+    char text[256];
+    size_t i;
+
+    for (i = 0; i < CALL_ROWS; i++) {
+        check_row(&call_rows[i]);
+    }
+    for (options.timing = 1; options.timing <= 3; options.timing++) {
+        double gets, writes;
+
+        db = fixture_open(test_directory(), &options);
+        if (db == NULL) {
+            return;
+        }
+        fixture_put(db, "k", "v");
+        fixture_get(db, "k", text);
+        gets = fixture_metric(db, "warp_get_seconds_count");
+        writes = fixture_metric(db, "warp_write_seconds_count");
+        for (i = 0; i < 10000; i++) {
+            fixture_get(db, "k", text);
+            check_int(warp_borrow(db, support_text("k"), &value), ==, 0);
+            warp_return(&value);
+            fixture_put(db, "k", "v");
+            warp_delete(db, support_text("none"), NULL, NULL);
+            warp_add(db, support_text("n"), 1, NULL, NULL);
+        }
+        if (options.timing == 1) {
+            check_calls("warp_get_seconds_count", db, gets, 20000);
+            check_calls("warp_write_seconds_count", db, writes, 30000);
+            check(fixture_metric(db, "warp_get_seconds_sum") > 0);
+        } else {
+            check_u64((uint64_t)(fixture_metric(db, "warp_get_seconds_count") - gets), ==,
+                      options.timing == 2 ? 0 : 20000);
+            check_u64((uint64_t)(fixture_metric(db, "warp_write_seconds_count") - writes),
+                      ==, options.timing == 2 ? 0 : 30000);
+        }
+        check_int(warp_close(&db), ==, 0);
+    }
+    options.timing = 4;
+    db = NULL;
+    check_int(warp_open(test_directory(), &options, &db), ==, WARP_EINVAL);
+}
+
 WARP_TEST(metrics, of_moves_move)
 {
     size_t i;
@@ -1381,6 +1480,10 @@ WARP_TEST(metrics, each_has_an_action_and_the_text_has_its_form)
         for (i = 0; i < ROWS && !found; i++) {
             found =
                 strlen(rows[i].name) == length && strncmp(rows[i].name, line, length) == 0;
+        }
+        for (i = 0; i < CALL_ROWS && !found; i++) {
+            found = strlen(call_rows[i].name) == length &&
+                    strncmp(call_rows[i].name, line, length) == 0;
         }
         for (i = 0; i < MOVE_ROWS && !found; i++) {
             found = strlen(move_rows[i].name) == length &&

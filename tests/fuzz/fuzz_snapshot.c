@@ -16,8 +16,10 @@
 #include "base/crc32c.h"
 #include "observe/render.h"
 #include "observe/snapshot.h"
+#include "warp/warp.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+extern volatile uint64_t read_all;
 
 #define SHARDS 2u
 
@@ -77,6 +79,9 @@ static void make_right(uint8_t *image, size_t size)
 static uint8_t *good_image(size_t *size)
 {
     static struct warp_catalogue_shard shards[SHARDS];
+    static uint8_t owners[WARP_SLOT_COUNT];
+    static struct warp_snapshot_slow slow[WARP_SNAPSHOT_SLOW];
+    static struct warp_snapshot_hot hot[WARP_SNAPSHOT_HOT];
     struct warp_snapshot_layout layout;
     struct warp_snapshot snapshot;
     uint8_t *image;
@@ -89,6 +94,12 @@ static uint8_t *good_image(size_t *size)
     memset(&snapshot, 0, sizeof(snapshot));
     snapshot.shards = shards;
     snapshot.shard_count = SHARDS;
+    snapshot.owners = owners;
+    snapshot.owner_count = WARP_SLOT_COUNT;
+    snapshot.slow = slow;
+    snapshot.slow_count = 3;
+    snapshot.hot = hot;
+    snapshot.hot_count = 5;
     snapshot.about.state = WARP_SNAPSHOT_OPEN;
     for (i = 1; i <= 2; i++) {
         snapshot.about.sequence = i;
@@ -116,6 +127,8 @@ static void render(const struct warp_reading *reading, enum warp_render_format f
     warp_assert(strlen(text) == measured.bytes);
     free(text);
 }
+
+volatile uint64_t read_all; /* so that nobody leaves the reading out */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -146,7 +159,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     warp_assert(exact != NULL);
     memcpy(exact, image, bytes);
     if (warp_snapshot_read(exact, bytes, rows, &reading) == 0) {
+        uint64_t sum = 0;
+
         (void)warp_reading_value(&reading, "warp_puts_total");
+        for (i = 0; i < reading.owner_count; i++) {
+            sum += reading.owners[i];
+        }
+        for (i = 0; i < reading.slow_count; i++) {
+            sum += reading.slow[i].number + reading.slow[i].key[0];
+        }
+        for (i = 0; i < reading.hot_count; i++) {
+            sum += reading.hot[i].count + reading.hot[i].key[WARP_SNAPSHOT_KEY_BYTES - 1];
+        }
+        read_all = sum;
         render(&reading, WARP_RENDER_TEXT);
         render(&reading, WARP_RENDER_OPENMETRICS);
     }

@@ -20,8 +20,8 @@ static void readings(void)
     snapshot_a.values.checkpoint_age_ns = WARP_CATALOGUE_NONE;
     snapshot_a.values.free_bytes = UINT64_MAX - 1;
     snapshot_a.histograms[0].count = 3;
-    snapshot_a.histograms[0].buckets[0] = 1;
-    snapshot_a.histograms[0].buckets[2] = 1;
+    snapshot_a.histograms[0].buckets[4] = 1;
+    snapshot_a.histograms[0].buckets[6] = 1;
     snapshot_a.histograms[0].sum = 2500000000;
     snapshot_a.shards = shards_a;
     snapshot_a.shard_count = 2;

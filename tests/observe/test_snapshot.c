@@ -13,6 +13,9 @@ struct image {
     struct warp_snapshot_layout layout;
     struct warp_snapshot snapshot;
     struct warp_catalogue_shard shards[SHARDS];
+    uint8_t owners[WARP_SLOT_COUNT];
+    struct warp_snapshot_slow slow[WARP_SNAPSHOT_SLOW];
+    struct warp_snapshot_hot hot[WARP_SNAPSHOT_HOT];
     uint8_t *bytes;
 };
 
@@ -36,6 +39,25 @@ static void image_fill(struct image *image, uint64_t sequence, uint64_t base)
     memcpy(image->snapshot.about.version, "1.2.3", 6);
     image->snapshot.shards = image->shards;
     image->snapshot.shard_count = SHARDS;
+    for (i = 0; i < WARP_SLOT_COUNT; i++) {
+        image->owners[i] = (uint8_t)((i + sequence) % SHARDS);
+    }
+    image->snapshot.owners = image->owners;
+    image->snapshot.owner_count = WARP_SLOT_COUNT;
+    for (i = 0; i < WARP_SNAPSHOT_SLOW; i++) {
+        image->slow[i].number = base + 7000 + i;
+        image->slow[i].stages_ns[WARP_SLOW_PACE] = base + i;
+        memcpy(image->slow[i].key, "a key", 6);
+    }
+    image->snapshot.slow = image->slow;
+    image->snapshot.slow_count = WARP_SNAPSHOT_SLOW;
+    for (i = 0; i < WARP_SNAPSHOT_HOT; i++) {
+        image->hot[i].count = base + 9000 + i;
+        memcpy(image->hot[i].key, "hot", 4);
+    }
+    image->snapshot.hot = image->hot;
+    image->snapshot.hot_count = WARP_SNAPSHOT_HOT;
+    image->snapshot.hot_total = base + 9999;
 }
 
 static void image_put(struct image *image)
@@ -98,6 +120,22 @@ WARP_TEST(snapshot, comes_back_as_it_was)
     words = warp_reading_histogram(&reading, 1);
     check_u64(words[0], ==, 85000);
     check_u64(words[WARP_READING_HISTOGRAM_WORDS + 3], ==, 85001);
+    check_u64(reading.owner_count, ==, WARP_SLOT_COUNT);
+    for (i = 0; i < WARP_SLOT_COUNT; i++) {
+        check_u64(reading.owners[i], ==, (i + 8) % SHARDS);
+    }
+    check_u64(reading.slow_count, ==, WARP_SNAPSHOT_SLOW);
+    for (i = 0; i < WARP_SNAPSHOT_SLOW; i++) {
+        check_u64(reading.slow[i].number, ==, 87000 + i);
+        check_u64(reading.slow[i].stages_ns[WARP_SLOW_PACE], ==, 80000 + i);
+        check_str((const char *)reading.slow[i].key, "a key");
+    }
+    check_u64(reading.hot_total, ==, 89999);
+    check_u64(reading.hot_count, ==, WARP_SNAPSHOT_HOT);
+    for (i = 0; i < WARP_SNAPSHOT_HOT; i++) {
+        check_u64(reading.hot[i].count, ==, 89000 + i);
+        check_str((const char *)reading.hot[i].key, "hot");
+    }
     check(warp_reading_histogram(&reading, WARP_CATALOGUE_HISTOGRAMS) == NULL);
     for (i = 0;
          i < reading.value_count + reading.shard_value_count + reading.histogram_count;
@@ -110,6 +148,30 @@ WARP_TEST(snapshot, comes_back_as_it_was)
     }
     check_u64(warp_reading_value(&reading, catalogue[2].name), ==, 80002);
     check_u64(warp_reading_value(&reading, "warp_nothing"), ==, WARP_CATALOGUE_NONE);
+    free(copy);
+    free(image.bytes);
+}
+
+/* One that says nothing of slots and of slow calls is whole all the same. */
+WARP_TEST(snapshot, need_not_have_owners_nor_slow_calls)
+{
+    struct warp_reading reading;
+    struct image image;
+    void *copy;
+
+    image_init(&image);
+    image.snapshot.about.sequence = 9;
+    image.snapshot.owner_count = 0;
+    image.snapshot.slow_count = 1;
+    image.snapshot.hot_count = 2;
+    image_put(&image);
+    check_int(image_read(image.bytes, image.layout.image_bytes, &reading, &copy), ==, 0);
+    check_u64(reading.about.sequence, ==, 9);
+    check_u64(reading.owner_count, ==, 0);
+    check_u64(reading.slow_count, ==, 1);
+    check_u64(reading.slow[0].number, ==, 87000);
+    check_u64(reading.hot_count, ==, 2);
+    check_u64(reading.hot[1].count, ==, 89001);
     free(copy);
     free(image.bytes);
 }

@@ -184,7 +184,7 @@ def live(server, dashboard):
         elif not answer["data"]["result"]:
             empty.append((title, expression))
     # A database that has made no checkpoint and read nothing has nothing to show there.
-    may_be_empty = ("Answered from memory", "Checkpoints", "Calls that shared a write")
+    may_be_empty = ("Answered from memory", "Checkpoints", "Calls that shared a write", "Gets take")
     for title, expression in empty:
         if title not in may_be_empty:
             problem(f"panel {title}: nothing to show: {expression}")

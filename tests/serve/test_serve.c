@@ -25,15 +25,19 @@ struct served {
     uint32_t port;
 };
 
-static bool served_begin(struct served *served, uint32_t connections_max)
+static bool served_begin_with(struct served *served, uint32_t connections_max,
+                              uint32_t timeout_ms)
 {
     struct warp_serve_options how = WARP_SERVE_OPTIONS_INIT;
     struct warp_options options = fixture_options();
     char message[256] = "";
 
     memset(served, 0, sizeof(*served));
+    options.slow_ns = 1;
+    options.hot_keys = 1;
     served->db = fixture_open(test_directory(), &options);
     how.connections_max = connections_max;
+    how.timeout_ms = timeout_ms;
     how.message = message;
     how.message_bytes = sizeof(message);
     how.name = "it";
@@ -44,6 +48,11 @@ static bool served_begin(struct served *served, uint32_t connections_max)
     }
     served->port = warp_metrics_server_port(served->server);
     return check_u64(served->port, >, 0);
+}
+
+static bool served_begin(struct served *served, uint32_t connections_max)
+{
+    return served_begin_with(served, connections_max, 0);
 }
 
 static void served_end(struct served *served)
@@ -455,6 +464,180 @@ WARP_TEST(serve, lets_nobody_in_front_of_the_door)
             close(idle[i]);
         }
     }
+    served_end(&served);
+}
+
+/* ---- streams ------------------------------------------------------------------------------ */
+
+static int follow(uint32_t port, const char *path, int receive_bytes)
+{
+    char request[256];
+    int bytes =
+        snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\nHost: x\r\n\r\n", path);
+    int one = dial(port);
+
+    if (receive_bytes > 0) {
+        setsockopt(one, SOL_SOCKET, SO_RCVBUF, &receive_bytes, sizeof(receive_bytes));
+    }
+    check(send(one, request, (size_t)bytes, MSG_NOSIGNAL) == bytes);
+    return one;
+}
+
+/* Read until there are so many of `what`; what came. Free it. */
+static char *read_until(int one, const char *what, uint32_t times)
+{
+    char *out = calloc(1, TEXT_BYTES);
+    uint32_t found = 0;
+    size_t got = 0;
+    ssize_t n;
+
+    while (found < times && got < TEXT_BYTES - 1 &&
+           (n = recv(one, out + got, TEXT_BYTES - 1 - got, 0)) > 0) {
+        const char *at = out;
+
+        got += (size_t)n;
+        for (found = 0; (at = strstr(at, what)) != NULL; at++) {
+            found++;
+        }
+    }
+    check_u64(found, >=, times);
+    return out;
+}
+
+static bool sample_reaches(uint32_t port, const char *name, double least)
+{
+    uint64_t until_ns = support_now_ns() + 60000000000u;
+
+    while (sample(port, name) < least && support_now_ns() < until_ns) {
+        support_sleep_ns(20000000);
+    }
+    return check(sample(port, name) >= least);
+}
+
+WARP_TEST(serve, tells_again_and_again_who_follows)
+{
+    struct served served;
+    char *text;
+    int one;
+
+    if (!served_begin(&served, 20)) {
+        return;
+    }
+    one = follow(served.port, "/events?database=it", 0);
+    fixture_put(served.db, "k", "v");
+    text = read_until(one, "event: databases", 4);
+    check(strstr(text, "HTTP/1.1 200") != NULL);
+    check(strstr(text, "text/event-stream") != NULL);
+    check(strstr(text, "id: 1\n") != NULL && strstr(text, "id: 4\n") != NULL);
+    check(strstr(text, "\"shown\":0") != NULL);
+    check(strstr(text, "\"slots\":\"A16384\"") != NULL);
+    check(strstr(text, "\"warp_puts_total\":1") != NULL);
+    check(strstr(text, "\"key\":\"k\"") != NULL); /* a slow call */
+    check(sample(served.port, "warp_exporter_streams") == 1);
+    free(text);
+    close(one);
+    answers(served.port, "/events?database=other", " 404", "no such database");
+    text = get(served.port, "HEAD", "/events", "");
+    check(strstr(text, "HTTP/1.1 200") != NULL && strstr(text, "databases") == NULL);
+    free(text);
+    served_end(&served);
+}
+
+WARP_TEST(serve, lets_only_so_many_follow)
+{
+    struct served served;
+    uint64_t until_ns = support_now_ns() + 60000000000u;
+    int some[5], i;
+    char *text;
+
+    if (!served_begin(&served, 20)) {
+        return;
+    }
+    for (i = 0; i < 5; i++) {
+        some[i] = follow(served.port, "/events", 0);
+        free(read_until(some[i], "event: databases", 1));
+    }
+    answers(served.port, "/events", " 503", "come back later");
+    check(sample(served.port, "warp_exporter_streams") == 5);
+    /* When one goes, there is a place. */
+    close(some[0]);
+    do {
+        some[0] = follow(served.port, "/events", 0);
+        text = read_until(some[0], "\r\n\r\n", 1);
+        if (strncmp(text + 8, " 200", 4) != 0) {
+            close(some[0]);
+            some[0] = -1;
+            support_sleep_ns(50000000);
+        }
+        free(text);
+    } while (some[0] < 0 && support_now_ns() < until_ns);
+    check(some[0] >= 0);
+    /* Who opens connections and says nothing does not drive them away. */
+    for (i = 0; i < 100; i++) {
+        close(dial(served.port));
+    }
+    free(read_until(some[4], "event: databases", 3));
+    /* And it ends although somebody follows. */
+    served_end(&served);
+    for (i = 0; i < 5; i++) {
+        close(some[i]);
+    }
+}
+
+WARP_TEST(serve, drops_who_follows_and_does_not_read)
+{
+    struct served served;
+    int slow, good;
+
+    if (!served_begin_with(&served, 20, 1000)) {
+        return;
+    }
+    slow = follow(served.port, "/events", 2048);
+    good = follow(served.port, "/events", 0);
+    check(sample_reaches(served.port, "warp_exporter_streams", 2));
+    free(read_until(good, "event: databases", 2));
+    while (sample(served.port, "warp_exporter_streams_dropped_total") < 1) {
+        char *text = read_until(good, "event: databases", 1);
+
+        if (text[0] == '\0') {
+            test_fail(__FILE__, __LINE__, "who reads is not told any more");
+            free(text);
+            break;
+        }
+        free(text);
+    }
+    check(sample(served.port, "warp_exporter_streams") == 1);
+    free(read_until(good, "event: databases", 2));
+    close(slow);
+    close(good);
+    still_answers(&served);
+    served_end(&served);
+}
+
+WARP_TEST(serve, has_a_page_for_people)
+{
+    struct served served;
+    char *text;
+
+    if (!served_begin(&served, 20)) {
+        return;
+    }
+    text = get(served.port, "GET", "/",
+               "Accept: text/html,application/xhtml+xml,*/*;q=0.8\r\n");
+    check(strstr(text, "text/html") != NULL);
+    check(strstr(text, "Content-Security-Policy: default-src 'none'") != NULL);
+    check(strstr(text, "<!doctype html>") != NULL && strstr(text, "</html>") != NULL);
+    /* Its style and its script are in it. */
+    check(strstr(text, "prefers-color-scheme") != NULL);
+    check(strstr(text, "new EventSource") != NULL);
+    check(strstr(text, "/* console.css */") == NULL);
+    check(strstr(text, "/* console.js */") == NULL);
+    free(text);
+    fixture_put(served.db, "slow\n\"key\"", "v");
+    answers(served.port, "/debug/slow", " 200", "\"operation\":\"put\",\"result\":0,");
+    answers(served.port, "/debug/slow", " 200", "\"key\":\"slow\\u000a\\u0022key\\u0022\"");
+    answers(served.port, "/debug/slow", " 200", "\"stages\":{\"wait\":");
+    answers(served.port, "/debug/hot", " 200", "\"key\":\"slow\\u000a");
     served_end(&served);
 }
 

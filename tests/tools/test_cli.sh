@@ -41,7 +41,7 @@ json() { if python3 -m json.tool <<<"$1" >/dev/null 2>&1; then good; else bad "n
 
 # ---- the program ----
 status 0 "$WARP" --help
-for command in put get del incr load dump stat metrics exporter verify checkpoint compact salvage backup restore shell bench; do
+for command in put get del incr load dump stat metrics top exporter verify checkpoint compact salvage backup restore shell bench; do
     has "$out" "  $command "
 done
 same "" "$(grep -c torture stdout | grep -v '^0$')"
@@ -54,7 +54,7 @@ status 2 "$WARP" delete
 has "$err" "did you mean 'del'"
 status 2 "$WARP" xyzzyxyzzy
 has "$err" "no command"
-for command in put get del incr load dump stat metrics exporter checkpoint compact salvage backup restore shell verify bench; do
+for command in put get del incr load dump stat metrics top exporter checkpoint compact salvage backup restore shell verify bench; do
     status 0 "$WARP" "$command" --help
     has "${out,,}" "usage: warp $command"
 done
