@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/report.h"
+#include "bench/export.h"
 
 #define COMPARE_ROWS_MAX   512u
 #define COMPARE_DEPTH_MAX  16u
