@@ -161,6 +161,15 @@ static int subject_enter(const char *name, const char *cgroup, struct bench_resu
     return 0;
 }
 
+static int subject_values(struct bench_subject *subject, const struct bench_config *config)
+{
+    return config->value_bytes_most != 0
+               ? bench_values_init_range(&subject->values, config->value_bytes,
+                                         config->value_bytes_most, config->ratio_permille)
+               : bench_values_init(&subject->values, config->value_bytes,
+                                   config->ratio_permille, config->mixed_sizes);
+}
+
 int bench_subject_open(const struct bench_engine *engine, const struct bench_config *config,
                        const struct bench_cell *cells, uint32_t cell_count,
                        const char *path, struct bench_subject **out,
@@ -170,6 +179,7 @@ int bench_subject_open(const struct bench_engine *engine, const struct bench_con
     struct bench_setup setup = {0};
     bool one_writer = true;
     bool shifts = false;
+    bool sized;
 
     if (config->cgroup != NULL &&
         subject_enter(engine->name, config->cgroup, result) != 0) {
@@ -178,9 +188,7 @@ int bench_subject_open(const struct bench_engine *engine, const struct bench_con
     }
     bench_environment_reset_peak_rss();
     result->base_rss_bytes = bench_environment_peak_rss();
-    if (subject == NULL ||
-        bench_values_init(&subject->values, config->value_bytes, config->ratio_permille,
-                          config->mixed_sizes) != 0) {
+    if (subject == NULL || subject_values(subject, config) != 0) {
         free(subject);
         return subject_complain(engine->name, result, "no memory for the driver");
     }
@@ -219,10 +227,11 @@ int bench_subject_open(const struct bench_engine *engine, const struct bench_con
         /* With two writers nobody can say which write on a key came last. */
         one_writer = one_writer && threads == 1 && !config->existing;
     }
-    for (uint64_t id = 0; config->mixed_sizes && id < config->records; id++) {
+    sized = config->mixed_sizes || config->value_bytes_most != 0;
+    for (uint64_t id = 0; sized && id < config->records; id++) {
         subject->value_bytes_all += bench_value_bytes(&subject->values, id);
     }
-    if (!config->mixed_sizes) {
+    if (!sized) {
         subject->value_bytes_all = config->records * config->value_bytes;
     }
     if (shifts && manycore_hotset_create(&subject->hot, subject->key_form,
@@ -252,6 +261,47 @@ int bench_subject_open(const struct bench_engine *engine, const struct bench_con
     engine->version(subject->db, result->version, sizeof(result->version));
     engine->describe(subject->db, result->settings, sizeof(result->settings));
     *out = subject;
+    return 0;
+}
+
+double bench_config_step_rate(const struct bench_config *config, uint32_t index)
+{
+    if (config->rate_steps < 2) {
+        return config->rate;
+    }
+    return config->rate +
+           (config->rate_to - config->rate) * index / (double)(config->rate_steps - 1);
+}
+
+static int subject_steps(struct bench_subject *subject, struct bench_worker *const *workers,
+                         uint32_t count, struct bench_result *result)
+{
+    const struct bench_config *config = subject->config;
+    struct bench_histogram *sum;
+
+    if (config->rate_steps == 0 || workers[0]->steps == NULL) {
+        return 0;
+    }
+    sum = malloc(sizeof(*sum));
+    if (sum == NULL) {
+        return subject_complain(subject->engine->name, result, "no memory for the driver");
+    }
+    result->step_count = config->rate_steps;
+    for (uint32_t i = 0; i < config->rate_steps; i++) {
+        memset(sum, 0, sizeof(*sum));
+        for (uint32_t w = 0; w < count; w++) {
+            if (!workers[w]->writes_only) {
+                bench_histogram_merge(sum, &workers[w]->steps[i]);
+            }
+        }
+        result->steps[i].rate = bench_config_step_rate(config, i);
+        result->steps[i].operations = sum->count * workers[0]->cell->batch;
+        result->steps[i].p50_ns = bench_histogram_percentile(sum, 50.0);
+        result->steps[i].p99_ns = bench_histogram_percentile(sum, 99.0);
+        result->steps[i].p999_ns = bench_histogram_percentile(sum, 99.9);
+        result->steps[i].max_ns = sum->max_ns;
+    }
+    free(sum);
     return 0;
 }
 
@@ -320,6 +370,9 @@ static int subject_workers(struct bench_subject *subject, struct bench_worker **
     result->cpu_user_ns = user_after - user_before;
     result->cpu_system_ns = system_after - system_before;
     result->duration_ns = bench_clock_ns(&subject->config->clock, end_ticks - begin_ticks);
+    if (rc == 0) {
+        rc = subject_steps(subject, workers, count, result);
+    }
 
 done:
     free(threads);
@@ -394,6 +447,8 @@ struct beside {
     struct bench_worker *const *workers;
     uint32_t count;
     bool watching;
+    bool noting;
+    struct bench_timeline_taker timeline;
     struct bench_watch watch;
     bool keeping; /* the thread that forces housekeeping runs */
     pthread_t keeper;
@@ -410,6 +465,21 @@ static uint64_t beside_operations(void *context)
     for (uint32_t i = 0; i < beside->count; i++) {
         operations +=
             atomic_load_explicit(&beside->workers[i]->progress, memory_order_relaxed);
+    }
+    return operations;
+}
+
+/* Without those of a writer that only accompanies. */
+static uint64_t beside_shared_operations(void *context)
+{
+    const struct beside *beside = context;
+    uint64_t operations = 0;
+
+    for (uint32_t i = 0; i < beside->count; i++) {
+        if (!beside->workers[i]->writes_only) {
+            operations +=
+                atomic_load_explicit(&beside->workers[i]->progress, memory_order_relaxed);
+        }
     }
     return operations;
 }
@@ -442,6 +512,14 @@ static int beside_begin(struct beside *beside, const char *workload, uint32_t re
                                 "the samples cannot be taken or written");
     }
     beside->watching = config->watches;
+    beside->timeline.operations = beside_shared_operations;
+    beside->timeline.context = beside;
+    beside->timeline.status = config->status;
+    if (bench_timeline_start(&beside->timeline) != 0) {
+        return subject_complain(subject->engine->name, result,
+                                "no thread to note the rate");
+    }
+    beside->noting = true;
     if (upkeep && subject->engine->upkeep != NULL) {
         if (pthread_create(&beside->keeper, NULL, beside_keep, beside) != 0) {
             return subject_complain(subject->engine->name, result,
@@ -457,6 +535,10 @@ static int beside_begin(struct beside *beside, const char *workload, uint32_t re
 static int beside_end(struct beside *beside, struct bench_result *result)
 {
     bench_probe_measure(beside->subject->config->probe, false);
+    if (beside->noting) {
+        bench_timeline_stop(&beside->timeline);
+        result->timeline = beside->timeline.timeline;
+    }
     if (beside->watching) {
         bench_watch_stop(&beside->watch);
         result->watch = beside->watch.totals;
@@ -522,6 +604,7 @@ int bench_subject_load(struct bench_subject *subject, struct bench_result *resul
         return 0;
     }
     loading.rate = 0.0;
+    loading.rate_steps = 0;
     cell.batch = record_bytes >= DRIVER_LOAD_BYTES
                      ? 1
                      : (uint32_t)(DRIVER_LOAD_BYTES / record_bytes);
@@ -692,14 +775,29 @@ static int subject_lead(struct bench_subject *subject, const struct bench_cell *
     struct bench_worker **workers =
         subject_make_workers(subject, cell, count, depth, repeat, true);
     struct bench_result *scratch = calloc(1, sizeof(*scratch));
+    struct beside *beside = calloc(1, sizeof(*beside));
     int rc;
 
-    if (workers == NULL || scratch == NULL) {
+    if (workers == NULL || scratch == NULL || beside == NULL) {
         rc = subject_complain(subject->engine->name, result, "no memory for the driver");
         goto done;
     }
     atomic_store_explicit(&subject->sharing, cell->threads, memory_order_relaxed);
+    beside->subject = subject;
+    beside->workers = workers;
+    beside->count = count;
+    beside->timeline.operations = beside_shared_operations;
+    beside->timeline.context = beside;
+    beside->timeline.status = subject->config->status;
+    beside->timeline.steady = subject->config->lead_steady ? &subject->enough : NULL;
+    if (bench_timeline_start(&beside->timeline) != 0) {
+        rc = subject_complain(subject->engine->name, result, "no thread to note the rate");
+        goto done;
+    }
     rc = subject_workers(subject, workers, count, scratch);
+    bench_timeline_stop(&beside->timeline);
+    atomic_store_explicit(&subject->enough, 0, memory_order_relaxed);
+    result->lead_ns = scratch->duration_ns;
     result->failed = scratch->failed;
     memcpy(result->message, scratch->message, sizeof(result->message));
     memcpy(result->fault, scratch->fault, sizeof(result->fault));
@@ -711,6 +809,7 @@ static int subject_lead(struct bench_subject *subject, const struct bench_cell *
 done:
     workers_free(workers, count);
     free(scratch);
+    free(beside);
     return rc;
 }
 

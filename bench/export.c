@@ -69,6 +69,15 @@ static void json_environment(const struct bench_environment *environment, FILE *
             (unsigned long long)environment->sync_p99_ns);
 }
 
+static const char *arrivals(const struct bench_config *config)
+{
+    return config->limit_p99_ns != 0 ? "limit"
+           : config->rate_steps > 0  ? "step"
+           : config->rate <= 0.0     ? "closed"
+           : config->poisson         ? "poisson"
+                                     : "fixed";
+}
+
 static void json_configuration(const struct bench_report *report, FILE *file)
 {
     static const char *const policies[] = {"s3fifo", "fifo", "clock", "lru", "sieve"};
@@ -77,9 +86,12 @@ static void json_configuration(const struct bench_report *report, FILE *file)
     fprintf(file,
             "  \"configuration\": {\n    \"records\": %llu,\n    \"operations\": %llu,\n"
             "    \"duration_s\": %.3f,\n    \"warmup_s\": %.3f,\n    \"key_bytes\": %zu,\n"
-            "    \"value_bytes\": %zu,\n    \"mixed_sizes\": %s,\n    \"durability\": "
+            "    \"value_bytes\": %zu,\n    \"value_bytes_most\": %zu,\n    "
+            "\"mixed_sizes\": %s,\n    \"durability\": "
             "\"%s\",\n    \"theta\": %.4f,\n"
-            "    \"rate\": %.3f,\n    \"arrivals\": \"%s\",\n    \"seed\": %llu,\n"
+            "    \"rate\": %.3f,\n    \"rate_to\": %.3f,\n    \"rate_steps\": %u,\n"
+            "    \"limit_p99_ns\": %llu,\n    \"arrivals\": \"%s\",\n    \"seed\": "
+            "%llu,\n"
             "    \"verify\": \"%s\",\n    \"memory_bytes\": %llu,\n    \"shards\": %u,\n"
             "    \"cache_policy\": \"%s\",\n    \"compression_ratio\": %.3f,\n"
             "    \"lead_s\": %.3f,\n    \"background_permille\": %u,\n"
@@ -87,9 +99,12 @@ static void json_configuration(const struct bench_report *report, FILE *file)
             "    \"upkeep\": \"%s\",\n    \"existing\": %s,\n    \"repeats\": %u\n  },\n",
             (unsigned long long)config->records, (unsigned long long)config->operations,
             (double)config->duration_ns / 1e9, (double)config->warmup_ns / 1e9,
-            config->key_bytes, config->value_bytes, config->mixed_sizes ? "true" : "false",
+            config->key_bytes, config->value_bytes,
+            config->value_bytes_most != 0 ? config->value_bytes_most : config->value_bytes,
+            config->mixed_sizes ? "true" : "false",
             bench_durability_name(config->durability), config->theta, config->rate,
-            config->rate > 0.0 ? (config->poisson ? "poisson" : "fixed") : "closed",
+            config->rate_steps > 0 ? config->rate_to : config->rate, config->rate_steps,
+            (unsigned long long)config->limit_p99_ns, arrivals(config),
             (unsigned long long)config->seed, config->verify_full ? "full" : "quick",
             (unsigned long long)config->memory_bytes, config->shards,
             policies[config->cache_policy], (double)config->ratio_permille / 1e3,
@@ -171,6 +186,67 @@ static void json_beside(const struct bench_row *row, FILE *file)
     }
 }
 
+static void json_interval(const struct bench_row *row, FILE *file)
+{
+    struct bench_interval interval = bench_row_interval(row, BENCH_METRIC_RATE);
+
+    fputs("      \"operations_per_second_interval\": ", file);
+    if (interval.known) {
+        fprintf(file, "[%.1f, %.1f]", interval.low, interval.high);
+    } else {
+        fputs("null", file);
+    }
+    fprintf(file,
+            ",\n      \"steady\": {\"runs_judged\": %u, \"runs_steady\": %u, "
+            "\"from_s\": %.3f, \"operations_per_second\": %.1f},\n",
+            row->steady_known, row->steady_count, (double)row->steady_from_ns / 1e9,
+            row->steady_count > 0 ? row->steady_rate_sum / row->steady_count : 0.0);
+}
+
+/* The rate over time, the rate by steps and the search for a rate, of the last repeat. */
+static void json_course(const struct bench_row *row, FILE *file)
+{
+    fprintf(file, "      \"lead_s\": %.3f,\n      \"timeline\": [",
+            (double)row->lead_ns / 1e9);
+    for (uint32_t i = 0; i < row->timeline.count; i++) {
+        fprintf(file, "%s[%.3f, %.1f]", i > 0 ? ", " : "",
+                (double)row->timeline.elapsed_ns[i] / 1e9,
+                bench_timeline_rate(&row->timeline, i));
+    }
+    fputs("],\n", file);
+    if (row->step_count > 0) {
+        fputs("      \"steps\": [", file);
+        for (uint32_t i = 0; i < row->step_count; i++) {
+            const struct bench_step *step = &row->steps[i];
+
+            fprintf(file,
+                    "%s{\"rate\": %.3f, \"operations\": %llu, \"p50\": %llu, \"p99\": "
+                    "%llu, \"p99_9\": %llu, \"max\": %llu}",
+                    i > 0 ? ",\n        " : "\n        ", step->rate,
+                    (unsigned long long)step->operations, (unsigned long long)step->p50_ns,
+                    (unsigned long long)step->p99_ns, (unsigned long long)step->p999_ns,
+                    (unsigned long long)step->max_ns);
+        }
+        fputs("\n      ],\n", file);
+    }
+    if (row->limit.trial_count > 0) {
+        fprintf(file,
+                "      \"limit\": {\"operations_per_second\": %.1f, \"capacity\": %.1f, "
+                "\"trials\": [",
+                row->limit.met, row->limit.capacity);
+        for (uint32_t i = 0; i < row->limit.trial_count; i++) {
+            const struct bench_limit_trial *trial = &row->limit.trials[i];
+
+            fprintf(file,
+                    "%s{\"rate\": %.1f, \"measured\": %.1f, \"p99\": %llu, \"met\": "
+                    "%s}",
+                    i > 0 ? ",\n        " : "\n        ", trial->rate, trial->measured,
+                    (unsigned long long)trial->p99_ns, trial->met ? "true" : "false");
+        }
+        fputs("\n      ]},\n", file);
+    }
+}
+
 static void json_row(const struct bench_row *row, FILE *file)
 {
     const struct bench_cell *cell = row->cell;
@@ -198,7 +274,9 @@ static void json_row(const struct bench_row *row, FILE *file)
     for (uint32_t i = 0; i < row->repeat_count; i++) {
         fprintf(file, "%s%.1f", i > 0 ? ", " : "", row->figures[BENCH_METRIC_RATE][i]);
     }
-    fputs("],\n      \"latency_ns\": {", file);
+    fputs("],\n", file);
+    json_interval(row, file);
+    fputs("      \"latency_ns\": {", file);
     for (uint32_t metric = BENCH_METRIC_MEAN; metric <= BENCH_METRIC_MAX; metric++) {
         fprintf(file, "%s\"%s\": %.1f", metric > BENCH_METRIC_MEAN ? ", " : "",
                 bench_metric_name((enum bench_metric)metric),
@@ -246,6 +324,7 @@ static void json_row(const struct bench_row *row, FILE *file)
                 (unsigned long long)row->tiers.disk_reads,
                 (unsigned long long)row->tiers.evictions);
     }
+    json_course(row, file);
     json_beside(row, file);
     fprintf(
         file,
@@ -276,6 +355,13 @@ int bench_export_json(const struct bench_report *report, FILE *file)
     return ferror(file) ? -1 : 0;
 }
 
+static const char *row_status(const struct bench_row *row)
+{
+    return row->failed                                       ? "failed"
+           : row->mismatched + row->missing + row->stale > 0 ? "wrong"
+                                                             : "ok";
+}
+
 int bench_export_lines(const struct bench_report *report, FILE *file)
 {
     const struct bench_config *config = report->config;
@@ -287,10 +373,7 @@ int bench_export_lines(const struct bench_report *report, FILE *file)
         fprintf(file, "%s\t%u\t%u\t%u\t%s\t%llu\t%s\t%s", row->cell->workload->name,
                 row->cell->threads, row->depth, row->cell->batch,
                 bench_durability_name(config->durability),
-                (unsigned long long)config->records, row->engine->name,
-                row->failed                                       ? "failed"
-                : row->mismatched + row->missing + row->stale > 0 ? "wrong"
-                                                                  : "ok");
+                (unsigned long long)config->records, row->engine->name, row_status(row));
         fprintf(file, "\t%.0f\t%.0f\t%.0f", bench_row_median(row, BENCH_METRIC_RATE),
                 bench_row_extreme(row, BENCH_METRIC_RATE, false),
                 bench_row_extreme(row, BENCH_METRIC_RATE, true));
@@ -298,6 +381,48 @@ int bench_export_lines(const struct bench_report *report, FILE *file)
             fprintf(file, "\t%.3f", bench_row_median(row, (enum bench_metric)metric));
         }
         fprintf(file, "\t%llu\n", (unsigned long long)row->live_bytes);
+    }
+    return ferror(file) ? -1 : 0;
+}
+
+/* Names and figures here have no comma, quote or line break. */
+int bench_export_csv(const struct bench_report *report, FILE *file)
+{
+    const struct bench_config *config = report->config;
+    uint32_t count = config->cell_count * report->engine_count;
+
+    fputs("engine,workload,threads,depth,batch,durability,records,key_bytes,value_bytes,"
+          "arrivals,rate,repeats,status,operations_per_second,operations_per_second_low,"
+          "operations_per_second_high,interval_low,interval_high",
+          file);
+    for (uint32_t metric = BENCH_METRIC_MEAN; metric < BENCH_METRIC_COUNT; metric++) {
+        fprintf(file, ",%s%s", bench_metric_name((enum bench_metric)metric),
+                metric <= BENCH_METRIC_MAX ? "_ns" : "");
+    }
+    fputs(",key_value_bytes,unissued,runs_judged,runs_steady\n", file);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct bench_row *row = &report->rows[i];
+        struct bench_interval interval = bench_row_interval(row, BENCH_METRIC_RATE);
+
+        fprintf(file, "%s,%s,%u,%u,%u,%s,%llu,%zu,%zu,%s,%.3f,%u,%s,%.1f,%.1f,%.1f,",
+                row->engine->name, row->cell->workload->name, row->cell->threads,
+                row->depth, row->cell->batch, bench_durability_name(config->durability),
+                (unsigned long long)config->records, config->key_bytes, config->value_bytes,
+                arrivals(config), config->limit_p99_ns != 0 ? row->limit.met : config->rate,
+                row->repeat_count, row_status(row),
+                bench_row_median(row, BENCH_METRIC_RATE),
+                bench_row_extreme(row, BENCH_METRIC_RATE, false),
+                bench_row_extreme(row, BENCH_METRIC_RATE, true));
+        if (interval.known) {
+            fprintf(file, "%.1f,%.1f", interval.low, interval.high);
+        } else {
+            fputc(',', file);
+        }
+        for (uint32_t metric = BENCH_METRIC_MEAN; metric < BENCH_METRIC_COUNT; metric++) {
+            fprintf(file, ",%.3f", bench_row_median(row, (enum bench_metric)metric));
+        }
+        fprintf(file, ",%llu,%llu,%u,%u\n", (unsigned long long)row->live_bytes,
+                (unsigned long long)row->unissued, row->steady_known, row->steady_count);
     }
     return ferror(file) ? -1 : 0;
 }

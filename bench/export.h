@@ -1,5 +1,5 @@
 /*
- * bench/export.h - writes the result for machines: JSON, lines, percentile text.
+ * bench/export.h - writes the result for machines: JSON, lines, CSV, percentile text.
  *
  * The JSON has the same data as the table for people; percentile text is HdrHistogram's (Gil
  * Tene), which common plotters read, in microseconds.
@@ -25,6 +25,8 @@
 int bench_export_json(const struct bench_report *report, FILE *file);
 /* One line per row, tab-separated, for scripts: see docs/BENCHMARKS.md. */
 int bench_export_lines(const struct bench_report *report, FILE *file);
+/* One line per row, comma-separated, below one with the names of the columns. */
+int bench_export_csv(const struct bench_report *report, FILE *file);
 int bench_export_hgrm(const struct bench_row *row, FILE *file);
 
 #endif

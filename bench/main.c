@@ -6,14 +6,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "bench/compare.h"
 #include "bench/driver.h"
 #include "bench/export.h"
+#include "bench/limit.h"
 #include "bench/manycore/main.h"
 #include "bench/options.h"
+#include "bench/plot.h"
 #include "bench/report.h"
 #include "bench/side.h"
 
@@ -27,18 +30,6 @@ static void interrupt(int signal_number)
     interrupted = signal_number;
 }
 
-static void progress(const char *format, const char *engine, const char *what,
-                     uint32_t number)
-{
-    if (isatty(STDERR_FILENO)) {
-        fprintf(stderr, "\r\033[K");
-        if (format != NULL) {
-            fprintf(stderr, format, engine, what, number);
-            fflush(stderr);
-        }
-    }
-}
-
 struct session {
     const struct bench_options *options;
     struct bench_probe probe;
@@ -47,7 +38,55 @@ struct session {
     uint32_t directories;              /* names for databases */
     struct bench_row *rows;
     struct bench_result *result; /* scratch: too big for the stack */
+    struct bench_result *best;   /* likewise */
+    char doing[160];             /* on the status line ... */
+    uint64_t seen_ns;            /* ... and what it last said */
+    uint64_t seen_operations;
 };
+
+/* The status line, on a terminal only. `what` stays until the next; "": nothing is going on. */
+static void progress(struct session *session, const char *what)
+{
+    if (isatty(STDERR_FILENO)) {
+        snprintf(session->doing, sizeof(session->doing), "%s", what);
+        fprintf(stderr, "\r\033[K%s", what);
+        fflush(stderr);
+    }
+}
+
+static void progress_run(struct session *session, const struct bench_row *row,
+                         const char *what, uint32_t repeat)
+{
+    char text[160];
+
+    snprintf(text, sizeof(text), "%s: %s, %s %u of %u", row->engine->name,
+             row->cell->workload->name, what, repeat + 1, session->options->repeats);
+    progress(session, text);
+}
+
+/* Once a second while a run is waited for: how far it is, and how fast in the last second. */
+static void progress_tick(void *context)
+{
+    struct session *session = context;
+    struct bench_status *status = session->options->config.status;
+    uint64_t elapsed_ns;
+    uint64_t operations;
+
+    if (!isatty(STDERR_FILENO) || status == NULL) {
+        return;
+    }
+    elapsed_ns = atomic_load_explicit(&status->elapsed_ns, memory_order_relaxed);
+    operations = atomic_load_explicit(&status->operations, memory_order_relaxed);
+    if (elapsed_ns > session->seen_ns && operations >= session->seen_operations) {
+        fprintf(stderr, "\r\033[K%s: %.0f s, %llu operations, %.1f thousand/s",
+                session->doing, (double)elapsed_ns / 1e9, (unsigned long long)operations,
+                (double)(operations - session->seen_operations) * 1e6 /
+                    (double)(elapsed_ns - session->seen_ns));
+        fflush(stderr);
+    }
+    session->seen_ns = elapsed_ns;
+    session->seen_operations = operations;
+}
 
 static struct bench_row *session_row(struct session *session, uint32_t cell,
                                      uint32_t engine)
@@ -60,11 +99,13 @@ static void database_describe(const struct bench_options *options, char *name,
                               size_t name_bytes, char *text, size_t text_bytes)
 {
     const struct bench_config *config = &options->config;
+    char sizes[48];
 
     snprintf(name, name_bytes, "%.480s.loaded", options->database);
-    snprintf(text, text_bytes, "%s %llu records of %zu + %zu bytes, ratio %u, keys %s\n",
+    snprintf(text, text_bytes, "%s %llu records of %zu + %s bytes, ratio %u, keys %s\n",
              options->engines[0]->name, (unsigned long long)config->records,
-             config->key_bytes, config->value_bytes, config->ratio_permille,
+             config->key_bytes, bench_sizes_text(config, sizes, sizeof(sizes)),
+             config->ratio_permille,
              config->cells[0].key_form == BENCH_KEY_DECIMAL ? "decimal" : "scattered");
 }
 
@@ -110,6 +151,7 @@ static bool session_start(struct session *session, struct bench_side *side, uint
 {
     const struct bench_options *options = session->options;
     char path[512];
+    char text[64];
 
     if (options->database != NULL) {
         snprintf(path, sizeof(path), "%.480s", options->database);
@@ -118,16 +160,87 @@ static bool session_start(struct session *session, struct bench_side *side, uint
                  options->engines[engine]->name, session->directories++);
     }
     memset(session->result, 0, sizeof(*session->result));
-    progress("%s: %s", options->engines[engine]->name, "loading", 0);
+    snprintf(text, sizeof(text), "%s: loading", options->engines[engine]->name);
+    progress(session, text);
     if (bench_side_start(side, options->engines[engine], &options->config, cells,
-                         cell_count, path, session->result) != 0 ||
-        bench_side_load(side, session->result) != 0) {
+                         cell_count, path, session->result) != 0) {
+        return false;
+    }
+    side->waiting = progress_tick;
+    side->waiting_context = session;
+    if (bench_side_load(side, session->result) != 0) {
         return false;
     }
     if (options->database != NULL && !database_note(options)) {
         snprintf(session->result->message, sizeof(session->result->message),
                  "%.300s.loaded: %s", options->database, strerror(errno));
         return false;
+    }
+    return true;
+}
+
+/* Whether a run kept up with the rate and met the bound. */
+static bool limit_met(const struct bench_config *config, const struct bench_row *row,
+                      const struct bench_result *result, double rate, uint64_t *p99_ns)
+{
+    struct bench_row *sum = calloc(1, sizeof(*sum));
+    bool met;
+
+    *p99_ns = 0;
+    if (sum == NULL) {
+        return false;
+    }
+    bench_row_begin(sum, row->engine, row->cell);
+    bench_row_add_run(sum, result);
+    *p99_ns = (uint64_t)bench_row_median(sum, BENCH_METRIC_P99);
+    met = rate > 0.0 && *p99_ns <= config->limit_p99_ns &&
+          result->unissued * 100 <= result->operations;
+    free(sum);
+    return met;
+}
+
+/* The search for a rate; the result is that of the best trial. */
+static bool session_limit(struct session *session, struct bench_side *side,
+                          uint32_t cell_index, uint32_t repeat, struct bench_row *row)
+{
+    const struct bench_config *config = &session->options->config;
+    struct bench_limit limit;
+    double rate;
+
+    bench_limit_init(&limit);
+    while (!interrupted && bench_limit_next(&limit, &rate)) {
+        struct bench_limit_trial trial = {.rate = rate};
+        /* Each trial draws as a repeat of its own would. */
+        uint32_t draws = repeat * BENCH_LIMIT_TRIALS_MAX + limit.trial_count;
+
+        if (bench_side_run_at(side, cell_index, draws, rate, session->result) != 0) {
+            return false;
+        }
+        trial.measured = session->result->duration_ns > 0
+                             ? (double)session->result->operations * 1e9 /
+                                   (double)session->result->duration_ns
+                             : 0.0;
+        trial.met = limit_met(config, row, session->result, rate, &trial.p99_ns);
+        if (bench_limit_note(&limit, &trial)) {
+            *session->best = *session->result;
+        }
+    }
+    bench_row_add_limit(row, &limit);
+    if (limit.trial_count == 0) {
+        return false; /* interrupted */
+    }
+    if (limit.met == 0.0) {
+        /* The engine is well, and can go on with other work. */
+        char message[256];
+
+        snprintf(message, sizeof(message),
+                 "%s: no rate meets a p99 of %.1f us: at %.0f op/s it is %.1f us",
+                 row->engine->name, (double)config->limit_p99_ns / 1e3,
+                 limit.trials[limit.trial_count - 1].rate,
+                 (double)limit.trials[limit.trial_count - 1].p99_ns / 1e3);
+        bench_row_fail(row, message);
+    } else {
+        *session->result = *session->best;
     }
     return true;
 }
@@ -143,11 +256,13 @@ static bool session_run_cell(struct session *session, struct bench_side *side,
         bench_row_fail(row, "the probe of the device cannot be started");
         return false;
     }
-    fine = bench_side_run(side, cell_index, repeat, session->result) == 0;
+    fine = session->options->config.limit_p99_ns != 0
+               ? session_limit(session, side, cell_index, repeat, row)
+               : bench_side_run(side, cell_index, repeat, session->result) == 0;
     if (probing) {
         bench_probe_stop(&session->probe, session->probed);
     }
-    if (fine) {
+    if (fine && !row->failed) {
         bench_row_add_run(row, session->result);
         if (probing) {
             bench_row_add_probe(row, session->probed);
@@ -175,8 +290,7 @@ static void session_fresh_cell(struct session *session, uint32_t cell_index)
             fine = session_start(session, &side, engine, cell, 1);
             if (fine) {
                 bench_row_add_load(row, session->result);
-                progress("%s: %s, run %u", row->engine->name, cell->workload->name,
-                         repeat + 1);
+                progress_run(session, row, "run", repeat);
                 fine = session_run_cell(session, &side, 0, repeat, row);
             }
             if (fine) {
@@ -225,8 +339,7 @@ static void session_shared_cells(struct session *session, const uint32_t *cells,
                     bench_row_fail(row, "it had failed before");
                     continue;
                 }
-                progress("%s: %s, run %u", row->engine->name, own[i].workload->name,
-                         repeat + 1);
+                progress_run(session, row, "run", repeat);
                 fine[engine] = session_run_cell(session, &sides[engine], i, repeat, row);
                 if (!fine[engine]) {
                     bench_row_fail(row, session->result->message);
@@ -238,7 +351,7 @@ static void session_shared_cells(struct session *session, const uint32_t *cells,
         if (fine[engine] && !interrupted) {
             struct bench_row *row = session_row(session, cells[cell_count - 1], engine);
 
-            progress("%s: %s", row->engine->name, "checking", 0);
+            progress_run(session, row, "check", options->repeats - 1);
             if (bench_side_finish(&sides[engine], session->result) != 0) {
                 bench_row_fail(row, session->result->message);
             }
@@ -267,12 +380,14 @@ static void session_run(struct session *session)
     if (shared_count > 0 && !interrupted) {
         session_shared_cells(session, shared, shared_count);
     }
-    progress(NULL, "", "", 0);
+    progress(session, "");
 }
 
 /* ---- results ------------------------------------------------------------------------- */
 
-static int write_json(const struct bench_report *report, const char *name)
+/* To a file, or to standard output (-). */
+static int write_report(const struct bench_report *report, const char *name,
+                        int (*write)(const struct bench_report *report, FILE *file))
 {
     FILE *file = strcmp(name, "-") == 0 ? stdout : fopen(name, "we");
     int rc;
@@ -281,7 +396,7 @@ static int write_json(const struct bench_report *report, const char *name)
         fprintf(stderr, "warp bench: %s: %s\n", name, strerror(errno));
         return BENCH_EXIT_ERROR;
     }
-    rc = bench_export_json(report, file);
+    rc = write(report, file);
     rc = (file == stdout ? fflush(file) : fclose(file)) != 0 || rc != 0 ? BENCH_EXIT_ERROR
                                                                         : 0;
     if (rc != 0) {
@@ -325,17 +440,56 @@ static int write_hgrm(const struct bench_report *report, const char *name)
     return 0;
 }
 
+/* PREFIX-workload-threads-latency.svg and -throughput.svg, all engines in each. */
+static int write_plots(const struct bench_report *report, const char *prefix)
+{
+    for (uint32_t cell = 0; cell < report->config->cell_count; cell++) {
+        const struct bench_row *rows = &report->rows[cell * report->engine_count];
+
+        for (uint32_t kind = 0; kind < 2; kind++) {
+            char path[512];
+            FILE *file;
+            int rc = -1;
+
+            snprintf(path, sizeof(path), "%.400s-%s-%u-%s.svg", prefix,
+                     rows[0].cell->workload->name, rows[0].cell->threads,
+                     kind == 0 ? "latency" : "throughput");
+            file = fopen(path, "we");
+            if (file != NULL) {
+                rc = kind == 0 ? bench_plot_latency(report->config, rows,
+                                                    report->engine_count, file)
+                               : bench_plot_throughput(report->config, rows,
+                                                       report->engine_count, file);
+                rc = fclose(file) != 0 ? -1 : rc;
+            }
+            if (rc != 0) {
+                fprintf(stderr, "warp bench: %s: %s\n", path, strerror(errno));
+                return BENCH_EXIT_ERROR;
+            }
+        }
+    }
+    return 0;
+}
+
 static int report_all(const struct bench_options *options,
                       const struct bench_report *report)
 {
     uint32_t count = report->config->cell_count * report->engine_count;
     int rc = BENCH_EXIT_DONE;
 
-    if (options->json == NULL || strcmp(options->json, "-") != 0) {
+    if ((options->json == NULL || strcmp(options->json, "-") != 0) &&
+        (options->csv == NULL || strcmp(options->csv, "-") != 0)) {
         bench_report_text(report, stdout);
         fflush(stdout);
     }
-    if (options->json != NULL && write_json(report, options->json) != 0) {
+    if (options->json != NULL &&
+        write_report(report, options->json, bench_export_json) != 0) {
+        rc = BENCH_EXIT_ERROR;
+    }
+    if (options->csv != NULL && write_report(report, options->csv, bench_export_csv) != 0) {
+        rc = BENCH_EXIT_ERROR;
+    }
+    if (options->plot != NULL && write_plots(report, options->plot) != 0) {
         rc = BENCH_EXIT_ERROR;
     }
     if (options->lines != NULL && write_lines(report, options->lines) != 0) {
@@ -404,7 +558,16 @@ static int run(struct bench_options *options)
     session.rows = calloc(count, sizeof(*session.rows));
     session.result = calloc(1, sizeof(*session.result));
     session.probed = calloc(1, sizeof(*session.probed));
-    if (session.rows == NULL || session.result == NULL || session.probed == NULL) {
+    session.best = calloc(1, sizeof(*session.best));
+    options->config.status =
+        mmap(NULL, sizeof(*options->config.status), PROT_READ | PROT_WRITE,
+             MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (options->config.status == MAP_FAILED) {
+        options->config.status =
+            NULL; /* there is no status line, and nothing else missing */
+    }
+    if (session.best == NULL || session.rows == NULL || session.result == NULL ||
+        session.probed == NULL) {
         fprintf(stderr, "warp bench: no memory\n");
         goto done;
     }
@@ -443,6 +606,10 @@ done:
     free(session.rows);
     free(session.result);
     free(session.probed);
+    free(session.best);
+    if (options->config.status != NULL) {
+        munmap(options->config.status, sizeof(*options->config.status));
+    }
     if (!options->keep) {
         bench_environment_remove(directory);
         if (made) {
@@ -476,7 +643,7 @@ int warp_bench_main(int argc, char **argv)
         bench_options_usage(stdout);
         rc = BENCH_EXIT_DONE;
     } else if (rc == 0 && options->compare != NULL) {
-        rc = bench_compare(options->compare, argv[optind], stdout);
+        rc = bench_compare(options->compare, argv[optind], options->tolerance, stdout);
     } else if (rc == 0) {
         bench_clock_init(&options->config.clock);
         rc = run(options);

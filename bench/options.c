@@ -38,7 +38,9 @@ void bench_options_usage(FILE *file)
         "  --depth N               1: blocking calls; more: a session with N in flight\n"
         "  --batch N               writes per atomic batch, keys per multi-get (1; 64)\n"
         "  --key-bytes N           16\n"
-        "  --value-bytes N         100\n"
+        "  --value-bytes N[-M]     100; N-M: each size from N to M as likely, a record "
+        "keeps "
+        "its own\n"
         "  --compression-ratio R   values that shrink to about R of their size, 0.05 - 1 "
         "(all\n"
         "                          of them stretches of one random pattern)\n"
@@ -47,23 +49,30 @@ void bench_options_usage(FILE *file)
         "  --theta T               skew of zipfian and latest, 0 < T < 1 (0.99)\n"
         "  --shift-s S             how long hotspot-shift's hot records stay so (10)\n"
         "  --hot-share R           share of its operations that they get, 0 - 1 (0.4)\n"
-        "  --rate R                open loop: R or poisson:R operations per second, "
-        "latency\n"
-        "                          from the intended start\n"
+        "  --rate R                open loop: R, poisson:R or step:A-B/N operations per "
+        "second\n"
+        "                          (N steps from A to B), latency from the intended start\n"
+        "  --limit-p99-us U        look for the highest rate (poisson) whose p99, from "
+        "the\n"
+        "                          intended start, is at most U; trials of --duration-s "
+        "each\n"
         "  --durability L          memory | interval | commit (commit, as the engine's "
         "own)\n"
         "  --seed N                1\n"
         "\n"
         "engines\n"
         "  --engine E[,...]        default warp; each in a process of its own, in turns\n"
-        "  --repeat N              medians of N runs (1)\n"
+        "  --repeat N              medians of N runs, and from two on an interval for the "
+        "rate (1)\n"
         "  --memory-bytes N        cap on memory (K, M, G allowed; the engine's default)\n"
         "  --shards N              the engine's default\n"
         "  --cache-policy P        s3fifo | fifo | clock | lru | sieve: which values warp\n"
         "                          keeps in memory (s3fifo)\n"
         "  --warmup-s S            read for at most so long before the first run (2)\n"
         "  --lead-s S              precede each run by so much of the same, not measured "
-        "(0)\n"
+        "(0);\n"
+        "                          steady[:S]: until its rate is steady, at most so long "
+        "(60)\n"
         "  --cgroup DIR            have each engine's process enter this group first\n"
         "  --upkeep W              itself | asked | forced: when warp makes checkpoints "
         "and\n"
@@ -95,10 +104,17 @@ void bench_options_usage(FILE *file)
         "slow\n"
         "                          operations are\n"
         "  --lines FILE            append one tab-separated line per result\n"
+        "  --csv FILE              one line per result, comma-separated, with a head\n"
         "  --hgrm FILE             latencies as HdrHistogram percentile text\n"
-        "  --compare A.json B.json set two results beside each other\n"
+        "  --plot PREFIX           draw PREFIX-WORKLOAD-THREADS-latency.svg and "
+        "-throughput.svg\n"
+        "  --compare A.json B.json set two results beside each other: faster, slower or "
+        "no\n"
+        "                          clear difference, with 95 %% confidence\n"
+        "  --tolerance P           what counts as slower there: more than P %% (2)\n"
         "\n"
-        "exit: 0 done, 1 wrong data was read, 2 usage, 3 error\n");
+        "exit: 0 done, 1 wrong data was read or the second result is slower, 2 usage, 3 "
+        "error\n");
 }
 
 static int complain(const char *flag, const char *value, const char *why)
@@ -240,7 +256,7 @@ static int parse_threads(struct bench_options *options, const char *text)
 
 static int parse_engines(struct bench_options *options, const char *text)
 {
-    char item[32];
+    char item[160];
     bool wrong = text[0] == '\0';
 
     options->engine_count = 0;
@@ -330,6 +346,10 @@ enum flag {
     FLAG_PROBE,
     FLAG_SHIFT,
     FLAG_HOT_SHARE,
+    FLAG_LIMIT_P99,
+    FLAG_CSV,
+    FLAG_PLOT,
+    FLAG_TOLERANCE,
     FLAG_HELP,
 };
 
@@ -376,6 +396,10 @@ static const struct option flags[] = {
     {"probe", no_argument, NULL, FLAG_PROBE},
     {"shift-s", required_argument, NULL, FLAG_SHIFT},
     {"hot-share", required_argument, NULL, FLAG_HOT_SHARE},
+    {"limit-p99-us", required_argument, NULL, FLAG_LIMIT_P99},
+    {"csv", required_argument, NULL, FLAG_CSV},
+    {"plot", required_argument, NULL, FLAG_PLOT},
+    {"tolerance", required_argument, NULL, FLAG_TOLERANCE},
     {"help", no_argument, NULL, FLAG_HELP},
     {NULL, 0, NULL, 0},
 };
@@ -393,15 +417,49 @@ static const char *flag_name(int flag)
 static int parse_rate(struct bench_options *options, const char *text)
 {
     const char *number = text;
+    double last;
+    int used = 0;
 
     options->config.poisson = false;
+    options->config.rate_steps = 0;
+    if (sscanf(text, "step:%lf-%lf/%u%n", &options->config.rate, &last,
+               &options->config.rate_steps, &used) == 3) {
+        if (text[used] != '\0' || options->config.rate_steps < 1 ||
+            options->config.rate_steps > BENCH_STEPS_MAX ||
+            !(options->config.rate >= 0.001 && options->config.rate <= 1e9) ||
+            !(last >= 0.001 && last <= 1e9)) {
+            return complain("rate", text, "step:A-B/N: two rates, and at most 32 steps");
+        }
+        options->config.rate_to = last;
+        return 0;
+    }
+    options->config.rate_steps = 0;
     if (strncmp(text, "poisson:", 8) == 0) {
         options->config.poisson = true;
         number = text + 8;
     }
     if (!parse_real(number, 0.001, 1e9, &options->config.rate)) {
-        return complain("rate", text, "R or poisson:R, operations per second");
+        return complain("rate", text, "R, poisson:R or step:A-B/N, operations per second");
     }
+    return 0;
+}
+
+/* N, or N-M. */
+static int parse_value_bytes(struct bench_config *config, const char *text)
+{
+    char least[32];
+    const char *dash = strchr(text, '-');
+    uint64_t number;
+    uint64_t most = 0;
+
+    snprintf(least, sizeof(least), "%.*s",
+             dash != NULL && dash - text < 31 ? (int)(dash - text) : 31, text);
+    if (!parse_count(least, true, 1, 33554432, &number) ||
+        (dash != NULL && !parse_count(dash + 1, true, number, 33554432, &most))) {
+        return complain("value-bytes", text, "1 to 33554432 bytes, or two such: N-M");
+    }
+    config->value_bytes = number;
+    config->value_bytes_most = most;
     return 0;
 }
 
@@ -474,11 +532,7 @@ static int parse_flag(struct bench_options *options, int flag, const char *text)
         config->key_bytes = number;
         return 0;
     case FLAG_VALUE_BYTES:
-        if (!parse_count(text, true, 1, 33554432, &number)) {
-            return complain(name, text, "1 to 33554432 bytes");
-        }
-        config->value_bytes = number;
-        return 0;
+        return parse_value_bytes(config, text);
     case FLAG_KEY_FORM:
         options->key_form = parse_word(text, forms);
         return options->key_form < 0 ? complain(name, text, "scattered or decimal") : 0;
@@ -562,6 +616,10 @@ static int parse_flag(struct bench_options *options, int flag, const char *text)
         config->ratio_permille = (uint32_t)(real * 1000.0 + 0.5);
         return 0;
     case FLAG_LEAD:
+        config->lead_steady = strncmp(text, "steady", 6) == 0;
+        if (config->lead_steady) {
+            text = text[6] == ':' ? text + 7 : (text[6] == '\0' ? "60" : "");
+        }
         if (!parse_real(text, 0.0, 1e6, &real)) {
             return complain(name, text, "seconds");
         }
@@ -625,6 +683,24 @@ static int parse_flag(struct bench_options *options, int flag, const char *text)
     case FLAG_COMPARE:
         options->compare = text;
         return 0;
+    case FLAG_CSV:
+        options->csv = text;
+        return 0;
+    case FLAG_PLOT:
+        options->plot = text;
+        return 0;
+    case FLAG_TOLERANCE:
+        if (!parse_real(text, 0.0, 1000.0, &options->tolerance)) {
+            return complain(name, text, "percent, 0 to 1000");
+        }
+        options->tolerance /= 100.0;
+        return 0;
+    case FLAG_LIMIT_P99:
+        if (!parse_real(text, 0.001, 1e9, &real)) {
+            return complain(name, text, "microseconds, at least 0.001");
+        }
+        config->limit_p99_ns = (uint64_t)(real * 1e3);
+        return 0;
     case FLAG_HELP:
         return -1;
     default:
@@ -677,6 +753,9 @@ static int options_cells(struct bench_options *options)
             return complain("workload", workload->name,
                             "values of other sizes: cannot share a database");
         }
+        if (workload->mixes && config->value_bytes_most != 0) {
+            return complain("value-bytes", "N-M", "this workload has sizes of its own");
+        }
         if (workload->mixes && config->value_bytes > 33554432 / BENCH_VALUE_LARGE_TIMES) {
             return complain("value-bytes", "too large", "some are 640 times as long");
         }
@@ -723,6 +802,23 @@ static int options_cells(struct bench_options *options)
     if (timed && config->duration_ns == 0) {
         config->duration_ns = 5000000000u;
     }
+    if (config->limit_p99_ns != 0 && config->rate > 0.0) {
+        return complain("limit-p99-us", "--rate", "the rate is what is looked for");
+    }
+    for (uint32_t i = 0; i < config->cell_count; i++) {
+        const struct bench_cell *cell = &config->cells[i];
+        bool walks = cell->workload->work != BENCH_WORK_MIX &&
+                     cell->workload->work != BENCH_WORK_MULTI_GET;
+
+        if (config->limit_p99_ns != 0 && (walks || cell->workload->fresh)) {
+            return complain("limit-p99-us", cell->workload->name,
+                            "can be run only once on a database");
+        }
+        if ((config->limit_p99_ns != 0 || config->rate_steps > 0) &&
+            config->duration_ns == 0 && cell->duration_ns == 0) {
+            return complain("rate", "steps", "need --duration-s");
+        }
+    }
     return 0;
 }
 
@@ -750,6 +846,7 @@ int bench_options_parse(struct bench_options *options, int argc, char **argv)
     options->engines[0] = bench_engine_find("warp");
     options->engine_count = 1;
     options->repeats = 1;
+    options->tolerance = 0.02;
     options->path = "./warp-bench";
     optind = 0; /* the program's main has parsed flags of its own before */
     while ((flag = getopt_long(argc, argv, "", flags, NULL)) != -1) {

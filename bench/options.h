@@ -39,12 +39,16 @@ struct bench_options {
     int key_form;     /* enum bench_key_form, or -1: the workload's own */
     const struct bench_engine *engines[BENCH_ENGINES_MAX];
     uint32_t engine_count;
+    char address[160]; /* of the server that is one of them */
     uint32_t repeats;
     const char *path;
     const char *json;
     const char *hgrm;
     const char *lines;
+    const char *csv;
+    const char *plot;
     const char *compare;
+    double tolerance;     /* of a comparison, a share */
     const char *database; /* NULL, or where the one engine's database is and stays */
     bool keep;
     bool fresh;

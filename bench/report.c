@@ -256,6 +256,79 @@ static void text_beside(const struct bench_row *rows, uint32_t count, FILE *file
     }
 }
 
+/* Where the mean of the rates lies, with 95 % confidence. */
+static void text_interval(const struct bench_row *rows, uint32_t count, FILE *file)
+{
+    fprintf(file, "%-*s", COLUMN_LABEL, "  95 % interval");
+    for (uint32_t i = 0; i < count; i++) {
+        struct bench_interval interval = bench_row_interval(&rows[i], BENCH_METRIC_RATE);
+        char text[64] = "-";
+
+        if (interval.known) {
+            char low[24];
+            char high[24];
+
+            bench_metric_format(BENCH_METRIC_RATE, interval.low, low, sizeof(low));
+            bench_metric_format(BENCH_METRIC_RATE, interval.high, high, sizeof(high));
+            snprintf(text, sizeof(text), "%s-%s", low, high);
+        }
+        fprintf(file, "%*s", COLUMN_BYTES, text);
+    }
+    fputc('\n', file);
+}
+
+static void text_steps(const struct bench_row *rows, uint32_t count, FILE *file)
+{
+    if (rows[0].step_count > 0) {
+        fprintf(file,
+                "\nrate asked, op/s; done, p50, p99 and max in us from the intended start"
+                " (last run)\n");
+    }
+    for (uint32_t step = 0; step < rows[0].step_count; step++) {
+        fprintf(file, "%10.0f", rows[0].steps[step].rate);
+        for (uint32_t i = 0; i < count; i++) {
+            const struct bench_step *at = &rows[i].steps[step];
+
+            if (step < rows[i].step_count) {
+                fprintf(file, "  %s: %llu, %.1f, %.1f, %.0f", rows[i].engine->name,
+                        (unsigned long long)at->operations, (double)at->p50_ns / 1e3,
+                        (double)at->p99_ns / 1e3, (double)at->max_ns / 1e3);
+            }
+        }
+        fputc('\n', file);
+    }
+}
+
+/* What is to be known about a row's figures before one believes them. */
+static void text_notes(const struct bench_config *config, const struct bench_row *row,
+                       FILE *file)
+{
+    if (config->limit_p99_ns != 0 && row->limit.trial_count > 0) {
+        fprintf(
+            file,
+            "note: %s: the figures are those of the highest rate that met a p99 of %.1f "
+            "us: %.0f op/s of the %.0f that it can do (%u trials)\n",
+            row->engine->name, (double)config->limit_p99_ns / 1e3, row->limit.met,
+            row->limit.capacity, row->limit.trial_count);
+    }
+    if (row->steady_count < row->steady_known) {
+        fprintf(
+            file,
+            "note: %s was not steady in %u of %u runs: it got faster or slower until the "
+            "second half\n",
+            row->engine->name, row->steady_known - row->steady_count, row->steady_known);
+    } else if (row->steady_from_ns > 0 && row->duration_ns > 0 &&
+               (double)row->steady_from_ns * row->repeat_count >
+                   0.1 * (double)row->duration_ns) {
+        fprintf(
+            file,
+            "note: %s was steady from %.1f s on, at %.1f thousand op/s (the figures are "
+            "of the whole run: see --lead-s)\n",
+            row->engine->name, (double)row->steady_from_ns / 1e9,
+            row->steady_rate_sum / row->steady_count / 1e3);
+    }
+}
+
 static void text_cell(const struct bench_report *report, uint32_t cell_index, FILE *file)
 {
     const struct bench_config *config = report->config;
@@ -263,6 +336,7 @@ static void text_cell(const struct bench_report *report, uint32_t cell_index, FI
     const struct bench_row *rows = &report->rows[cell_index * report->engine_count];
     uint32_t count = report->engine_count;
     char number[32];
+    char sizes[48];
 
     fprintf(file, "\n%s: %s; %s", cell->workload->name, cell->workload->summary,
             bench_distribution_name(cell->distribution));
@@ -270,9 +344,10 @@ static void text_cell(const struct bench_report *report, uint32_t cell_index, FI
         fprintf(file, " %.2f", config->theta);
     }
     fprintf(file, "; durability %s\n", bench_durability_name(config->durability));
-    fprintf(file, "  %s records of %zu + %zu bytes; %u thread%s",
-            grouped(config->records, number), config->key_bytes, config->value_bytes,
-            cell->threads, cell->threads == 1 ? "" : "s");
+    fprintf(file, "  %s records of %zu + %s bytes; %u thread%s",
+            grouped(config->records, number), config->key_bytes,
+            bench_sizes_text(config, sizes, sizeof(sizes)), cell->threads,
+            cell->threads == 1 ? "" : "s");
     if (cell->depth > 1) {
         fprintf(file, ", %u in flight each", cell->depth);
     }
@@ -280,8 +355,19 @@ static void text_cell(const struct bench_report *report, uint32_t cell_index, FI
         fprintf(file, ", %u keys per call (latency is per call)", cell->batch);
     }
     if (config->rate > 0.0) {
-        fprintf(file, "; %s rate %.0f op/s, latency from the intended start",
-                config->poisson ? "poisson" : "fixed", config->rate);
+        fprintf(file, "; %s rate %.0f",
+                config->rate_steps > 0 ? "stepped"
+                : config->poisson      ? "poisson"
+                                       : "fixed",
+                config->rate);
+        if (config->rate_steps > 0) {
+            fprintf(file, " - %.0f", config->rate_to);
+        }
+        fprintf(file, " op/s, latency from the intended start");
+    }
+    if (config->limit_p99_ns != 0) {
+        fprintf(file, "; the highest rate with a p99 of %.1f us, from the intended start",
+                (double)config->limit_p99_ns / 1e3);
     }
     if (report->repeats > 1) {
         fprintf(file, "; medians of %u runs", report->repeats);
@@ -317,6 +403,7 @@ static void text_cell(const struct bench_report *report, uint32_t cell_index, FI
                 fprintf(file, "%*s", COLUMN_BYTES, text);
             }
             fputc('\n', file);
+            text_interval(rows, count, file);
         }
         if (metric == BENCH_METRIC_RSS) {
             fprintf(file, "%-*s", COLUMN_LABEL, "  keys and values");
@@ -333,6 +420,7 @@ static void text_cell(const struct bench_report *report, uint32_t cell_index, FI
     text_tiers(config, rows, count, file);
     text_kinds(rows, count, file);
     text_beside(rows, count, file);
+    text_steps(rows, count, file);
     for (uint32_t i = 0; i < count; i++) {
         const struct bench_row *row = &rows[i];
 
@@ -349,6 +437,7 @@ static void text_cell(const struct bench_report *report, uint32_t cell_index, FI
                     "note: %s fell behind the rate: %s operations were never started\n",
                     row->engine->name, grouped(row->unissued, number));
         }
+        text_notes(config, row, file);
         if (row->failed) {
             fprintf(file, "FAILED: %s\n", row->message);
         }

@@ -46,6 +46,16 @@ void bench_metric_format(enum bench_metric metric, double figure, char *out, siz
              shown < 0.995 ? 3 : (shown < 99.95 ? 2 : (shown < 999.5 ? 1 : 0)), shown);
 }
 
+const char *bench_sizes_text(const struct bench_config *config, char *out, size_t bytes)
+{
+    if (config->value_bytes_most != 0) {
+        snprintf(out, bytes, "%zu-%zu", config->value_bytes, config->value_bytes_most);
+    } else {
+        snprintf(out, bytes, "%zu", config->value_bytes);
+    }
+    return out;
+}
+
 const char *bench_durability_name(enum bench_durability durability)
 {
     switch (durability) {
@@ -173,6 +183,22 @@ void bench_row_add_check(struct bench_row *row, const struct bench_result *resul
     row_add_faults(row, result);
 }
 
+/* Of the timeline that was added last. */
+static void row_add_steady(struct bench_row *row)
+{
+    struct bench_steady steady = bench_timeline_steady(&row->timeline);
+    uint64_t from_ns;
+
+    row->steady_known += steady.known ? 1u : 0u;
+    if (!steady.reached) {
+        return;
+    }
+    from_ns = steady.first > 0 ? row->timeline.elapsed_ns[steady.first - 1] : 0;
+    row->steady_count++;
+    row->steady_rate_sum += steady.mean;
+    row->steady_from_ns = higher(row->steady_from_ns, from_ns);
+}
+
 void bench_row_add_run(struct bench_row *row, const struct bench_result *result)
 {
     double seconds = (double)result->duration_ns / 1e9;
@@ -229,7 +255,23 @@ void bench_row_add_run(struct bench_row *row, const struct bench_result *result)
     row->tiers.disk_reads += result->tiers.disk_reads;
     row->tiers.evictions += result->tiers.evictions;
     row->live_bytes = result->live_bytes;
+    row->lead_ns = result->lead_ns;
+    row->timeline = result->timeline;
+    row->step_count = result->step_count;
+    memcpy(row->steps, result->steps, sizeof(row->steps));
+    row_add_steady(row);
     free(all);
+}
+
+void bench_row_add_limit(struct bench_row *row, const struct bench_limit *limit)
+{
+    row->limit = *limit;
+}
+
+struct bench_interval bench_row_interval(const struct bench_row *row,
+                                         enum bench_metric metric)
+{
+    return bench_interval_of_mean(row->figures[metric], row->repeat_count);
 }
 
 void bench_row_fail(struct bench_row *row, const char *message)

@@ -15,6 +15,7 @@
 #define BENCH_ROW_H
 
 #include "bench/driver.h"
+#include "bench/limit.h"
 
 #define BENCH_REPEATS_MAX 64u
 
@@ -72,6 +73,15 @@ struct bench_row {
     uint64_t load_written_bytes;
     bool probed;
     struct bench_probe_result probe;
+    uint64_t lead_ns; /* of the last repeat, as the next three */
+    struct bench_timeline timeline;
+    uint32_t step_count;
+    struct bench_step steps[BENCH_STEPS_MAX];
+    uint32_t steady_known;    /* of the repeats, so many were long enough to say ... */
+    uint32_t steady_count;    /* ... and so many came to rest */
+    uint64_t steady_from_ns;  /* at the latest, of those */
+    double steady_rate_sum;   /* of those, behind that point */
+    struct bench_limit limit; /* of the last repeat; no trials: nothing was looked for */
 };
 
 void bench_row_begin(struct bench_row *row, const struct bench_engine *engine,
@@ -87,6 +97,10 @@ void bench_row_fail(struct bench_row *row, const char *message);
 uint64_t bench_row_unexplained(const struct bench_row *row);
 /* Likewise while, moreover, the machine was not late with running threads. */
 uint64_t bench_row_unexplained_awake(const struct bench_row *row);
+/* 95 % confidence, Student's; not known with one repeat. */
+struct bench_interval bench_row_interval(const struct bench_row *row,
+                                         enum bench_metric metric);
+void bench_row_add_limit(struct bench_row *row, const struct bench_limit *limit);
 double bench_row_median(const struct bench_row *row, enum bench_metric metric);
 /* The largest or the smallest of the repeats; 0 without any. */
 double bench_row_extreme(const struct bench_row *row, enum bench_metric metric,
@@ -102,6 +116,8 @@ const char *bench_metric_name(enum bench_metric metric);  /* as in the JSON */
 const char *bench_metric_label(enum bench_metric metric); /* as in the table */
 /* A figure as the table shows it. */
 void bench_metric_format(enum bench_metric metric, double figure, char *out, size_t bytes);
+/* "100", or "100-4096": `out`, filled. */
+const char *bench_sizes_text(const struct bench_config *config, char *out, size_t bytes);
 const char *bench_durability_name(enum bench_durability durability);
 const char *bench_distribution_name(enum bench_distribution distribution);
 

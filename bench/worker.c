@@ -481,8 +481,9 @@ static uint32_t worker_step(struct bench_worker *worker, enum bench_kind *kind)
 /* The accompanying writer has no share of its own: it stops when it writes for nobody. */
 static bool worker_alone(const struct bench_worker *worker)
 {
-    return worker->writes_only &&
-           atomic_load_explicit(&worker->subject->sharing, memory_order_relaxed) == 0;
+    return (worker->writes_only &&
+            atomic_load_explicit(&worker->subject->sharing, memory_order_relaxed) == 0) ||
+           atomic_load_explicit(&worker->subject->enough, memory_order_relaxed) != 0;
 }
 
 static uint64_t worker_deadline(const struct bench_worker *worker)
@@ -515,11 +516,28 @@ static void worker_loop_closed(struct bench_worker *worker)
     worker->end_ticks = last;
 }
 
-/* Ticks from one due time to the next. */
-static uint64_t worker_gap(struct bench_worker *worker)
+/* Which step of the rate a moment belongs to. */
+static uint32_t worker_step_index(const struct bench_worker *worker, uint64_t due)
 {
-    double mean_ns =
-        1e9 * (double)worker->count * (double)worker->cell->batch / worker->config->rate;
+    uint64_t since_ns =
+        due > worker->begin_ticks
+            ? bench_clock_ns(&worker->config->clock, due - worker->begin_ticks)
+            : 0;
+    uint64_t index = (uint64_t)((unsigned __int128)since_ns * worker->config->rate_steps /
+                                worker->duration_ns);
+
+    return index < worker->config->rate_steps ? (uint32_t)index
+                                              : worker->config->rate_steps - 1;
+}
+
+/* Ticks from one due time to the next. */
+static uint64_t worker_gap(struct bench_worker *worker, uint64_t due)
+{
+    double rate =
+        worker->config->rate_steps == 0
+            ? worker->config->rate
+            : bench_config_step_rate(worker->config, worker_step_index(worker, due));
+    double mean_ns = 1e9 * (double)worker->count * (double)worker->cell->batch / rate;
 
     if (worker->config->poisson) {
         mean_ns *= -log(1.0 - bench_random_unit(&worker->chooser.random));
@@ -530,9 +548,10 @@ static uint64_t worker_gap(struct bench_worker *worker)
 static uint64_t worker_first_due(struct bench_worker *worker)
 {
     if (worker->config->poisson) {
-        return worker->begin_ticks + worker_gap(worker);
+        return worker->begin_ticks + worker_gap(worker, worker->begin_ticks);
     }
-    return worker->begin_ticks + worker_gap(worker) * worker->index / worker->count;
+    return worker->begin_ticks +
+           worker_gap(worker, worker->begin_ticks) * worker->index / worker->count;
 }
 
 static void worker_wait(struct bench_worker *worker, uint64_t due)
@@ -559,7 +578,7 @@ static void worker_count_unissued(struct bench_worker *worker, uint64_t due,
 {
     while (due < deadline && worker->timed) {
         worker->unissued += worker->cell->batch;
-        due += worker_gap(worker) + 1;
+        due += worker_gap(worker, due) + 1;
     }
 }
 
@@ -585,8 +604,12 @@ static void worker_loop_open(struct bench_worker *worker)
         worker_record(worker, kind, due, now);
         bench_histogram_add(&worker->service,
                             bench_clock_ns(&worker->config->clock, now - start));
+        if (worker->steps != NULL) {
+            bench_histogram_add(&worker->steps[worker_step_index(worker, due)],
+                                bench_clock_ns(&worker->config->clock, now - due));
+        }
         worker->operations += done;
-        due += worker_gap(worker);
+        due += worker_gap(worker, due);
         if (worker_alone(worker)) {
             break;
         }
@@ -732,7 +755,7 @@ static void worker_loop_session(struct bench_worker *worker)
             flight->due = now;
             if (open) {
                 flight->due = due;
-                due += worker_gap(worker);
+                due += worker_gap(worker, due);
             }
             session_request(worker, place, &worker->requests[pending++]);
         }
@@ -795,6 +818,10 @@ static void worker_loop_session(struct bench_worker *worker)
                 bench_histogram_add(&worker->service,
                                     bench_clock_ns(clock, now - flight->started));
             }
+            if (worker->steps != NULL) {
+                bench_histogram_add(&worker->steps[worker_step_index(worker, flight->due)],
+                                    bench_clock_ns(clock, now - flight->due));
+            }
             worker->operations++;
             worker->free_flights[free_count++] = place;
         }
@@ -834,6 +861,7 @@ void bench_worker_destroy(struct bench_worker *worker)
     free(worker->free_flights);
     free(worker->requests);
     free(worker->completions);
+    free(worker->steps);
     free(worker);
 }
 
@@ -863,10 +891,14 @@ struct bench_worker *bench_worker_create(struct bench_subject *subject,
     worker->free_flights = calloc(places, sizeof(*worker->free_flights));
     worker->requests = calloc(places + WORKER_SUBMIT_MAX, sizeof(*worker->requests));
     worker->completions = calloc(WORKER_SUBMIT_MAX, sizeof(*worker->completions));
+    if (subject->config->rate_steps > 0) {
+        worker->steps = calloc(subject->config->rate_steps, sizeof(*worker->steps));
+    }
     if (worker->keys == NULL || worker->bytes == NULL || worker->key_slices == NULL ||
         worker->value_slices == NULL || worker->loans == NULL || worker->results == NULL ||
         worker->ids == NULL || worker->flights == NULL || worker->free_flights == NULL ||
-        worker->requests == NULL || worker->completions == NULL) {
+        worker->requests == NULL || worker->completions == NULL ||
+        (subject->config->rate_steps > 0 && worker->steps == NULL)) {
         bench_worker_destroy(worker);
         return NULL;
     }

@@ -53,7 +53,8 @@ struct bench_subject {
     bool warmed;
     uint64_t live_records;
     _Atomic uint32_t
-        sharing; /* workers that still share the work; relaxed: only a number */
+        sharing;             /* workers that still share the work; relaxed: only a number */
+    _Atomic uint32_t enough; /* relaxed: not 0, what goes before a run may end */
 
     /* What a fill or delete has done, for the last check: groups per thread. */
     enum bench_work walked;
@@ -125,6 +126,7 @@ struct bench_worker {
     char fault[256];
     struct bench_histogram latency[BENCH_KIND_COUNT];
     struct bench_histogram service;
+    struct bench_histogram *steps; /* one per step of the rate; NULL: it has none */
     struct bench_slow_list slow;
 };
 
