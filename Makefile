@@ -131,6 +131,26 @@ ifeq ($(call has,lmdb.h),yes)
 PEERS += -DWARP_BENCH_LMDB
 LIBS_PROGRAM += -llmdb
 endif
+ifeq ($(call has,leveldb/c.h),yes)
+PEERS += -DWARP_BENCH_LEVELDB
+LIBS_PROGRAM += -lleveldb
+endif
+ifeq ($(call has,wiredtiger.h),yes)
+PEERS += -DWARP_BENCH_WIREDTIGER
+LIBS_PROGRAM += -lwiredtiger
+endif
+ifeq ($(call has,sqlite3.h),yes)
+PEERS += -DWARP_BENCH_SQLITE
+LIBS_PROGRAM += -lsqlite3
+endif
+ifeq ($(call has,db.h),yes)
+PEERS += -DWARP_BENCH_BDB
+LIBS_PROGRAM += -ldb
+endif
+ifeq ($(call has,hiredis/hiredis.h),yes)
+PEERS += -DWARP_BENCH_RESP
+LIBS_PROGRAM += -lhiredis
+endif
 endif
 # Without it there is no libwarp-serve and no `warp exporter`, and all else is as it would be.
 HTTP := $(call has,microhttpd.h)

@@ -199,6 +199,7 @@ int bench_subject_open(const struct bench_engine *engine, const struct bench_con
     bench_zipf_init(&subject->zipf, config->records, config->theta);
     subject->group_max = DRIVER_LOAD_GROUP_MAX;
     setup.path = subject->path;
+    setup.address = config->address;
     setup.durability = config->durability;
     setup.memory_bytes = config->memory_bytes;
     setup.shards = config->shards;

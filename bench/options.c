@@ -19,11 +19,14 @@ void bench_options_usage(FILE *file)
         "\n"
         "Runs a workload against WarpEngine and, side by side, its peers, and checks "
         "every\n"
-        "value that is read. Engines in this build: %s\n"
+        "value that is read. Engines in this build: %s\n%s"
         "\n"
         "work\n"
         "  --workload NAME[:S][,...]  with S, for so many seconds; default ycsb-a:\n",
-        bench_engine_names());
+        bench_engine_names(),
+        bench_engine_serves()
+            ? "and servers that speak Redis's protocol, by their address\n"
+            : "");
     for (uint32_t i = 0; bench_workload_at(i) != NULL; i++) {
         fprintf(file, "      %-18s%s\n", bench_workload_at(i)->name,
                 bench_workload_at(i)->summary);
@@ -61,7 +64,8 @@ void bench_options_usage(FILE *file)
         "  --seed N                1\n"
         "\n"
         "engines\n"
-        "  --engine E[,...]        default warp; each in a process of its own, in turns\n"
+        "  --engine E[,...]        default warp; each in a process of its own, in turns;\n"
+        "                          resp://HOST:PORT[/N] is a server's database N, empty\n"
         "  --repeat N              medians of N runs, and from two on an interval for the "
         "rate (1)\n"
         "  --memory-bytes N        cap on memory (K, M, G allowed; the engine's default)\n"
@@ -262,6 +266,7 @@ static int parse_engines(struct bench_options *options, const char *text)
     options->engine_count = 0;
     for (const char *at = text; !wrong && parse_item(&at, item, sizeof(item), &wrong);) {
         const struct bench_engine *engine = bench_engine_find(item);
+        bool server = strncmp(item, "resp://", 7) == 0;
 
         if (engine == NULL) {
             return complain("engine", item, "not in this build");
@@ -273,6 +278,10 @@ static int parse_engines(struct bench_options *options, const char *text)
         }
         if (options->engine_count == BENCH_ENGINES_MAX) {
             return complain("engine", text, "too many");
+        }
+        if (server) {
+            snprintf(options->address, sizeof(options->address), "%s", item);
+            options->config.address = options->address;
         }
         options->engines[options->engine_count++] = engine;
     }
@@ -865,6 +874,9 @@ int bench_options_parse(struct bench_options *options, int argc, char **argv)
     }
     if (options->database != NULL && (options->engine_count != 1 || options->fresh)) {
         return complain("database", options->database, "is one engine's, and not fresh");
+    }
+    if (options->database != NULL && options->config.address != NULL) {
+        return complain("database", options->database, "a server keeps its own");
     }
     if (options->compare != NULL) {
         if (optind + 1 != argc) {
