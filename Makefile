@@ -15,6 +15,8 @@
 #   make planted         builds with a bug in them: each must be found
 #   make fuzz            libFuzzer (clang), FUZZ_SECONDS=60 each;  fuzz-smoke: corpus only
 #   make bench           warp bench with BENCH_ARGS="...";  bench-table: beside its peers
+#   make bench-report    the standard comparison, in docs/report: 20 minutes    REPORT_SECONDS=2.5
+#   make bench-agree     RocksDB by warp bench beside its own db_bench
 #   make micro           one small benchmark per structure
 #   make layers          do all includes point downward?    make format, make tidy, make docs
 #   make install         PREFIX=/usr/local DESTDIR= ; make uninstall, make clean
@@ -387,7 +389,7 @@ tidy:
 
 # ---- showing off ------------------------------------------------------------------------
 
-.PHONY: demo bench bench-table micro
+.PHONY: demo bench bench-table bench-report bench-agree micro
 demo:
 	$(Q)tools/install-packages.sh demo
 	$(SUBMAKE) MODE=release all
@@ -398,6 +400,16 @@ bench: all
 	$(Q)$(OUT)/warp bench $(BENCH_ARGS)
 bench-table: all
 	$(Q)WARP=$(OUT)/warp bench/run_table.sh $(TABLE_ARGS)
+
+# The settings of bench/report.sh and bench/agree_db_bench.sh come from the environment.
+bench-report:
+	$(Q)tools/install-packages.sh bench
+	$(SUBMAKE) MODE=release all
+	$(Q)WARP=$(BUILD)/warp bench/report.sh
+bench-agree:
+	$(Q)tools/install-packages.sh bench
+	$(SUBMAKE) MODE=release all
+	$(Q)WARP=$(BUILD)/warp bench/agree_db_bench.sh $(AGREE_ARGS)
 
 micro:
 	$(SUBMAKE) $(MICROS)
