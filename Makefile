@@ -380,6 +380,9 @@ layers:
 docs:
 	$(Q)tools/metrics-doc.sh > docs/METRICS.md
 	$(Q)tools/metrics-doc.sh --man > docs/man/warp-metrics.7
+	$(SUBMAKE) all
+	$(Q)for page in warp.1 warp-bench.1 warp.h.3; do \
+	    WARP=$(OUT)/warp tools/man-pages.sh $$page > docs/man/$$page || exit 1; done
 
 FORMATTED = $(wildcard include/warp/*.h $(foreach r,$(LIBRARY_ROOMS) $(SERVE_ROOMS) $(PROGRAM_ROOMS) bench/micro examples,$(r)/*.[ch]) tests/*/*.[ch])
 format:
@@ -420,6 +423,9 @@ micro:
 PC_DIR    := $(LIBDIR)/pkgconfig
 CMAKE_DIR := $(LIBDIR)/cmake/WarpEngine
 MAN_DIR   ?= $(PREFIX)/share/man
+MAN_PAGES := warp.1 warp-bench.1 warp.h.3 warp-durability.7 warp-metrics.7
+BASH_COMPLETION_DIR ?= $(PREFIX)/share/bash-completion/completions
+ZSH_COMPLETION_DIR  ?= $(PREFIX)/share/zsh/site-functions
 FILL = sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@LIBDIR@|$(LIBDIR)|g' -e 's|@VERSION@|$(VERSION)|g' \
     -e 's|@VERSION_MAJOR@|$(word 1,$(subst ., ,$(VERSION)))|g' \
     -e 's|@VERSION_MINOR@|$(word 2,$(subst ., ,$(VERSION)))|g' -e 's|@SONAME@|$(SONAME)|g' \
@@ -427,10 +433,14 @@ FILL = sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@LIBDIR@|$(LIBDIR)|g' -e 's|@VERSIO
 
 .PHONY: install uninstall clean
 install: all
-	$(Q)install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include/warp $(DESTDIR)$(PC_DIR) $(DESTDIR)$(CMAKE_DIR) $(DESTDIR)$(MAN_DIR)/man7
+	$(Q)install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include/warp $(DESTDIR)$(PC_DIR) $(DESTDIR)$(CMAKE_DIR) $(addprefix $(DESTDIR)$(MAN_DIR)/man,1 3 7)
+	$(Q)install -d $(DESTDIR)$(BASH_COMPLETION_DIR) $(DESTDIR)$(ZSH_COMPLETION_DIR)
 	$(Q)install -d $(DESTDIR)$(PREFIX)/share/warp
 	$(Q)install -m 644 monitoring/warp.rules.yml monitoring/warp-dashboard.json $(DESTDIR)$(PREFIX)/share/warp/
-	$(Q)install -m 644 docs/man/warp-metrics.7 $(DESTDIR)$(MAN_DIR)/man7/
+	$(Q)for page in $(MAN_PAGES); do \
+	    install -m 644 docs/man/$$page $(DESTDIR)$(MAN_DIR)/man$${page##*.}/ || exit 1; done
+	$(Q)install -m 644 packaging/completion/warp.bash $(DESTDIR)$(BASH_COMPLETION_DIR)/warp
+	$(Q)install -m 644 packaging/completion/_warp $(DESTDIR)$(ZSH_COMPLETION_DIR)/_warp
 	$(Q)install -m 644 include/warp/warp.h $(DESTDIR)$(PREFIX)/include/warp/
 	$(Q)install -m 644 $(OUT)/libwarp.a $(DESTDIR)$(LIBDIR)/
 	$(Q)install -m 755 $(OUT)/$(SONAME) $(DESTDIR)$(LIBDIR)/
@@ -446,7 +456,9 @@ install: all
 	@echo "installed in $(DESTDIR)$(PREFIX)"
 
 uninstall:
-	$(Q)rm -f $(DESTDIR)$(PREFIX)/bin/warp $(DESTDIR)$(PREFIX)/include/warp/warp.h $(DESTDIR)$(MAN_DIR)/man7/warp-metrics.7 \
+	$(Q)rm -f $(DESTDIR)$(PREFIX)/bin/warp $(DESTDIR)$(PREFIX)/include/warp/warp.h \
+	    $(foreach page,$(MAN_PAGES),$(DESTDIR)$(MAN_DIR)/man$(subst .,,$(suffix $(page)))/$(page)) \
+	    $(DESTDIR)$(BASH_COMPLETION_DIR)/warp $(DESTDIR)$(ZSH_COMPLETION_DIR)/_warp \
 	    $(DESTDIR)$(LIBDIR)/libwarp.a $(DESTDIR)$(LIBDIR)/libwarp.so $(DESTDIR)$(LIBDIR)/$(SONAME) \
 	    $(DESTDIR)$(PREFIX)/share/warp/warp.rules.yml $(DESTDIR)$(PREFIX)/share/warp/warp-dashboard.json \
 	    $(DESTDIR)$(LIBDIR)/libwarp-serve.a $(DESTDIR)$(LIBDIR)/libwarp-serve.so \
