@@ -211,6 +211,11 @@ static double plot_step(double most)
     return power * (part < 1.5 ? 0.25 : part < 3.0 ? 0.5 : part < 6.5 ? 1.0 : 2.0);
 }
 
+static double plot_time_x(uint64_t elapsed_ns, double seconds)
+{
+    return PLOT_LEFT + (PLOT_RIGHT - PLOT_LEFT) * ((double)elapsed_ns / 1e9) / seconds;
+}
+
 int bench_plot_throughput(const struct bench_config *config, const struct bench_row *rows,
                           uint32_t count, FILE *file)
 {
@@ -251,12 +256,14 @@ int bench_plot_throughput(const struct bench_config *config, const struct bench_
         }
         fprintf(file, "<polyline class='line s%u' points='",
                 (unsigned int)(i % PLOT_COLOURS));
+        /* A rate is the mean of the stretch before its note: a step. */
         for (uint32_t at = 0; at < timeline->count; at++) {
-            fprintf(file, "%.1f,%.1f ",
-                    PLOT_LEFT + (PLOT_RIGHT - PLOT_LEFT) *
-                                    ((double)timeline->elapsed_ns[at] / 1e9) / seconds,
-                    PLOT_BOTTOM - (PLOT_BOTTOM - PLOT_TOP) *
-                                      (bench_timeline_rate(timeline, at) / 1e3) / most);
+            double y = PLOT_BOTTOM - (PLOT_BOTTOM - PLOT_TOP) *
+                                         (bench_timeline_rate(timeline, at) / 1e3) / most;
+            uint64_t from_ns = at > 0 ? timeline->elapsed_ns[at - 1] : 0;
+
+            fprintf(file, "%.1f,%.1f %.1f,%.1f ", plot_time_x(from_ns, seconds), y,
+                    plot_time_x(timeline->elapsed_ns[at], seconds), y);
         }
         fputs("'/>\n", file);
     }

@@ -124,6 +124,9 @@ void bench_timeline_stop(struct bench_timeline_taker *taker)
     pthread_cond_signal(&taker->wake);
     pthread_mutex_unlock(&taker->mutex);
     pthread_join(taker->thread, NULL);
+    if (taker->timeline.count == 0) {
+        timeline_look(taker); /* a run that was shorter has one note, too */
+    }
     pthread_cond_destroy(&taker->wake);
     pthread_mutex_destroy(&taker->mutex);
 }

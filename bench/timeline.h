@@ -61,6 +61,7 @@ struct bench_steady bench_timeline_steady(const struct bench_timeline *timeline)
 
 /* The caller fills in operations, context, status and steady before. */
 int bench_timeline_start(struct bench_timeline_taker *taker);
+/* There is one note at least afterwards. */
 void bench_timeline_stop(struct bench_timeline_taker *taker);
 
 #endif

@@ -51,6 +51,20 @@ static uint64_t counter_steps(void *context)
     return atomic_fetch_add_explicit(&counter->looks, 1000, memory_order_relaxed) + 1000;
 }
 
+WARP_TEST(timeline, what_is_shorter_than_the_first_look_has_one)
+{
+    struct counter counter = {0};
+    struct bench_timeline_taker *taker = calloc(1, sizeof(*taker));
+
+    taker->operations = counter_steps;
+    taker->context = &counter;
+    check_int(bench_timeline_start(taker), ==, 0);
+    bench_timeline_stop(taker);
+    check(taker->timeline.count >= 1);
+    check_u64(taker->timeline.operations[0], ==, 1000);
+    free(taker);
+}
+
 /* It waits for what must come, however long this machine takes. */
 WARP_TEST(timeline, the_thread_notes_and_shows_what_it_sees)
 {
