@@ -158,11 +158,14 @@ stands still is seen by all that were due meanwhile, not only by the one that wa
 .SH OPTIONS
 EOT
     "$WARP" bench --help | sed -e '1,/Engines in this build/d' -e '/^and servers that speak/d' | from_help 0
-    "$WARP" bench --help | sed -n 's/^ *warp bench \(.*\) \[options\].*/\1/p' | tr -d ' ' | tr '|' '\n' |
-        grep -x '[a-z][a-z-]*' | while read -r name; do
-        help=$("$WARP" bench "$name" --help)
+    # "a | b --c [options]" are two, of which the second has an option that makes it another.
+    "$WARP" bench --help | sed -n 's/^ *warp bench \([a-z].*\) \[options\].*/\1/p' | tr '|' '\n' |
+        while read -ra words; do
+        help=$("$WARP" bench "${words[@]}" --help </dev/null)
         if [[ $help != "$before" ]]; then # two of them may have one text
-            printf '.SH WARP BENCH %s\n' "$(tr '[:lower:]' '[:upper:]' <<<"$name" | sed 's/-/\\-/g')"
+            name=${words[0]^^}
+            [[ ${#words[@]} -gt 1 ]] && name+=" ${words[*]:1}"
+            printf '.SH WARP BENCH %s\n' "${name//-/\\-}"
             from_help 0 <<<"$help"
         fi
         before=$help
