@@ -193,7 +193,8 @@ static bool limit_met(const struct bench_config *config, const struct bench_row 
     bench_row_begin(sum, row->engine, row->cell);
     bench_row_add_run(sum, result);
     *p99_ns = (uint64_t)bench_row_median(sum, BENCH_METRIC_P99);
-    met = rate > 0.0 && *p99_ns <= config->limit_p99_ns &&
+    /* Where nothing was done there is no p99 to meet it. */
+    met = rate > 0.0 && result->operations > 0 && *p99_ns <= config->limit_p99_ns &&
           result->unissued * 100 <= result->operations;
     free(sum);
     return met;
