@@ -16,6 +16,8 @@
 #   make planted         builds with a bug in them: each must be found
 #   make fuzz            libFuzzer (clang), FUZZ_SECONDS=60 each;  fuzz-smoke: corpus only
 #   make bench           warp bench with BENCH_ARGS="...";  bench-table: beside its peers
+#   make bench-report    the standard comparison, in docs/report: 20 minutes    REPORT_SECONDS=2.5
+#   make bench-agree     RocksDB by warp bench beside its own db_bench
 #   make micro           one small benchmark per structure
 #   make layers          do all includes point downward?    make format, make tidy, make docs
 #   make install         PREFIX=/usr/local DESTDIR= ; make uninstall, make clean
@@ -131,6 +133,26 @@ endif
 ifeq ($(call has,lmdb.h),yes)
 PEERS += -DWARP_BENCH_LMDB
 LIBS_PROGRAM += -llmdb
+endif
+ifeq ($(call has,leveldb/c.h),yes)
+PEERS += -DWARP_BENCH_LEVELDB
+LIBS_PROGRAM += -lleveldb
+endif
+ifeq ($(call has,wiredtiger.h),yes)
+PEERS += -DWARP_BENCH_WIREDTIGER
+LIBS_PROGRAM += -lwiredtiger
+endif
+ifeq ($(call has,sqlite3.h),yes)
+PEERS += -DWARP_BENCH_SQLITE
+LIBS_PROGRAM += -lsqlite3
+endif
+ifeq ($(call has,db.h),yes)
+PEERS += -DWARP_BENCH_BDB
+LIBS_PROGRAM += -ldb
+endif
+ifeq ($(call has,hiredis/hiredis.h),yes)
+PEERS += -DWARP_BENCH_RESP
+LIBS_PROGRAM += -lhiredis
 endif
 endif
 # Without it there is no libwarp-serve and no `warp exporter`, and all else is as it would be.
@@ -363,6 +385,9 @@ layers:
 docs:
 	$(Q)tools/metrics-doc.sh > docs/METRICS.md
 	$(Q)tools/metrics-doc.sh --man > docs/man/warp-metrics.7
+	$(SUBMAKE) all
+	$(Q)for page in warp.1 warp-bench.1 warp.h.3; do \
+	    WARP=$(OUT)/warp tools/man-pages.sh $$page > docs/man/$$page || exit 1; done
 
 FORMATTED = $(wildcard include/warp/*.h $(foreach r,$(LIBRARY_ROOMS) $(SERVE_ROOMS) $(PROGRAM_ROOMS) bench/micro examples,$(r)/*.[ch]) tests/*/*.[ch])
 format:
@@ -372,7 +397,7 @@ tidy:
 
 # ---- showing off ------------------------------------------------------------------------
 
-.PHONY: demo bench bench-table micro
+.PHONY: demo bench bench-table bench-report bench-agree micro
 demo:
 	$(Q)tools/install-packages.sh demo
 	$(SUBMAKE) MODE=release all
@@ -384,6 +409,16 @@ bench: all
 bench-table: all
 	$(Q)WARP=$(OUT)/warp bench/run_table.sh $(TABLE_ARGS)
 
+# The settings of bench/report.sh and bench/agree_db_bench.sh come from the environment.
+bench-report:
+	$(Q)tools/install-packages.sh bench
+	$(SUBMAKE) MODE=release all
+	$(Q)WARP=$(BUILD)/warp bench/report.sh
+bench-agree:
+	$(Q)tools/install-packages.sh bench
+	$(SUBMAKE) MODE=release all
+	$(Q)WARP=$(BUILD)/warp bench/agree_db_bench.sh $(AGREE_ARGS)
+
 micro:
 	$(SUBMAKE) $(MICROS)
 	$(Q)for program in $(MICROS); do echo "== $$program"; $$program || exit 1; done
@@ -393,6 +428,9 @@ micro:
 PC_DIR    := $(LIBDIR)/pkgconfig
 CMAKE_DIR := $(LIBDIR)/cmake/WarpEngine
 MAN_DIR   ?= $(PREFIX)/share/man
+MAN_PAGES := warp.1 warp-bench.1 warp.h.3 warp-durability.7 warp-metrics.7
+BASH_COMPLETION_DIR ?= $(PREFIX)/share/bash-completion/completions
+ZSH_COMPLETION_DIR  ?= $(PREFIX)/share/zsh/site-functions
 FILL = sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@LIBDIR@|$(LIBDIR)|g' -e 's|@VERSION@|$(VERSION)|g' \
     -e 's|@VERSION_MAJOR@|$(word 1,$(subst ., ,$(VERSION)))|g' \
     -e 's|@VERSION_MINOR@|$(word 2,$(subst ., ,$(VERSION)))|g' -e 's|@SONAME@|$(SONAME)|g' \
@@ -400,10 +438,14 @@ FILL = sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@LIBDIR@|$(LIBDIR)|g' -e 's|@VERSIO
 
 .PHONY: install uninstall clean
 install: all
-	$(Q)install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include/warp $(DESTDIR)$(PC_DIR) $(DESTDIR)$(CMAKE_DIR) $(DESTDIR)$(MAN_DIR)/man7
+	$(Q)install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include/warp $(DESTDIR)$(PC_DIR) $(DESTDIR)$(CMAKE_DIR) $(addprefix $(DESTDIR)$(MAN_DIR)/man,1 3 7)
+	$(Q)install -d $(DESTDIR)$(BASH_COMPLETION_DIR) $(DESTDIR)$(ZSH_COMPLETION_DIR)
 	$(Q)install -d $(DESTDIR)$(PREFIX)/share/warp
 	$(Q)install -m 644 monitoring/warp.rules.yml monitoring/warp-dashboard.json $(DESTDIR)$(PREFIX)/share/warp/
-	$(Q)install -m 644 docs/man/warp-metrics.7 $(DESTDIR)$(MAN_DIR)/man7/
+	$(Q)for page in $(MAN_PAGES); do \
+	    install -m 644 docs/man/$$page $(DESTDIR)$(MAN_DIR)/man$${page##*.}/ || exit 1; done
+	$(Q)install -m 644 packaging/completion/warp.bash $(DESTDIR)$(BASH_COMPLETION_DIR)/warp
+	$(Q)install -m 644 packaging/completion/_warp $(DESTDIR)$(ZSH_COMPLETION_DIR)/_warp
 	$(Q)install -m 644 include/warp/warp.h $(DESTDIR)$(PREFIX)/include/warp/
 	$(Q)install -m 644 $(OUT)/libwarp.a $(DESTDIR)$(LIBDIR)/
 	$(Q)install -m 755 $(OUT)/$(SONAME) $(DESTDIR)$(LIBDIR)/
@@ -419,7 +461,9 @@ install: all
 	@echo "installed in $(DESTDIR)$(PREFIX)"
 
 uninstall:
-	$(Q)rm -f $(DESTDIR)$(PREFIX)/bin/warp $(DESTDIR)$(PREFIX)/include/warp/warp.h $(DESTDIR)$(MAN_DIR)/man7/warp-metrics.7 \
+	$(Q)rm -f $(DESTDIR)$(PREFIX)/bin/warp $(DESTDIR)$(PREFIX)/include/warp/warp.h \
+	    $(foreach page,$(MAN_PAGES),$(DESTDIR)$(MAN_DIR)/man$(subst .,,$(suffix $(page)))/$(page)) \
+	    $(DESTDIR)$(BASH_COMPLETION_DIR)/warp $(DESTDIR)$(ZSH_COMPLETION_DIR)/_warp \
 	    $(DESTDIR)$(LIBDIR)/libwarp.a $(DESTDIR)$(LIBDIR)/libwarp.so $(DESTDIR)$(LIBDIR)/$(SONAME) \
 	    $(DESTDIR)$(PREFIX)/share/warp/warp.rules.yml $(DESTDIR)$(PREFIX)/share/warp/warp-dashboard.json \
 	    $(DESTDIR)$(LIBDIR)/libwarp-serve.a $(DESTDIR)$(LIBDIR)/libwarp-serve.so \

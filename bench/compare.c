@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/report.h"
+#include "bench/export.h"
 
 #define COMPARE_ROWS_MAX   512u
 #define COMPARE_DEPTH_MAX  16u
@@ -20,8 +20,7 @@ struct compared_row {
     double depth;
     double batch;
     double figures[BENCH_METRIC_COUNT];
-    double rate_low; /* over the repeats */
-    double rate_high;
+    double rates[BENCH_REPEATS_MAX]; /* of the repeats */
     uint32_t repeats;
 };
 
@@ -114,11 +113,9 @@ static void compare_number(struct compared_file *file, const char *path, double 
     } else if (strcmp(path, "batch") == 0) {
         row->batch = number;
     } else if (strcmp(path, "operations_per_second_repeats[]") == 0) {
-        row->rate_low =
-            row->repeats == 0 || number < row->rate_low ? number : row->rate_low;
-        row->rate_high =
-            row->repeats == 0 || number > row->rate_high ? number : row->rate_high;
-        row->repeats++;
+        if (row->repeats < BENCH_REPEATS_MAX && number > 0.0) {
+            row->rates[row->repeats++] = number;
+        }
     }
     for (uint32_t metric = 0; metric < BENCH_METRIC_COUNT; metric++) {
         const char *name = bench_metric_name((enum bench_metric)metric);
@@ -275,10 +272,34 @@ static const struct compared_row *compare_find(const struct compared_file *file,
     return NULL;
 }
 
-static void compare_rows(const struct compared_row *a, const struct compared_row *b,
-                         FILE *out)
+/* What the repeats say about the rate. True: the second is slower. */
+static bool compare_verdict(const struct compared_row *a, const struct compared_row *b,
+                            double tolerance, FILE *out)
 {
-    const char *verdict = "no clear difference: the repeats overlap";
+    struct bench_ratio ratio;
+
+    if (a->repeats < 3 || b->repeats < 3) {
+        fprintf(out, "no verdict: it takes three repeats on each side\n");
+        return false;
+    }
+    ratio = bench_ratio_of(a->rates, a->repeats, b->rates, b->repeats);
+    fprintf(out,
+            "rate, second/first: %.3fx, with 95 %% confidence between %.3fx and %.3fx\n",
+            ratio.ratio, ratio.interval.low, ratio.interval.high);
+    if (ratio.interval.low > 1.0 && ratio.ratio > 1.0 + tolerance) {
+        fprintf(out, "verdict: the second is faster\n");
+    } else if (ratio.interval.high < 1.0 && ratio.ratio < 1.0 / (1.0 + tolerance)) {
+        fprintf(out, "verdict: the second is SLOWER\n");
+        return true;
+    } else {
+        fprintf(out, "verdict: no clear difference\n");
+    }
+    return false;
+}
+
+static bool compare_rows(const struct compared_row *a, const struct compared_row *b,
+                         double tolerance, FILE *out)
+{
 
     fprintf(out, "\n%s, %s, %.0f threads, depth %.0f, batch %.0f\n", a->engine, a->workload,
             a->threads, a->depth, a->batch);
@@ -299,21 +320,15 @@ static void compare_rows(const struct compared_row *a, const struct compared_row
         fprintf(out, "%-24s%14s%14s%14s\n", bench_metric_label((enum bench_metric)metric),
                 first, second, ratio);
     }
-    if (a->repeats < 3 || b->repeats < 3) {
-        verdict = "no verdict: it takes three repeats on each side";
-    } else if (b->rate_low > a->rate_high) {
-        verdict = "the second is faster";
-    } else if (b->rate_high < a->rate_low) {
-        verdict = "the second is SLOWER";
-    }
-    fprintf(out, "%s\n", verdict);
+    return compare_verdict(a, b, tolerance, out);
 }
 
-int bench_compare(const char *first, const char *second, FILE *out)
+int bench_compare(const char *first, const char *second, double tolerance, FILE *out)
 {
     struct compared_file a;
     struct compared_file b;
     uint32_t matched = 0;
+    uint32_t slower = 0;
     int rc = compare_open(&a, first);
 
     if (rc != 0) {
@@ -333,13 +348,18 @@ int bench_compare(const char *first, const char *second, FILE *out)
         const struct compared_row *other = compare_find(&b, &a.rows[i]);
 
         if (other != NULL) {
-            compare_rows(&a.rows[i], other, out);
+            slower += compare_rows(&a.rows[i], other, tolerance, out) ? 1u : 0u;
             matched++;
         }
     }
     if (matched == 0) {
         fprintf(stderr, "warp bench: the two have no row in common\n");
         rc = 1;
+    } else if (slower > 0) {
+        fprintf(out, "\nslower: %u of %u\n", slower, matched);
+        rc = 1;
+    } else {
+        fprintf(out, "\nslower: none of %u\n", matched);
     }
 
 done:

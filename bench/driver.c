@@ -12,146 +12,23 @@
  * so an absent one is such a fault; a benchmark of misses cannot happen.
  */
 #include <errno.h>
-#include <math.h>
 #include <pthread.h>
-#include <sched.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "bench/environment.h"
-#include "bench/manycore/hotset.h"
 #include "bench/probe.h"
-#include "bench/values.h"
+#include "bench/worker.h"
 
-#define DRIVER_SUBMIT_MAX       256u
 #define DRIVER_LOAD_BYTES       ((size_t)256 << 10)
 #define DRIVER_LOAD_GROUP_MAX   1024u
 #define DRIVER_LOAD_THREADS_MAX 2u
 #define DRIVER_SAMPLE           10000u
-#define DRIVER_ACK_RING         ((uint64_t)1 << 20)
-/* Engines that wait themselves return BENCH_AGAIN after seconds; others get 100 us naps. */
-#define DRIVER_AGAIN_MAX  100000u
-#define DRIVER_SILENCE_NS 60000000000u
-/* Open loop: sleep until so long before the time, then watch the clock. */
-#define DRIVER_SPIN_NS 80000u
 /* Slots of one shard that are hot in a workload that shifts. */
 #define DRIVER_HOT_SLOTS 64u
-
-/*
- * Which records there are while others are being inserted: ids below `acked` are
- * acknowledged. An insert claims the next id, and when it is done notes it in the ring;
- * whoever can, moves the mark over all that are noted.
- */
-struct inserts {
-    _Atomic uint64_t next; /* relaxed: a number, it carries nothing */
-    _Atomic uint64_t
-        acked; /* release in inserts_done pairs with acquire in inserts_limit */
-    _Atomic uint64_t
-        *ring; /* id + 1 once done; release pairs with acquire, both in _done */
-};
-
-struct bench_subject {
-    const struct bench_engine *engine;
-    const struct bench_config *config;
-    void *db;
-    char path[512];
-    struct bench_values values;
-    uint64_t value_bytes_all; /* of all records */
-    struct bench_zipf zipf;
-    struct manycore_hotset *hot; /* NULL: no workload shifts */
-    struct inserts inserts;
-    uint32_t *expected; /* version of each loaded record; NULL unless it can be known */
-    enum bench_key_form key_form;
-    uint32_t group_max;
-    bool loads;
-    bool warmed;
-    uint64_t live_records;
-    _Atomic uint32_t
-        sharing; /* workers that still share the work; relaxed: only a number */
-
-    /* What a fill or delete has done, for the last check: groups per thread. */
-    enum bench_work walked;
-    uint64_t walked_groups[BENCH_THREADS_MAX + 1];
-    uint32_t walked_threads;
-    uint32_t walked_batch;
-};
-
-/* One request of a session, from choosing it to its completion. */
-struct flight {
-    uint64_t id;
-    uint64_t due;     /* ticks: intended start */
-    uint64_t started; /* ticks: real start */
-    uint32_t version;
-    uint32_t expected;
-    enum bench_kind kind;
-    bool inserting;
-    bool second_half; /* the put of a read-modify-write */
-};
-
-struct choice {
-    enum bench_kind kind;
-    uint64_t id;
-    bool inserting;
-};
-
-struct worker {
-    struct bench_subject *subject;
-    const struct bench_config *config;
-    const struct bench_cell *cell;
-    const struct bench_engine *engine;
-    void *thread;
-    uint32_t index;
-    uint32_t count;  /* workers that share the work */
-    uint32_t stride; /* all workers: spaces their versions */
-    uint32_t depth;
-    bool writes_only;
-    bool timed; /* ends by time, else by operations */
-    uint64_t operations_max;
-    uint64_t groups_done;
-    uint64_t version_count;
-    uint64_t choice_count;
-    uint32_t hot_shard;
-    struct bench_chooser chooser;
-    pthread_barrier_t *barrier;
-
-    uint8_t *keys;  /* one per request or group member */
-    uint8_t *bytes; /* likewise values */
-    size_t value_stride;
-    struct bench_slice *key_slices;
-    struct bench_slice *value_slices;
-    struct bench_value *loans;
-    int *results;
-    uint64_t *ids;
-    struct flight *flights;
-    uint32_t *free_flights;
-    struct bench_request *requests;
-    struct bench_completion *completions;
-
-    int rc; /* the engine's error that ended this worker */
-    const char *what;
-    uint64_t begin_ns; /* of the monotonic clock, at begin_ticks */
-    uint64_t duration_ns;
-    _Atomic uint64_t progress; /* operations, for whoever watches; relaxed: only a number */
-    uint64_t begin_ticks;
-    uint64_t end_ticks;
-    uint64_t operations;
-    uint64_t unissued;
-    uint64_t again;
-    uint64_t reordered; /* requests of a session that had to be made a second time */
-    uint64_t checked;
-    uint64_t mismatched;
-    uint64_t missing;
-    uint64_t stale;
-    char fault[256];
-    struct bench_histogram latency[BENCH_KIND_COUNT];
-    struct bench_histogram service;
-    struct bench_slow_list slow;
-};
 
 const char *bench_kind_name(enum bench_kind kind)
 {
@@ -171,879 +48,6 @@ const char *bench_kind_name(enum bench_kind kind)
     }
     return "?";
 }
-
-/* ---- inserted records ---------------------------------------------------------------- */
-
-static uint64_t inserts_limit(struct inserts *inserts)
-{
-    return atomic_load_explicit(&inserts->acked, memory_order_acquire);
-}
-
-static uint64_t inserts_claim(struct inserts *inserts)
-{
-    return atomic_fetch_add_explicit(&inserts->next, 1, memory_order_relaxed);
-}
-
-static void inserts_done(struct inserts *inserts, uint64_t id)
-{
-    uint64_t acked;
-
-    atomic_store_explicit(&inserts->ring[id & (DRIVER_ACK_RING - 1)], id + 1,
-                          memory_order_release);
-    acked = atomic_load_explicit(&inserts->acked, memory_order_acquire);
-    while (atomic_load_explicit(&inserts->ring[acked & (DRIVER_ACK_RING - 1)],
-                                memory_order_acquire) == acked + 1) {
-        if (atomic_compare_exchange_weak_explicit(&inserts->acked, &acked, acked + 1,
-                                                  memory_order_acq_rel,
-                                                  memory_order_acquire)) {
-            acked++;
-        }
-    }
-}
-
-/* ---- one worker's pieces ------------------------------------------------------------- */
-
-static uint64_t worker_ticks(const struct worker *worker)
-{
-    return bench_clock_ticks(&worker->config->clock);
-}
-
-/* An operation that counts from `begin` to `end`, in ticks. */
-static void worker_record(struct worker *worker, enum bench_kind kind, uint64_t begin,
-                          uint64_t end)
-{
-    const struct bench_clock *clock = &worker->config->clock;
-    uint64_t ns = bench_clock_ns(clock, end - begin);
-
-    bench_histogram_add(&worker->latency[kind], ns);
-    if (ns >= BENCH_SLOW_NS) {
-        uint64_t since_ns = begin > worker->begin_ticks
-                                ? bench_clock_ns(clock, begin - worker->begin_ticks)
-                                : 0;
-
-        bench_slow_note(&worker->slow, worker->begin_ns + since_ns, ns, kind);
-    }
-    atomic_store_explicit(&worker->progress, worker->operations, memory_order_relaxed);
-}
-
-static struct bench_slice worker_key(struct worker *worker, uint32_t place, uint64_t id)
-{
-    size_t key_bytes = worker->config->key_bytes;
-    uint8_t *key = worker->keys + (size_t)place * key_bytes;
-    struct bench_slice slice = {key, key_bytes};
-
-    bench_key_encode(worker->cell->key_form, id, key, key_bytes);
-    return slice;
-}
-
-static struct bench_slice worker_value(struct worker *worker, uint32_t place, uint64_t id,
-                                       uint32_t version)
-{
-    uint8_t *value = worker->bytes + (size_t)place * worker->value_stride;
-    struct bench_slice slice = {value, bench_value_bytes(&worker->subject->values, id)};
-
-    bench_value_fill(&worker->subject->values, value, id, version);
-    return slice;
-}
-
-/* Different in every write of a run, up to its 24 bits. Loaded records have version 0. */
-static uint32_t worker_version(struct worker *worker)
-{
-    uint64_t version = ++worker->version_count * worker->stride + worker->index;
-
-    return (uint32_t)(version & BENCH_VALUE_VERSION_MASK);
-}
-
-static void worker_fault(struct worker *worker, uint64_t *counter, uint64_t id,
-                         const char *what)
-{
-    if (worker->mismatched + worker->missing + worker->stale == 0) {
-        snprintf(worker->fault, sizeof(worker->fault), "%s, record %llu: %s",
-                 worker->engine->name, (unsigned long long)id, what);
-    }
-    (*counter)++;
-}
-
-/* Nobody can say which version it must be; versions have 24 bits. */
-#define VERSION_UNKNOWN UINT32_MAX
-
-static uint32_t worker_expects(const struct worker *worker, uint64_t id)
-{
-    const uint32_t *expected = worker->subject->expected;
-
-    return expected != NULL && id < worker->config->records ? expected[id]
-                                                            : VERSION_UNKNOWN;
-}
-
-static void worker_wrote(struct worker *worker, uint64_t id, uint32_t version)
-{
-    uint32_t *expected = worker->subject->expected;
-
-    if (expected != NULL && id < worker->config->records &&
-        expected[id] != VERSION_UNKNOWN) {
-        expected[id] = version;
-    }
-}
-
-static void worker_check(struct worker *worker, uint64_t id, const void *data, size_t bytes,
-                         uint32_t expected)
-{
-    const struct bench_values *values = &worker->subject->values;
-    uint32_t version = 0;
-    bool right = worker->config->verify_full
-                     ? bench_value_check_full(values, data, bytes, id, &version)
-                     : bench_value_check(values, data, bytes, id, &version);
-
-    if (!right) {
-        worker_fault(worker, &worker->mismatched, id, "the value is not this record's");
-    } else if (expected != VERSION_UNKNOWN && version != expected) {
-        worker_fault(worker, &worker->stale, id, "the value is not the last one written");
-    } else {
-        worker->checked++;
-    }
-}
-
-static void worker_absent(struct worker *worker, uint64_t id)
-{
-    worker_fault(worker, &worker->missing, id, "absent, but it was written");
-}
-
-static void worker_fail(struct worker *worker, int rc, const char *what)
-{
-    if (worker->rc == 0) {
-        worker->rc = rc;
-        worker->what = what;
-    }
-}
-
-/* After BENCH_AGAIN: whether to try again. */
-static bool worker_again(struct worker *worker, uint32_t *attempts)
-{
-    struct timespec nap = {0, 100000};
-
-    worker->again++;
-    if (++*attempts >= DRIVER_AGAIN_MAX) {
-        return false;
-    }
-    nanosleep(&nap, NULL);
-    return true;
-}
-
-/* Time decides whose records are hot; it is looked at once in 256 choices. */
-static void worker_shift(struct worker *worker)
-{
-    if (worker->choice_count++ % 256 == 0) {
-        uint64_t elapsed_ns = bench_clock_ns(&worker->config->clock,
-                                             worker_ticks(worker) - worker->begin_ticks);
-
-        worker->hot_shard = (uint32_t)(elapsed_ns / worker->config->shift_ns %
-                                       worker->subject->hot->shard_count);
-    }
-}
-
-static uint64_t worker_choose_id(struct worker *worker, uint64_t limit)
-{
-    const struct manycore_hotset *hot = worker->subject->hot;
-
-    if (worker->cell->workload->shifts &&
-        bench_random_unit(&worker->chooser.random) < worker->config->hot_share) {
-        return manycore_hotset_at(hot, worker->hot_shard, &worker->chooser.random);
-    }
-    return bench_chooser_next(&worker->chooser, limit);
-}
-
-static struct choice worker_choose(struct worker *worker)
-{
-    const struct bench_workload *workload = worker->cell->workload;
-    struct choice choice = {BENCH_GET, 0, false};
-    uint64_t limit = worker->config->records;
-    uint32_t draw = 0;
-
-    if (workload->shifts) {
-        worker_shift(worker);
-    }
-    if (worker->writes_only) {
-        choice.kind = BENCH_PUT;
-    } else if (workload->get_percent != 100) {
-        draw = (uint32_t)bench_random_below(&worker->chooser.random, 100);
-        if (draw >= workload->get_percent) {
-            draw -= workload->get_percent;
-            if (draw < workload->put_percent) {
-                choice.kind = BENCH_PUT;
-            } else if (draw < workload->put_percent + workload->insert_percent) {
-                choice.kind = BENCH_PUT;
-                choice.inserting = true;
-                choice.id = inserts_claim(&worker->subject->inserts);
-                return choice;
-            } else {
-                choice.kind = BENCH_MODIFY;
-            }
-        }
-    }
-    if (workload->insert_percent != 0) {
-        limit = inserts_limit(&worker->subject->inserts);
-    }
-    choice.id = worker_choose_id(worker, limit);
-    return choice;
-}
-
-/* The next record of a fill or a delete. False at the end of this worker's part. */
-static bool worker_walk(struct worker *worker, uint32_t member, uint64_t *id)
-{
-    uint64_t group = worker->groups_done * worker->count + worker->index;
-    uint64_t position = group * worker->cell->batch + member;
-
-    if (position >= worker->config->records) {
-        return false;
-    }
-    *id = worker->cell->workload->work == BENCH_WORK_FILL_SEQUENTIAL
-              ? position
-              : bench_walk(position, worker->config->records, worker->config->seed);
-    return true;
-}
-
-/* ---- blocking operations ------------------------------------------------------------- */
-
-static void worker_get(struct worker *worker, uint64_t id)
-{
-    struct bench_slice key = worker_key(worker, 0, id);
-    uint32_t expected = worker_expects(worker, id);
-    struct bench_value value;
-    uint32_t attempts = 0;
-    int rc;
-
-    do {
-        rc = worker->engine->get(worker->thread, key, &value);
-    } while (rc == BENCH_AGAIN && worker_again(worker, &attempts));
-    if (rc == BENCH_DONE) {
-        worker_check(worker, id, value.data, value.bytes, expected);
-        worker->engine->release(worker->thread, &value);
-    } else if (rc == BENCH_ABSENT) {
-        worker_absent(worker, id);
-    } else {
-        worker_fail(worker, rc, "get");
-    }
-}
-
-static void worker_put(struct worker *worker, uint64_t id, uint32_t version)
-{
-    struct bench_slice key = worker_key(worker, 0, id);
-    struct bench_slice value = worker_value(worker, 0, id, version);
-    uint32_t attempts = 0;
-    int rc;
-
-    do {
-        rc = worker->engine->put(worker->thread, key, value);
-    } while (rc == BENCH_AGAIN && worker_again(worker, &attempts));
-    if (rc == BENCH_DONE) {
-        worker_wrote(worker, id, version);
-    } else {
-        worker_fail(worker, rc, "put");
-    }
-}
-
-struct modification {
-    struct worker *worker;
-    uint64_t id;
-    uint32_t version;
-};
-
-static const void *modification_apply(void *context, const void *data, size_t bytes,
-                                      size_t *new_bytes)
-{
-    struct modification *change = context;
-    struct bench_slice value;
-
-    worker_check(change->worker, change->id, data, bytes,
-                 worker_expects(change->worker, change->id));
-    value = worker_value(change->worker, 0, change->id, change->version);
-    *new_bytes = value.bytes;
-    return value.data;
-}
-
-static void worker_modify(struct worker *worker, uint64_t id)
-{
-    struct modification change = {worker, id, worker_version(worker)};
-    struct bench_slice key = worker_key(worker, 0, id);
-    uint32_t attempts = 0;
-    int rc;
-
-    do {
-        rc = worker->engine->modify(worker->thread, key, modification_apply, &change);
-    } while (rc == BENCH_AGAIN && worker_again(worker, &attempts));
-    if (rc == BENCH_DONE) {
-        worker_wrote(worker, id, change.version);
-    } else if (rc == BENCH_ABSENT) {
-        worker_absent(worker, id);
-    } else {
-        worker_fail(worker, rc, "read-modify-write");
-    }
-}
-
-static void worker_remove(struct worker *worker, uint64_t id)
-{
-    struct bench_slice key = worker_key(worker, 0, id);
-    uint32_t attempts = 0;
-    int rc;
-
-    do {
-        rc = worker->engine->remove(worker->thread, key);
-    } while (rc == BENCH_AGAIN && worker_again(worker, &attempts));
-    if (rc == BENCH_ABSENT) {
-        worker_absent(worker, id);
-    } else if (rc != BENCH_DONE) {
-        worker_fail(worker, rc, "delete");
-    }
-}
-
-static void worker_multi_get(struct worker *worker)
-{
-    uint32_t count = worker->cell->batch;
-    uint32_t attempts = 0;
-    int rc;
-
-    for (uint32_t i = 0; i < count; i++) {
-        worker->ids[i] = bench_chooser_next(&worker->chooser, worker->config->records);
-        worker->key_slices[i] = worker_key(worker, i, worker->ids[i]);
-    }
-    do {
-        rc = worker->engine->multi_get(worker->thread, worker->key_slices, count,
-                                       worker->loans, worker->results);
-    } while (rc == BENCH_AGAIN && worker_again(worker, &attempts));
-    if (rc != BENCH_DONE) {
-        worker_fail(worker, rc, "multi-get");
-        return;
-    }
-    for (uint32_t i = 0; i < count; i++) {
-        if (worker->results[i] == BENCH_DONE) {
-            worker_check(worker, worker->ids[i], worker->loans[i].data,
-                         worker->loans[i].bytes, worker_expects(worker, worker->ids[i]));
-        } else if (worker->results[i] == BENCH_ABSENT) {
-            worker_absent(worker, worker->ids[i]);
-        } else {
-            worker_fail(worker, worker->results[i], "multi-get");
-        }
-    }
-    worker->engine->release_many(worker->thread, worker->loans, count);
-}
-
-/* Several puts as one batch; which records, the caller has put into worker->ids. */
-static void worker_batch(struct worker *worker, uint32_t count, bool versioned)
-{
-    uint32_t attempts = 0;
-    int rc;
-
-    for (uint32_t i = 0; i < count; i++) {
-        uint32_t version = versioned ? worker_version(worker) : 0;
-
-        worker->key_slices[i] = worker_key(worker, i, worker->ids[i]);
-        worker->value_slices[i] = worker_value(worker, i, worker->ids[i], version);
-        worker_wrote(worker, worker->ids[i], version);
-    }
-    do {
-        rc = worker->engine->batch(worker->thread, worker->key_slices, worker->value_slices,
-                                   count);
-    } while (rc == BENCH_AGAIN && worker_again(worker, &attempts));
-    if (rc != BENCH_DONE) {
-        worker_fail(worker, rc, "batch");
-    }
-}
-
-/* One call, whatever it is. Returns how many operations it was; 0: this worker has
- * finished. */
-static uint32_t worker_step(struct worker *worker, enum bench_kind *kind)
-{
-    uint32_t batch = worker->cell->batch;
-    struct choice choice;
-    uint64_t id;
-    uint32_t count;
-
-    switch (worker->cell->workload->work) {
-    case BENCH_WORK_MIX:
-        if (batch > 1) {
-            for (count = 0; count < batch; count++) {
-                worker->ids[count] =
-                    bench_chooser_next(&worker->chooser, worker->config->records);
-            }
-            worker_batch(worker, batch, true);
-            *kind = BENCH_PUT;
-            return batch;
-        }
-        choice = worker_choose(worker);
-        *kind = choice.kind;
-        if (choice.kind == BENCH_GET) {
-            worker_get(worker, choice.id);
-        } else if (choice.kind == BENCH_MODIFY) {
-            worker_modify(worker, choice.id);
-        } else {
-            worker_put(worker, choice.id, choice.inserting ? 0 : worker_version(worker));
-            if (choice.inserting && worker->rc == 0) {
-                inserts_done(&worker->subject->inserts, choice.id);
-            }
-        }
-        return 1;
-    case BENCH_WORK_FILL_SEQUENTIAL:
-    case BENCH_WORK_FILL_RANDOM:
-        *kind = BENCH_PUT;
-        if (batch == 1) {
-            if (!worker_walk(worker, 0, &id)) {
-                return 0;
-            }
-            worker_put(worker, id, 0);
-            worker->groups_done++;
-            return 1;
-        }
-        for (count = 0; count < batch && worker_walk(worker, count, &worker->ids[count]);
-             count++) {
-        }
-        if (count > 0) {
-            worker_batch(worker, count, false);
-            worker->groups_done++;
-        }
-        return count;
-    case BENCH_WORK_DELETE_RANDOM:
-        *kind = BENCH_DELETE;
-        if (!worker_walk(worker, 0, &id)) {
-            return 0;
-        }
-        worker_remove(worker, id);
-        worker->groups_done++;
-        return 1;
-    case BENCH_WORK_MULTI_GET:
-        *kind = BENCH_MULTI_GET;
-        worker_multi_get(worker);
-        return batch;
-    }
-    return 0;
-}
-
-/* ---- loops --------------------------------------------------------------------------- */
-
-/* The accompanying writer has no share of its own: it stops when it writes for nobody. */
-static bool worker_alone(const struct worker *worker)
-{
-    return worker->writes_only &&
-           atomic_load_explicit(&worker->subject->sharing, memory_order_relaxed) == 0;
-}
-
-static uint64_t worker_deadline(const struct worker *worker)
-{
-    return worker->timed ? worker->begin_ticks + bench_clock_from_ns(&worker->config->clock,
-                                                                     worker->duration_ns)
-                         : UINT64_MAX;
-}
-
-static void worker_loop_closed(struct worker *worker)
-{
-    uint64_t deadline = worker_deadline(worker);
-    uint64_t last = worker->begin_ticks;
-
-    while (worker->rc == 0 && worker->operations < worker->operations_max) {
-        enum bench_kind kind = BENCH_GET;
-        uint32_t done = worker_step(worker, &kind);
-        uint64_t now = worker_ticks(worker);
-
-        if (done == 0) {
-            break;
-        }
-        worker_record(worker, kind, last, now);
-        worker->operations += done;
-        last = now;
-        if (now >= deadline || worker_alone(worker)) {
-            break;
-        }
-    }
-    worker->end_ticks = last;
-}
-
-/* Ticks from one due time to the next. */
-static uint64_t worker_gap(struct worker *worker)
-{
-    double mean_ns =
-        1e9 * (double)worker->count * (double)worker->cell->batch / worker->config->rate;
-
-    if (worker->config->poisson) {
-        mean_ns *= -log(1.0 - bench_random_unit(&worker->chooser.random));
-    }
-    return bench_clock_from_ns(&worker->config->clock, (uint64_t)mean_ns);
-}
-
-static uint64_t worker_first_due(struct worker *worker)
-{
-    if (worker->config->poisson) {
-        return worker->begin_ticks + worker_gap(worker);
-    }
-    return worker->begin_ticks + worker_gap(worker) * worker->index / worker->count;
-}
-
-static void worker_wait(struct worker *worker, uint64_t due)
-{
-    uint64_t now = worker_ticks(worker);
-
-    while (now < due) {
-        uint64_t left_ns = bench_clock_ns(&worker->config->clock, due - now);
-
-        if (left_ns > DRIVER_SPIN_NS) {
-            struct timespec nap;
-
-            left_ns -= DRIVER_SPIN_NS;
-            nap.tv_sec = (time_t)(left_ns / 1000000000u);
-            nap.tv_nsec = (long)(left_ns % 1000000000u);
-            nanosleep(&nap, NULL);
-        }
-        now = worker_ticks(worker);
-    }
-}
-
-static void worker_count_unissued(struct worker *worker, uint64_t due, uint64_t deadline)
-{
-    while (due < deadline && worker->timed) {
-        worker->unissued += worker->cell->batch;
-        due += worker_gap(worker) + 1;
-    }
-}
-
-static void worker_loop_open(struct worker *worker)
-{
-    uint64_t deadline = worker_deadline(worker);
-    uint64_t due = worker_first_due(worker);
-    uint64_t now = worker->begin_ticks;
-
-    while (worker->rc == 0 && worker->operations < worker->operations_max &&
-           due < deadline && now < deadline) {
-        enum bench_kind kind = BENCH_GET;
-        uint64_t start;
-        uint32_t done;
-
-        worker_wait(worker, due);
-        start = worker_ticks(worker);
-        done = worker_step(worker, &kind);
-        now = worker_ticks(worker);
-        if (done == 0) {
-            break;
-        }
-        worker_record(worker, kind, due, now);
-        bench_histogram_add(&worker->service,
-                            bench_clock_ns(&worker->config->clock, now - start));
-        worker->operations += done;
-        due += worker_gap(worker);
-        if (worker_alone(worker)) {
-            break;
-        }
-    }
-    worker->end_ticks = now > worker->begin_ticks ? now : worker_ticks(worker);
-    if (worker->operations < worker->operations_max && worker->rc == 0) {
-        worker_count_unissued(worker, due, deadline);
-    }
-}
-
-/* ---- sessions: many in flight -------------------------------------------------------- */
-
-static bool session_choose(struct worker *worker, struct flight *flight)
-{
-    struct choice choice;
-
-    flight->second_half = false;
-    flight->inserting = false;
-    switch (worker->cell->workload->work) {
-    case BENCH_WORK_MIX:
-        choice = worker_choose(worker);
-        flight->kind = choice.kind;
-        flight->id = choice.id;
-        flight->inserting = choice.inserting;
-        return true;
-    case BENCH_WORK_FILL_SEQUENTIAL:
-    case BENCH_WORK_FILL_RANDOM:
-        flight->kind = BENCH_PUT;
-        flight->inserting = true;
-        break;
-    case BENCH_WORK_DELETE_RANDOM:
-        flight->kind = BENCH_DELETE;
-        break;
-    case BENCH_WORK_MULTI_GET:
-        return false; /* refused before it gets here */
-    }
-    if (!worker_walk(worker, 0, &flight->id)) {
-        return false;
-    }
-    worker->groups_done++;
-    return true;
-}
-
-static void session_request(struct worker *worker, uint32_t place,
-                            struct bench_request *request)
-{
-    struct flight *flight = &worker->flights[place];
-
-    request->cookie = place;
-    request->key = worker_key(worker, place, flight->id);
-    request->value.data = NULL;
-    request->value.bytes = 0;
-    if (flight->kind == BENCH_DELETE) {
-        request->kind = BENCH_REQUEST_DELETE;
-    } else if (flight->kind == BENCH_PUT || flight->second_half) {
-        flight->version = flight->inserting ? 0 : worker_version(worker);
-        request->kind = BENCH_REQUEST_PUT;
-        request->value = worker_value(worker, place, flight->id, flight->version);
-        /* Requests on one key are carried out in the order of submission. */
-        worker_wrote(worker, flight->id, flight->version);
-    } else {
-        request->kind = BENCH_REQUEST_GET;
-        flight->expected = worker_expects(worker, flight->id);
-    }
-}
-
-/* True when the flight has landed, false when it needs another request. */
-static bool session_complete(struct worker *worker, struct flight *flight,
-                             struct bench_completion *completion)
-{
-    if (completion->result == BENCH_AGAIN) {
-        worker->again++;
-        worker->reordered++;
-        if (worker->subject->expected != NULL && flight->id < worker->config->records) {
-            /* What was submitted after it on this key now comes before it. */
-            worker->subject->expected[flight->id] = VERSION_UNKNOWN;
-        }
-        return false;
-    }
-    if (completion->result == BENCH_ABSENT) {
-        worker_absent(worker, flight->id);
-        return true;
-    }
-    if (completion->result != BENCH_DONE) {
-        worker_fail(worker, completion->result, bench_kind_name(flight->kind));
-        return true;
-    }
-    if (flight->kind == BENCH_GET ||
-        (flight->kind == BENCH_MODIFY && !flight->second_half)) {
-        worker_check(worker, flight->id, completion->value.data, completion->value.bytes,
-                     flight->expected);
-        worker->engine->release(worker->thread, &completion->value);
-        if (flight->kind == BENCH_MODIFY) {
-            flight->second_half = true;
-            return false;
-        }
-    } else if (flight->inserting && worker->cell->workload->work == BENCH_WORK_MIX) {
-        inserts_done(&worker->subject->inserts, flight->id);
-    }
-    return true;
-}
-
-static void worker_loop_session(struct worker *worker)
-{
-    const struct bench_clock *clock = &worker->config->clock;
-    bool open = worker->config->rate > 0.0;
-    uint64_t deadline = worker_deadline(worker);
-    uint64_t due = open ? worker_first_due(worker) : 0;
-    uint64_t now = worker->begin_ticks;
-    uint64_t last_news = now;
-    uint64_t issued = 0;
-    uint32_t free_count = worker->depth;
-    uint32_t in_flight = 0;
-    uint32_t pending = 0; /* requests made and not yet taken by the engine */
-    bool ending = false;
-
-    for (uint32_t i = 0; i < worker->depth; i++) {
-        worker->free_flights[i] = i;
-    }
-    for (;;) {
-        uint64_t timeout_ns;
-        int came;
-
-        while (!ending && free_count > 0 && pending < DRIVER_SUBMIT_MAX) {
-            uint32_t place = worker->free_flights[free_count - 1];
-            struct flight *flight = &worker->flights[place];
-
-            if (now >= deadline || issued >= worker->operations_max ||
-                worker_alone(worker) || (open && due >= deadline)) {
-                ending = true;
-                break;
-            }
-            if (open && due > now) {
-                break;
-            }
-            if (!session_choose(worker, flight)) {
-                ending = true;
-                break;
-            }
-            free_count--;
-            issued++;
-            flight->started = now;
-            flight->due = now;
-            if (open) {
-                flight->due = due;
-                due += worker_gap(worker);
-            }
-            session_request(worker, place, &worker->requests[pending++]);
-        }
-        if (pending > 0) {
-            int taken = worker->engine->submit(worker->thread, worker->requests, pending);
-
-            if (taken < 0) {
-                worker_fail(worker, taken, "submit");
-                break;
-            }
-            pending -= (uint32_t)taken;
-            in_flight += (uint32_t)taken;
-            if (pending > 0) {
-                worker->again++;
-                memmove(worker->requests, worker->requests + taken,
-                        pending * sizeof(worker->requests[0]));
-            }
-        }
-        if (in_flight == 0 && pending == 0) {
-            if (ending || worker->rc != 0) {
-                break;
-            }
-            worker_wait(worker, due);
-            now = worker_ticks(worker);
-            continue;
-        }
-        timeout_ns = 1000000000u;
-        if (pending > 0) {
-            timeout_ns = 100000u;
-        } else if (free_count > 0 && !ending) {
-            /* There is more to submit, at once or when it is due. */
-            timeout_ns = open && due > now ? bench_clock_ns(clock, due - now) : 0;
-        }
-        came = worker->engine->poll(worker->thread, worker->completions, DRIVER_SUBMIT_MAX,
-                                    timeout_ns);
-        now = worker_ticks(worker);
-        if (came < 0) {
-            worker_fail(worker, came, "poll");
-            break;
-        }
-        if (came > 0) {
-            last_news = now;
-        } else if (bench_clock_ns(clock, now - last_news) > DRIVER_SILENCE_NS) {
-            worker_fail(worker, -1, "no completion came for 60 s");
-            break;
-        }
-        for (int i = 0; i < came; i++) {
-            struct bench_completion *completion = &worker->completions[i];
-            uint32_t place = (uint32_t)completion->cookie;
-            struct flight *flight = &worker->flights[place];
-
-            in_flight--;
-            if (!session_complete(worker, flight, completion)) {
-                /* Room: completions come from flights, and requests has one per flight. */
-                session_request(worker, place, &worker->requests[pending++]);
-                continue;
-            }
-            worker_record(worker, flight->kind, flight->due, now);
-            if (open) {
-                bench_histogram_add(&worker->service,
-                                    bench_clock_ns(clock, now - flight->started));
-            }
-            worker->operations++;
-            worker->free_flights[free_count++] = place;
-        }
-        if (worker->rc != 0) {
-            ending = true;
-        }
-    }
-    worker->end_ticks = now;
-    if (worker->reordered > 0 && worker->stale > 0) {
-        /* Not in the order of submission, so nobody can say which version was right. */
-        if (worker->mismatched + worker->missing == 0) {
-            worker->fault[0] = '\0';
-        }
-        worker->checked += worker->stale;
-        worker->stale = 0;
-    }
-    if (open && issued < worker->operations_max && worker->rc == 0) {
-        worker_count_unissued(worker, due, deadline);
-    }
-}
-
-/* ---- workers ------------------------------------------------------------------------- */
-
-static void worker_destroy(struct worker *worker)
-{
-    if (worker == NULL) {
-        return;
-    }
-    free(worker->keys);
-    free(worker->bytes);
-    free(worker->key_slices);
-    free(worker->value_slices);
-    free(worker->loans);
-    free(worker->results);
-    free(worker->ids);
-    free(worker->flights);
-    free(worker->free_flights);
-    free(worker->requests);
-    free(worker->completions);
-    free(worker);
-}
-
-static struct worker *worker_create(struct bench_subject *subject,
-                                    const struct bench_cell *cell, uint32_t depth)
-{
-    size_t places = depth > cell->batch ? depth : cell->batch;
-    struct worker *worker = calloc(1, sizeof(*worker));
-
-    if (worker == NULL) {
-        return NULL;
-    }
-    worker->subject = subject;
-    worker->config = subject->config;
-    worker->cell = cell;
-    worker->engine = subject->engine;
-    worker->depth = depth;
-    worker->value_stride = (bench_value_bytes_max(&subject->values) + 15) & ~(size_t)15;
-    worker->keys = malloc(places * subject->config->key_bytes);
-    worker->bytes = malloc(places * worker->value_stride + 1);
-    worker->key_slices = calloc(places, sizeof(*worker->key_slices));
-    worker->value_slices = calloc(places, sizeof(*worker->value_slices));
-    worker->loans = calloc(places, sizeof(*worker->loans));
-    worker->results = calloc(places, sizeof(*worker->results));
-    worker->ids = calloc(places, sizeof(*worker->ids));
-    worker->flights = calloc(places, sizeof(*worker->flights));
-    worker->free_flights = calloc(places, sizeof(*worker->free_flights));
-    worker->requests = calloc(places + DRIVER_SUBMIT_MAX, sizeof(*worker->requests));
-    worker->completions = calloc(DRIVER_SUBMIT_MAX, sizeof(*worker->completions));
-    if (worker->keys == NULL || worker->bytes == NULL || worker->key_slices == NULL ||
-        worker->value_slices == NULL || worker->loans == NULL || worker->results == NULL ||
-        worker->ids == NULL || worker->flights == NULL || worker->free_flights == NULL ||
-        worker->requests == NULL || worker->completions == NULL) {
-        worker_destroy(worker);
-        return NULL;
-    }
-    return worker;
-}
-
-static void *worker_main(void *argument)
-{
-    struct worker *worker = argument;
-    int rc = worker->engine->thread_create(worker->subject->db, &worker->thread);
-
-    if (rc != 0) {
-        worker_fail(worker, rc, "making a thread handle");
-    }
-    pthread_barrier_wait(worker->barrier); /* all have their handles */
-    pthread_barrier_wait(worker->barrier); /* go */
-    worker->begin_ns = bench_clock_monotonic_ns();
-    worker->begin_ticks = worker_ticks(worker);
-    worker->end_ticks = worker->begin_ticks;
-    if (worker->rc == 0) {
-        if (worker->depth > 1) {
-            worker_loop_session(worker);
-        } else if (worker->config->rate > 0.0) {
-            worker_loop_open(worker);
-        } else {
-            worker_loop_closed(worker);
-        }
-    }
-    if (!worker->writes_only) {
-        atomic_fetch_sub_explicit(&worker->subject->sharing, 1, memory_order_relaxed);
-    }
-    if (worker->thread != NULL) {
-        worker->engine->thread_destroy(&worker->thread);
-    }
-    return NULL;
-}
-
 /* ---- the process --------------------------------------------------------------------- */
 
 static void process_cpu(uint64_t *user_ns, uint64_t *system_ns)
@@ -1157,6 +161,15 @@ static int subject_enter(const char *name, const char *cgroup, struct bench_resu
     return 0;
 }
 
+static int subject_values(struct bench_subject *subject, const struct bench_config *config)
+{
+    return config->value_bytes_most != 0
+               ? bench_values_init_range(&subject->values, config->value_bytes,
+                                         config->value_bytes_most, config->ratio_permille)
+               : bench_values_init(&subject->values, config->value_bytes,
+                                   config->ratio_permille, config->mixed_sizes);
+}
+
 int bench_subject_open(const struct bench_engine *engine, const struct bench_config *config,
                        const struct bench_cell *cells, uint32_t cell_count,
                        const char *path, struct bench_subject **out,
@@ -1166,6 +179,7 @@ int bench_subject_open(const struct bench_engine *engine, const struct bench_con
     struct bench_setup setup = {0};
     bool one_writer = true;
     bool shifts = false;
+    bool sized;
 
     if (config->cgroup != NULL &&
         subject_enter(engine->name, config->cgroup, result) != 0) {
@@ -1174,9 +188,7 @@ int bench_subject_open(const struct bench_engine *engine, const struct bench_con
     }
     bench_environment_reset_peak_rss();
     result->base_rss_bytes = bench_environment_peak_rss();
-    if (subject == NULL ||
-        bench_values_init(&subject->values, config->value_bytes, config->ratio_permille,
-                          config->mixed_sizes) != 0) {
+    if (subject == NULL || subject_values(subject, config) != 0) {
         free(subject);
         return subject_complain(engine->name, result, "no memory for the driver");
     }
@@ -1187,6 +199,7 @@ int bench_subject_open(const struct bench_engine *engine, const struct bench_con
     bench_zipf_init(&subject->zipf, config->records, config->theta);
     subject->group_max = DRIVER_LOAD_GROUP_MAX;
     setup.path = subject->path;
+    setup.address = config->address;
     setup.durability = config->durability;
     setup.memory_bytes = config->memory_bytes;
     setup.shards = config->shards;
@@ -1215,10 +228,11 @@ int bench_subject_open(const struct bench_engine *engine, const struct bench_con
         /* With two writers nobody can say which write on a key came last. */
         one_writer = one_writer && threads == 1 && !config->existing;
     }
-    for (uint64_t id = 0; config->mixed_sizes && id < config->records; id++) {
+    sized = config->mixed_sizes || config->value_bytes_most != 0;
+    for (uint64_t id = 0; sized && id < config->records; id++) {
         subject->value_bytes_all += bench_value_bytes(&subject->values, id);
     }
-    if (!config->mixed_sizes) {
+    if (!sized) {
         subject->value_bytes_all = config->records * config->value_bytes;
     }
     if (shifts && manycore_hotset_create(&subject->hot, subject->key_form,
@@ -1229,7 +243,7 @@ int bench_subject_open(const struct bench_engine *engine, const struct bench_con
                                 "a hot spot needs memory, and records on every shard");
     }
     setup.group = subject->group_max;
-    subject->inserts.ring = calloc(DRIVER_ACK_RING, sizeof(*subject->inserts.ring));
+    subject->inserts.ring = calloc(BENCH_ACK_RING, sizeof(*subject->inserts.ring));
     if (one_writer && config->verify_full && config->value_bytes >= 8) {
         subject->expected = calloc(config->records, sizeof(*subject->expected));
     }
@@ -1251,8 +265,49 @@ int bench_subject_open(const struct bench_engine *engine, const struct bench_con
     return 0;
 }
 
+double bench_config_step_rate(const struct bench_config *config, uint32_t index)
+{
+    if (config->rate_steps < 2) {
+        return config->rate;
+    }
+    return config->rate +
+           (config->rate_to - config->rate) * index / (double)(config->rate_steps - 1);
+}
+
+static int subject_steps(struct bench_subject *subject, struct bench_worker *const *workers,
+                         uint32_t count, struct bench_result *result)
+{
+    const struct bench_config *config = subject->config;
+    struct bench_histogram *sum;
+
+    if (config->rate_steps == 0 || workers[0]->steps == NULL) {
+        return 0;
+    }
+    sum = malloc(sizeof(*sum));
+    if (sum == NULL) {
+        return subject_complain(subject->engine->name, result, "no memory for the driver");
+    }
+    result->step_count = config->rate_steps;
+    for (uint32_t i = 0; i < config->rate_steps; i++) {
+        memset(sum, 0, sizeof(*sum));
+        for (uint32_t w = 0; w < count; w++) {
+            if (!workers[w]->writes_only) {
+                bench_histogram_merge(sum, &workers[w]->steps[i]);
+            }
+        }
+        result->steps[i].rate = bench_config_step_rate(config, i);
+        result->steps[i].operations = sum->count * workers[0]->cell->batch;
+        result->steps[i].p50_ns = bench_histogram_percentile(sum, 50.0);
+        result->steps[i].p99_ns = bench_histogram_percentile(sum, 99.0);
+        result->steps[i].p999_ns = bench_histogram_percentile(sum, 99.9);
+        result->steps[i].max_ns = sum->max_ns;
+    }
+    free(sum);
+    return 0;
+}
+
 /* Start, release together, join and add up. */
-static int subject_workers(struct bench_subject *subject, struct worker **workers,
+static int subject_workers(struct bench_subject *subject, struct bench_worker **workers,
                            uint32_t count, struct bench_result *result)
 {
     pthread_t *threads = calloc(count, sizeof(*threads));
@@ -1272,7 +327,7 @@ static int subject_workers(struct bench_subject *subject, struct worker **worker
     }
     for (uint32_t i = 0; i < count; i++) {
         workers[i]->barrier = &barrier;
-        if (pthread_create(&threads[i], NULL, worker_main, workers[i]) != 0) {
+        if (pthread_create(&threads[i], NULL, bench_worker_main, workers[i]) != 0) {
             /* Those that were made wait at the barrier for ever: the process must end. */
             fprintf(stderr, "warp bench: cannot make %u threads: %s\n", count,
                     strerror(errno));
@@ -1288,7 +343,7 @@ static int subject_workers(struct bench_subject *subject, struct worker **worker
     process_cpu(&user_after, &system_after);
     pthread_barrier_destroy(&barrier);
     for (uint32_t i = 0; i < count; i++) {
-        struct worker *worker = workers[i];
+        struct bench_worker *worker = workers[i];
 
         if (worker->rc != 0 && rc == 0) {
             rc = subject_explain(subject, result, worker->what, worker->rc);
@@ -1316,6 +371,9 @@ static int subject_workers(struct bench_subject *subject, struct worker **worker
     result->cpu_user_ns = user_after - user_before;
     result->cpu_system_ns = system_after - system_before;
     result->duration_ns = bench_clock_ns(&subject->config->clock, end_ticks - begin_ticks);
+    if (rc == 0) {
+        rc = subject_steps(subject, workers, count, result);
+    }
 
 done:
     free(threads);
@@ -1327,7 +385,7 @@ static int subject_corrupt(struct bench_subject *subject, struct bench_result *r
 {
     const struct bench_cell cell = {.batch = 1, .key_form = subject->key_form};
     size_t bytes = bench_value_bytes(&subject->values, 0);
-    struct worker *worker = worker_create(subject, &cell, 1);
+    struct bench_worker *worker = bench_worker_create(subject, &cell, 1);
     struct bench_slice key;
     struct bench_slice value;
     uint8_t *data;
@@ -1338,11 +396,11 @@ static int subject_corrupt(struct bench_subject *subject, struct bench_result *r
     }
     rc = subject->engine->thread_create(subject->db, &worker->thread);
     if (rc != 0) {
-        worker_destroy(worker);
+        bench_worker_destroy(worker);
         return subject_explain(subject, result, "making a thread handle", rc);
     }
-    key = worker_key(worker, 0, 0);
-    value = worker_value(worker, 0, 0, 0);
+    key = bench_worker_key(worker, 0, 0);
+    value = bench_worker_value(worker, 0, 0, 0);
     data = worker->bytes;
     switch (subject->config->corruption) {
     case BENCH_CORRUPT_NOTHING:
@@ -1370,7 +428,7 @@ static int subject_corrupt(struct bench_subject *subject, struct bench_result *r
         rc = subject->engine->put(worker->thread, key, value);
     }
     subject->engine->thread_destroy(&worker->thread);
-    worker_destroy(worker);
+    bench_worker_destroy(worker);
     return rc != 0 ? subject_explain(subject, result, "corrupting one record", rc) : 0;
 }
 
@@ -1387,9 +445,11 @@ static void subject_loaded(struct bench_subject *subject)
 
 struct beside {
     struct bench_subject *subject;
-    struct worker *const *workers;
+    struct bench_worker *const *workers;
     uint32_t count;
     bool watching;
+    bool noting;
+    struct bench_timeline_taker timeline;
     struct bench_watch watch;
     bool keeping; /* the thread that forces housekeeping runs */
     pthread_t keeper;
@@ -1406,6 +466,21 @@ static uint64_t beside_operations(void *context)
     for (uint32_t i = 0; i < beside->count; i++) {
         operations +=
             atomic_load_explicit(&beside->workers[i]->progress, memory_order_relaxed);
+    }
+    return operations;
+}
+
+/* Without those of a writer that only accompanies. */
+static uint64_t beside_shared_operations(void *context)
+{
+    const struct beside *beside = context;
+    uint64_t operations = 0;
+
+    for (uint32_t i = 0; i < beside->count; i++) {
+        if (!beside->workers[i]->writes_only) {
+            operations +=
+                atomic_load_explicit(&beside->workers[i]->progress, memory_order_relaxed);
+        }
     }
     return operations;
 }
@@ -1438,6 +513,14 @@ static int beside_begin(struct beside *beside, const char *workload, uint32_t re
                                 "the samples cannot be taken or written");
     }
     beside->watching = config->watches;
+    beside->timeline.operations = beside_shared_operations;
+    beside->timeline.context = beside;
+    beside->timeline.status = config->status;
+    if (bench_timeline_start(&beside->timeline) != 0) {
+        return subject_complain(subject->engine->name, result,
+                                "no thread to note the rate");
+    }
+    beside->noting = true;
     if (upkeep && subject->engine->upkeep != NULL) {
         if (pthread_create(&beside->keeper, NULL, beside_keep, beside) != 0) {
             return subject_complain(subject->engine->name, result,
@@ -1453,6 +536,10 @@ static int beside_begin(struct beside *beside, const char *workload, uint32_t re
 static int beside_end(struct beside *beside, struct bench_result *result)
 {
     bench_probe_measure(beside->subject->config->probe, false);
+    if (beside->noting) {
+        bench_timeline_stop(&beside->timeline);
+        result->timeline = beside->timeline.timeline;
+    }
     if (beside->watching) {
         bench_watch_stop(&beside->watch);
         result->watch = beside->watch.totals;
@@ -1469,9 +556,10 @@ static int beside_end(struct beside *beside, struct bench_result *result)
 }
 
 /* The workers, with what is to go on beside them. */
-static int subject_workers_watched(struct bench_subject *subject, struct worker **workers,
-                                   uint32_t count, const char *workload, uint32_t repeat,
-                                   bool upkeep, struct bench_result *result)
+static int subject_workers_watched(struct bench_subject *subject,
+                                   struct bench_worker **workers, uint32_t count,
+                                   const char *workload, uint32_t repeat, bool upkeep,
+                                   struct bench_result *result)
 {
     struct beside *beside = calloc(1, sizeof(*beside));
     int rc;
@@ -1501,7 +589,7 @@ int bench_subject_load(struct bench_subject *subject, struct bench_result *resul
     size_t record_bytes = config->key_bytes + subject_value_bytes(subject);
     struct bench_cell cell = {.workload = &fill, .depth = 1, .batch = 1};
     struct bench_config loading = *config;
-    struct worker *workers[DRIVER_LOAD_THREADS_MAX];
+    struct bench_worker *workers[DRIVER_LOAD_THREADS_MAX];
     uint32_t cpus = bench_environment_cpus();
     uint64_t read_bytes = 0;
     uint64_t written_before = 0;
@@ -1517,6 +605,7 @@ int bench_subject_load(struct bench_subject *subject, struct bench_result *resul
         return 0;
     }
     loading.rate = 0.0;
+    loading.rate_steps = 0;
     cell.batch = record_bytes >= DRIVER_LOAD_BYTES
                      ? 1
                      : (uint32_t)(DRIVER_LOAD_BYTES / record_bytes);
@@ -1524,10 +613,10 @@ int bench_subject_load(struct bench_subject *subject, struct bench_result *resul
     cell.key_form = subject->key_form;
     cell.threads = cpus < DRIVER_LOAD_THREADS_MAX ? cpus : DRIVER_LOAD_THREADS_MAX;
     for (uint32_t i = 0; i < cell.threads; i++) {
-        workers[i] = worker_create(subject, &cell, 1);
+        workers[i] = bench_worker_create(subject, &cell, 1);
         if (workers[i] == NULL) {
             while (i > 0) {
-                worker_destroy(workers[--i]);
+                bench_worker_destroy(workers[--i]);
             }
             return subject_complain(subject->engine->name, result,
                                     "no memory for the driver");
@@ -1546,7 +635,7 @@ int bench_subject_load(struct bench_subject *subject, struct bench_result *resul
     rc = subject_workers_watched(subject, workers, cell.threads, fill.name, 0, false,
                                  result);
     for (uint32_t i = 0; i < cell.threads; i++) {
-        worker_destroy(workers[i]);
+        bench_worker_destroy(workers[i]);
     }
     if (rc != 0) {
         return rc;
@@ -1581,7 +670,7 @@ static int subject_warm(struct bench_subject *subject, const struct bench_cell *
     const uint64_t records = subject->config->records;
     uint64_t end_ns = bench_clock_monotonic_ns() + subject->config->warmup_ns;
     struct bench_cell warm = {.batch = 64, .key_form = cell->key_form};
-    struct worker *worker = worker_create(subject, &warm, 1);
+    struct bench_worker *worker = bench_worker_create(subject, &warm, 1);
     int rc;
 
     if (worker == NULL) {
@@ -1589,7 +678,7 @@ static int subject_warm(struct bench_subject *subject, const struct bench_cell *
     }
     rc = subject->engine->thread_create(subject->db, &worker->thread);
     if (rc != 0) {
-        worker_destroy(worker);
+        bench_worker_destroy(worker);
         return subject_explain(subject, result, "making a thread handle", rc);
     }
     for (uint64_t position = 0; position < records && rc == 0; position += warm.batch) {
@@ -1597,7 +686,7 @@ static int subject_warm(struct bench_subject *subject, const struct bench_cell *
             records - position < warm.batch ? (uint32_t)(records - position) : warm.batch;
 
         for (uint32_t i = 0; i < count; i++) {
-            worker->key_slices[i] = worker_key(
+            worker->key_slices[i] = bench_worker_key(
                 worker, i, bench_walk(position + i, records, subject->config->seed));
         }
         rc = subject->engine->multi_get(worker->thread, worker->key_slices, count,
@@ -1614,12 +703,12 @@ static int subject_warm(struct bench_subject *subject, const struct bench_cell *
         }
     }
     subject->engine->thread_destroy(&worker->thread);
-    worker_destroy(worker);
+    bench_worker_destroy(worker);
     return rc != 0 ? subject_explain(subject, result, "warming up", rc) : 0;
 }
 
 static void subject_note_walk(struct bench_subject *subject, const struct bench_cell *cell,
-                              struct worker *const *workers)
+                              struct bench_worker *const *workers)
 {
     subject->walked = cell->workload->work;
     subject->walked_threads = cell->threads;
@@ -1629,26 +718,27 @@ static void subject_note_walk(struct bench_subject *subject, const struct bench_
     }
 }
 
-static void workers_free(struct worker **workers, uint32_t count)
+static void workers_free(struct bench_worker **workers, uint32_t count)
 {
     for (uint32_t i = 0; workers != NULL && i < count; i++) {
-        worker_destroy(workers[i]);
+        bench_worker_destroy(workers[i]);
     }
     free((void *)workers);
 }
 
 /* Those of one run; lead: of what precedes it. NULL without memory. */
-static struct worker **subject_make_workers(struct bench_subject *subject,
-                                            const struct bench_cell *cell, uint32_t count,
-                                            uint32_t depth, uint32_t repeat, bool lead)
+static struct bench_worker **subject_make_workers(struct bench_subject *subject,
+                                                  const struct bench_cell *cell,
+                                                  uint32_t count, uint32_t depth,
+                                                  uint32_t repeat, bool lead)
 {
     const struct bench_config *config = subject->config;
     uint64_t total = config->operations != 0 && !lead ? config->operations : UINT64_MAX;
     uint64_t seed = config->seed + (uint64_t)1000003u * repeat + (lead ? 7919u : 0u);
-    struct worker **workers = calloc(count, sizeof(struct worker *));
+    struct bench_worker **workers = calloc(count, sizeof(struct bench_worker *));
 
     for (uint32_t i = 0; workers != NULL && i < count; i++) {
-        struct worker *worker = worker_create(subject, cell, depth);
+        struct bench_worker *worker = bench_worker_create(subject, cell, depth);
 
         if (worker == NULL) {
             workers_free(workers, count);
@@ -1683,17 +773,32 @@ static int subject_lead(struct bench_subject *subject, const struct bench_cell *
                         uint32_t count, uint32_t depth, uint32_t repeat,
                         struct bench_result *result)
 {
-    struct worker **workers =
+    struct bench_worker **workers =
         subject_make_workers(subject, cell, count, depth, repeat, true);
     struct bench_result *scratch = calloc(1, sizeof(*scratch));
+    struct beside *beside = calloc(1, sizeof(*beside));
     int rc;
 
-    if (workers == NULL || scratch == NULL) {
+    if (workers == NULL || scratch == NULL || beside == NULL) {
         rc = subject_complain(subject->engine->name, result, "no memory for the driver");
         goto done;
     }
     atomic_store_explicit(&subject->sharing, cell->threads, memory_order_relaxed);
+    beside->subject = subject;
+    beside->workers = workers;
+    beside->count = count;
+    beside->timeline.operations = beside_shared_operations;
+    beside->timeline.context = beside;
+    beside->timeline.status = subject->config->status;
+    beside->timeline.steady = subject->config->lead_steady ? &subject->enough : NULL;
+    if (bench_timeline_start(&beside->timeline) != 0) {
+        rc = subject_complain(subject->engine->name, result, "no thread to note the rate");
+        goto done;
+    }
     rc = subject_workers(subject, workers, count, scratch);
+    bench_timeline_stop(&beside->timeline);
+    atomic_store_explicit(&subject->enough, 0, memory_order_relaxed);
+    result->lead_ns = scratch->duration_ns;
     result->failed = scratch->failed;
     memcpy(result->message, scratch->message, sizeof(result->message));
     memcpy(result->fault, scratch->fault, sizeof(result->fault));
@@ -1705,6 +810,7 @@ static int subject_lead(struct bench_subject *subject, const struct bench_cell *
 done:
     workers_free(workers, count);
     free(scratch);
+    free(beside);
     return rc;
 }
 
@@ -1716,7 +822,7 @@ int bench_subject_run(struct bench_subject *subject, const struct bench_cell *ce
     uint32_t depth = subject->engine->submit != NULL ? cell->depth : 1;
     bool walks = cell->workload->work != BENCH_WORK_MIX &&
                  cell->workload->work != BENCH_WORK_MULTI_GET;
-    struct worker **workers;
+    struct bench_worker **workers;
     bool writes = cell_writes(cell);
     struct bench_tiers before = {0}, after = {0};
     bool counts = subject->engine->tiers != NULL;
@@ -1780,7 +886,7 @@ int bench_subject_run(struct bench_subject *subject, const struct bench_cell *ce
                                     ? config->records - result->operations
                                     : result->operations;
     } else if (cell->workload->insert_percent != 0) {
-        subject->live_records = inserts_limit(&subject->inserts);
+        subject->live_records = bench_inserts_limit(&subject->inserts);
     }
     if (writes) {
         rc = subject_settle(subject, result);
@@ -1805,8 +911,8 @@ static bool subject_reached(const struct bench_subject *subject, uint64_t positi
            subject->walked_groups[group % subject->walked_threads];
 }
 
-static void subject_check_position(struct bench_subject *subject, struct worker *worker,
-                                   uint64_t position)
+static void subject_check_position(struct bench_subject *subject,
+                                   struct bench_worker *worker, uint64_t position)
 {
     uint64_t id = position;
     struct bench_value value;
@@ -1821,18 +927,18 @@ static void subject_check_position(struct bench_subject *subject, struct worker 
         }
     }
     if (there) {
-        worker_get(worker, id);
+        bench_worker_get(worker, id);
         return;
     }
-    rc = subject->engine->get(worker->thread, worker_key(worker, 0, id), &value);
+    rc = subject->engine->get(worker->thread, bench_worker_key(worker, 0, id), &value);
     if (rc == BENCH_DONE) {
         subject->engine->release(worker->thread, &value);
-        worker_fault(worker, &worker->mismatched, id,
-                     subject->walked == BENCH_WORK_DELETE_RANDOM
-                         ? "there, but it was deleted"
-                         : "there, but it was never written");
+        bench_worker_fault(worker, &worker->mismatched, id,
+                           subject->walked == BENCH_WORK_DELETE_RANDOM
+                               ? "there, but it was deleted"
+                               : "there, but it was never written");
     } else if (rc != BENCH_ABSENT) {
-        worker_fail(worker, rc, "get");
+        bench_worker_fail(worker, rc, "get");
     } else {
         worker->checked++;
     }
@@ -1842,7 +948,7 @@ int bench_subject_finish(struct bench_subject **out, struct bench_result *result
 {
     struct bench_subject *subject = *out;
     const struct bench_cell cell = {.batch = 1, .key_form = subject->key_form};
-    struct worker *worker = worker_create(subject, &cell, 1);
+    struct bench_worker *worker = bench_worker_create(subject, &cell, 1);
     struct bench_random random;
     uint64_t positions = subject->config->records;
     int rc;
@@ -1853,11 +959,11 @@ int bench_subject_finish(struct bench_subject **out, struct bench_result *result
     bench_random_init(&random, subject->config->seed, 0x76657269u);
     rc = subject->engine->thread_create(subject->db, &worker->thread);
     if (rc != 0) {
-        worker_destroy(worker);
+        bench_worker_destroy(worker);
         return subject_explain(subject, result, "making a thread handle", rc);
     }
     if (subject->walked_threads == 0) {
-        positions = inserts_limit(&subject->inserts);
+        positions = bench_inserts_limit(&subject->inserts);
     }
     if (subject->config->verify_full || positions <= DRIVER_SAMPLE) {
         for (uint64_t i = 0; i < positions && worker->rc == 0; i++) {
@@ -1878,10 +984,10 @@ int bench_subject_finish(struct bench_subject **out, struct bench_result *result
     snprintf(result->fault, sizeof(result->fault), "%s", worker->fault);
     if (worker->rc != 0) {
         rc = subject_explain(subject, result, worker->what, worker->rc);
-        worker_destroy(worker);
+        bench_worker_destroy(worker);
         return rc;
     }
-    worker_destroy(worker);
+    bench_worker_destroy(worker);
     rc = subject->engine->close(&subject->db);
     if (rc != 0) {
         snprintf(result->message, sizeof(result->message), "%s: closing failed (%d)",

@@ -29,11 +29,12 @@
 #include "bench/keys.h"
 #include "bench/probe.h"
 #include "bench/slow.h"
+#include "bench/timeline.h"
 #include "bench/watch.h"
 #include "bench/workload.h"
 
 #define BENCH_CELLS_MAX   64u
-#define BENCH_ENGINES_MAX 8u
+#define BENCH_ENGINES_MAX 16u
 #define BENCH_THREADS_MAX 1024u
 #define BENCH_GROUP_MAX   65536u
 
@@ -69,10 +70,14 @@ struct bench_config {
     uint64_t warmup_ns;
     size_t key_bytes;
     size_t value_bytes;
+    size_t value_bytes_most; /* 0, or: values of value_bytes to so many, each as likely */
     enum bench_durability durability;
     double theta;
     double rate; /* operations per second over all threads; 0: closed loop */
     bool poisson;
+    double rate_to;      /* with steps: the rate of the last; `rate` is that of the first */
+    uint32_t rate_steps; /* 0: the rate is the same all the time */
+    uint64_t limit_p99_ns; /* not 0: the highest rate that meets it is looked for */
     uint64_t seed;
     bool verify_full;
     uint64_t memory_bytes;
@@ -84,8 +89,10 @@ struct bench_config {
     uint64_t shift_ns;       /* a hot spot stays so long on one shard ... */
     double hot_share;        /* ... and has this share of the operations */
     uint64_t lead_ns;        /* each run is preceded by so much of the same, not measured */
+    bool lead_steady;        /* ... which ends sooner once its rate has come to rest */
     const char *samples;     /* NULL, or where a line per second is appended */
     bool watches;            /* samples are taken, written down or not */
+    const char *address;     /* NULL, or of the server that is one of the engines */
     const char *cgroup;      /* NULL, or the directory of the group that engines enter */
     bool existing;           /* the database was loaded by an earlier run */
     bool upkeep;             /* one more thread forces housekeeping, round after round */
@@ -94,6 +101,7 @@ struct bench_config {
     uint32_t gravity; /* 0: as usual, 1: on, 2: off */
     uint32_t compaction;
     struct bench_probe_shared *probe; /* NULL: there is none */
+    struct bench_status *status;      /* NULL, or shared with who waits for a run */
 };
 
 enum bench_kind {
@@ -106,6 +114,18 @@ enum bench_kind {
 };
 const char *bench_kind_name(enum bench_kind kind);
 
+#define BENCH_STEPS_MAX 32u
+
+/* One step of a rate that rises or falls by steps. */
+struct bench_step {
+    double rate; /* that was asked for */
+    uint64_t operations;
+    uint64_t p50_ns; /* from the intended start */
+    uint64_t p99_ns;
+    uint64_t p999_ns;
+    uint64_t max_ns;
+};
+
 /* Plain data without pointers: it travels through a pipe. */
 struct bench_result {
     int32_t failed; /* 1: message says why; nothing else counts */
@@ -115,7 +135,8 @@ struct bench_result {
 
     uint64_t operations; /* keys, where a call has several */
     uint64_t duration_ns;
-    uint32_t depth; /* what was used: engines without sessions run with 1 */
+    uint64_t lead_ns; /* what went before it took */
+    uint32_t depth;   /* what was used: engines without sessions run with 1 */
     uint64_t cpu_user_ns;
     uint64_t cpu_system_ns;
     uint64_t settle_ns;       /* waiting for background work afterwards ... */
@@ -125,7 +146,10 @@ struct bench_result {
     uint32_t tiers_known;     /* 1: the engine tells what it read from disk ... */
     struct bench_tiers tiers; /* ... during the run */
     struct bench_histogram latency[BENCH_KIND_COUNT];
-    struct bench_histogram service;  /* open loop: from the real start */
+    struct bench_histogram service; /* open loop: from the real start */
+    struct bench_timeline timeline;
+    uint32_t step_count; /* 0: the rate has no steps */
+    struct bench_step steps[BENCH_STEPS_MAX];
     struct bench_slow_list slow;     /* of calls that were measured */
     struct bench_watch_totals watch; /* samples 0: nobody looked */
     uint64_t
@@ -166,6 +190,8 @@ int bench_subject_open(const struct bench_engine *engine, const struct bench_con
 int bench_subject_load(struct bench_subject *subject, struct bench_result *result);
 int bench_subject_run(struct bench_subject *subject, const struct bench_cell *cell,
                       uint32_t repeat, struct bench_result *result);
+/* The rate of step `index` (0 .. rate_steps - 1). */
+double bench_config_step_rate(const struct bench_config *config, uint32_t index);
 /* Read back what must be there (all of it with verify_full, else a sample), then close. */
 int bench_subject_finish(struct bench_subject **subject, struct bench_result *result);
 

@@ -2,824 +2,23 @@
 
 #include <errno.h>
 #include <getopt.h>
-#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "bench/compare.h"
 #include "bench/driver.h"
+#include "bench/export.h"
+#include "bench/limit.h"
 #include "bench/manycore/main.h"
+#include "bench/options.h"
+#include "bench/plot.h"
 #include "bench/report.h"
 #include "bench/side.h"
-#include "bench/values.h"
-
-enum { EXIT_DONE = 0, EXIT_WRONG = 1, EXIT_USAGE = 2, EXIT_ERROR = 3 };
-
-#define LIST_MAX 16u
-
-struct options {
-    struct bench_config config;
-    const struct bench_workload *workloads[LIST_MAX];
-    uint64_t durations_ns[LIST_MAX]; /* of each; 0: all the same */
-    uint32_t workload_count;
-    uint32_t threads[LIST_MAX];
-    uint32_t thread_count;
-    uint32_t depth;
-    uint32_t batch;   /* 0: 64 for multiget, else 1 */
-    int distribution; /* enum bench_distribution, or -1: the workload's own */
-    int key_form;     /* enum bench_key_form, or -1: the workload's own */
-    const struct bench_engine *engines[BENCH_ENGINES_MAX];
-    uint32_t engine_count;
-    uint32_t repeats;
-    const char *path;
-    const char *json;
-    const char *hgrm;
-    const char *lines;
-    const char *compare;
-    const char *database; /* NULL, or where the one engine's database is and stays */
-    bool keep;
-    bool fresh;
-    bool probe;
-};
-
-static void usage(FILE *file)
-{
-    fprintf(
-        file,
-        "usage: warp bench [options]\n"
-        "       warp bench --compare A.json B.json\n"
-        "       warp bench gravity | hotspot-shift [options], an engine with many shards, "
-        "played\n"
-        "\n"
-        "Runs a workload against WarpEngine and, side by side, its peers, and checks "
-        "every\n"
-        "value that is read. Engines in this build: %s\n"
-        "\n"
-        "work\n"
-        "  --workload NAME[:S][,...]  with S, for so many seconds; default ycsb-a:\n",
-        bench_engine_names());
-    for (uint32_t i = 0; bench_workload_at(i) != NULL; i++) {
-        fprintf(file, "      %-18s%s\n", bench_workload_at(i)->name,
-                bench_workload_at(i)->summary);
-    }
-    fprintf(
-        file,
-        "  --records N             records in the database (1000000)\n"
-        "  --operations N          end after so many operations ...\n"
-        "  --duration-s S          ... or seconds, whichever comes first (5 if neither is\n"
-        "                          given; fills and deletes end with their records)\n"
-        "  --threads N[,...]       1\n"
-        "  --depth N               1: blocking calls; more: a session with N in flight\n"
-        "  --batch N               writes per atomic batch, keys per multi-get (1; 64)\n"
-        "  --key-bytes N           16\n"
-        "  --value-bytes N         100\n"
-        "  --compression-ratio R   values that shrink to about R of their size, 0.05 - 1 "
-        "(all\n"
-        "                          of them stretches of one random pattern)\n"
-        "  --key-form F            scattered | decimal (fillseq: decimal)\n"
-        "  --distribution D        uniform | zipfian | latest | hotspot (the workload's)\n"
-        "  --theta T               skew of zipfian and latest, 0 < T < 1 (0.99)\n"
-        "  --shift-s S             how long hotspot-shift's hot records stay so (10)\n"
-        "  --hot-share R           share of its operations that they get, 0 - 1 (0.4)\n"
-        "  --rate R                open loop: R or poisson:R operations per second, "
-        "latency\n"
-        "                          from the intended start\n"
-        "  --durability L          memory | interval | commit (commit, as the engine's "
-        "own)\n"
-        "  --seed N                1\n"
-        "\n"
-        "engines\n"
-        "  --engine E[,...]        default warp; each in a process of its own, in turns\n"
-        "  --repeat N              medians of N runs (1)\n"
-        "  --memory-bytes N        cap on memory (K, M, G allowed; the engine's default)\n"
-        "  --shards N              the engine's default\n"
-        "  --cache-policy P        s3fifo | fifo | clock | lru | sieve: which values warp\n"
-        "                          keeps in memory (s3fifo)\n"
-        "  --warmup-s S            read for at most so long before the first run (2)\n"
-        "  --lead-s S              precede each run by so much of the same, not measured "
-        "(0)\n"
-        "  --cgroup DIR            have each engine's process enter this group first\n"
-        "  --upkeep W              itself | asked | forced: when warp makes checkpoints "
-        "and\n"
-        "                          compacts: as its own limits demand, never, or all the "
-        "time,\n"
-        "                          by one more thread (any engine) (itself)\n"
-        "  --background-permille N share of a CPU for warp's upkeep, 1 - 1000 (250)\n"
-        "  --gravity on|off        warp's slots move to shards that have less to do (off)\n"
-        "  --rocksdb W[,...]       tiered (for more data than memory), direct-reads,\n"
-        "                          direct-writes, log (at memory too), lz4, zstd (both: "
-        "zstd at\n"
-        "                          the last level)\n"
-        "  --fresh                 load a new database for every run\n"
-        "  --path DIR              where to make the databases (./warp-bench)\n"
-        "  --keep                  leave them there\n"
-        "  --database DIR          of the one engine: used if an earlier run has loaded "
-        "it, else\n"
-        "                          made; it stays\n"
-        "\n"
-        "results\n"
-        "  --verify [quick|full]   full compares every byte, reads all records back at "
-        "the\n"
-        "                          end, and with one thread knows each version (quick)\n"
-        "  --json FILE             everything, for machines (- is standard output)\n"
-        "  --samples FILE          append one line of JSON per second and engine: disk, "
-        "memory,\n"
-        "                          device, and what the engine says about itself\n"
-        "  --probe                 ask the device itself meanwhile, and say whose fault "
-        "slow\n"
-        "                          operations are\n"
-        "  --lines FILE            append one tab-separated line per result\n"
-        "  --hgrm FILE             latencies as HdrHistogram percentile text\n"
-        "  --compare A.json B.json set two results beside each other\n"
-        "\n"
-        "exit: 0 done, 1 wrong data was read, 2 usage, 3 error\n");
-}
-
-static int complain(const char *flag, const char *value, const char *why)
-{
-    fprintf(stderr, "warp bench: --%s %s: %s (see warp bench --help)\n", flag, value, why);
-    return EXIT_USAGE;
-}
-
-/* ---- flags --------------------------------------------------------------------------- */
-
-/* Digits, with K, M or G for powers of 1024 where `units` says so. */
-static bool parse_count(const char *text, bool units, uint64_t low, uint64_t high,
-                        uint64_t *out)
-{
-    char *end;
-    unsigned long long number;
-    uint32_t shift = 0;
-
-    if (text[0] < '0' || text[0] > '9') {
-        return false;
-    }
-    errno = 0;
-    number = strtoull(text, &end, 10);
-    if (errno != 0) {
-        return false;
-    }
-    if (units && *end != '\0') {
-        shift = *end == 'K' ? 10 : (*end == 'M' ? 20 : (*end == 'G' ? 30 : 0));
-        if (shift == 0) {
-            return false;
-        }
-        end++;
-    }
-    if (*end != '\0' || number > UINT64_MAX >> shift || number << shift < low ||
-        number << shift > high) {
-        return false;
-    }
-    *out = number << shift;
-    return true;
-}
-
-static bool parse_real(const char *text, double low, double high, double *out)
-{
-    char *end;
-    double number;
-
-    errno = 0;
-    number = strtod(text, &end);
-    if (errno != 0 || end == text || *end != '\0' || !(number >= low && number <= high)) {
-        return false;
-    }
-    *out = number;
-    return true;
-}
-
-/* Index of `text` in a NULL-terminated list, or -1. */
-static int parse_word(const char *text, const char *const *words)
-{
-    for (int i = 0; words[i] != NULL; i++) {
-        if (strcmp(text, words[i]) == 0) {
-            return i;
-        }
-    }
-    return -1;
-}
-
-/* The next item of a comma list into `item`; false at the end or when one is empty or
- * long. */
-static bool parse_item(const char **at, char *item, size_t bytes, bool *wrong)
-{
-    size_t length = strcspn(*at, ",");
-
-    if (**at == '\0') {
-        return false;
-    }
-    if (length == 0 || length >= bytes ||
-        ((*at)[length] == ',' && (*at)[length + 1] == '\0')) {
-        *wrong = true;
-        return false;
-    }
-    memcpy(item, *at, length);
-    item[length] = '\0';
-    *at += length + ((*at)[length] == ',' ? 1u : 0u);
-    return true;
-}
-
-static int parse_workloads(struct options *options, const char *text)
-{
-    char item[32];
-    bool wrong = text[0] == '\0';
-
-    options->workload_count = 0;
-    for (const char *at = text; !wrong && parse_item(&at, item, sizeof(item), &wrong);) {
-        const struct bench_workload *workload;
-        char *colon = strchr(item, ':');
-        double seconds = 0.0;
-
-        if (colon != NULL) {
-            *colon = '\0';
-            if (!parse_real(colon + 1, 0.001, 1e6, &seconds)) {
-                return complain("workload", text,
-                                "seconds behind the colon, at least 0.001");
-            }
-        }
-        workload = bench_workload_find(item);
-        if (strcmp(item, "ycsb-e") == 0) {
-            return complain("workload", item,
-                            "needs scans, which need ordered maps: not yet");
-        }
-        if (workload == NULL) {
-            return complain("workload", item, "there is none of this name");
-        }
-        if (options->workload_count == LIST_MAX) {
-            return complain("workload", text, "too many");
-        }
-        options->durations_ns[options->workload_count] = (uint64_t)(seconds * 1e9);
-        options->workloads[options->workload_count++] = workload;
-    }
-    return wrong ? complain("workload", text, "not a list of workloads") : 0;
-}
-
-static int parse_threads(struct options *options, const char *text)
-{
-    char item[32];
-    bool wrong = text[0] == '\0';
-
-    options->thread_count = 0;
-    for (const char *at = text; !wrong && parse_item(&at, item, sizeof(item), &wrong);) {
-        uint64_t number;
-
-        if (!parse_count(item, false, 1, BENCH_THREADS_MAX, &number) ||
-            options->thread_count == LIST_MAX) {
-            return complain("threads", text, "numbers from 1 to 1024");
-        }
-        options->threads[options->thread_count++] = (uint32_t)number;
-    }
-    return wrong ? complain("threads", text, "numbers from 1 to 1024") : 0;
-}
-
-static int parse_engines(struct options *options, const char *text)
-{
-    char item[32];
-    bool wrong = text[0] == '\0';
-
-    options->engine_count = 0;
-    for (const char *at = text; !wrong && parse_item(&at, item, sizeof(item), &wrong);) {
-        const struct bench_engine *engine = bench_engine_find(item);
-
-        if (engine == NULL) {
-            return complain("engine", item, "not in this build");
-        }
-        for (uint32_t i = 0; i < options->engine_count; i++) {
-            if (options->engines[i] == engine) {
-                return complain("engine", item, "named twice");
-            }
-        }
-        if (options->engine_count == BENCH_ENGINES_MAX) {
-            return complain("engine", text, "too many");
-        }
-        options->engines[options->engine_count++] = engine;
-    }
-    return wrong ? complain("engine", text, "not a list of engines") : 0;
-}
-
-static int parse_rocksdb(struct options *options, const char *text)
-{
-    static const char *const words[] = {
-        "tiered", "direct-reads", "direct-writes", "log", "lz4", "zstd", NULL};
-    char item[32];
-    bool wrong = text[0] == '\0';
-
-    options->config.rocksdb = 0;
-    for (const char *at = text; !wrong && parse_item(&at, item, sizeof(item), &wrong);) {
-        int word = parse_word(item, words);
-
-        if (word < 0) {
-            return complain("rocksdb", item,
-                            "tiered, direct-reads, direct-writes, log, lz4 or zstd");
-        }
-        options->config.rocksdb |= 1u << word; /* as enum bench_rocksdb */
-    }
-    if (!wrong && (options->config.rocksdb & BENCH_ROCKSDB_TIERED) == 0 &&
-        (options->config.rocksdb & ~(uint32_t)BENCH_ROCKSDB_LOG) != 0) {
-        return complain("rocksdb", text, "only \"log\" goes without \"tiered\"");
-    }
-    return wrong ? complain("rocksdb", text, "not a list of words") : 0;
-}
-
-enum flag {
-    FLAG_WORKLOAD = 256,
-    FLAG_RECORDS,
-    FLAG_OPERATIONS,
-    FLAG_DURATION,
-    FLAG_THREADS,
-    FLAG_DEPTH,
-    FLAG_BATCH,
-    FLAG_KEY_BYTES,
-    FLAG_VALUE_BYTES,
-    FLAG_KEY_FORM,
-    FLAG_DISTRIBUTION,
-    FLAG_THETA,
-    FLAG_RATE,
-    FLAG_DURABILITY,
-    FLAG_SEED,
-    FLAG_ENGINE,
-    FLAG_REPEAT,
-    FLAG_MEMORY_BYTES,
-    FLAG_SHARDS,
-    FLAG_CACHE_POLICY,
-    FLAG_WARMUP,
-    FLAG_FRESH,
-    FLAG_PATH,
-    FLAG_KEEP,
-    FLAG_VERIFY,
-    FLAG_JSON,
-    FLAG_LINES,
-    FLAG_HGRM,
-    FLAG_COMPARE,
-    FLAG_CORRUPT_ONE,
-    FLAG_COMPRESSION_RATIO,
-    FLAG_LEAD,
-    FLAG_CGROUP,
-    FLAG_UPKEEP,
-    FLAG_BACKGROUND_PERMILLE,
-    FLAG_GRAVITY,
-    FLAG_ROCKSDB,
-    FLAG_DATABASE,
-    FLAG_SAMPLES,
-    FLAG_PROBE,
-    FLAG_SHIFT,
-    FLAG_HOT_SHARE,
-    FLAG_HELP,
-};
-
-static const struct option flags[] = {
-    {"workload", required_argument, NULL, FLAG_WORKLOAD},
-    {"records", required_argument, NULL, FLAG_RECORDS},
-    {"operations", required_argument, NULL, FLAG_OPERATIONS},
-    {"duration-s", required_argument, NULL, FLAG_DURATION},
-    {"threads", required_argument, NULL, FLAG_THREADS},
-    {"depth", required_argument, NULL, FLAG_DEPTH},
-    {"batch", required_argument, NULL, FLAG_BATCH},
-    {"key-bytes", required_argument, NULL, FLAG_KEY_BYTES},
-    {"value-bytes", required_argument, NULL, FLAG_VALUE_BYTES},
-    {"key-form", required_argument, NULL, FLAG_KEY_FORM},
-    {"distribution", required_argument, NULL, FLAG_DISTRIBUTION},
-    {"theta", required_argument, NULL, FLAG_THETA},
-    {"rate", required_argument, NULL, FLAG_RATE},
-    {"durability", required_argument, NULL, FLAG_DURABILITY},
-    {"seed", required_argument, NULL, FLAG_SEED},
-    {"engine", required_argument, NULL, FLAG_ENGINE},
-    {"repeat", required_argument, NULL, FLAG_REPEAT},
-    {"memory-bytes", required_argument, NULL, FLAG_MEMORY_BYTES},
-    {"shards", required_argument, NULL, FLAG_SHARDS},
-    {"cache-policy", required_argument, NULL, FLAG_CACHE_POLICY},
-    {"warmup-s", required_argument, NULL, FLAG_WARMUP},
-    {"fresh", no_argument, NULL, FLAG_FRESH},
-    {"path", required_argument, NULL, FLAG_PATH},
-    {"keep", no_argument, NULL, FLAG_KEEP},
-    {"verify", optional_argument, NULL, FLAG_VERIFY},
-    {"json", required_argument, NULL, FLAG_JSON},
-    {"lines", required_argument, NULL, FLAG_LINES},
-    {"hgrm", required_argument, NULL, FLAG_HGRM},
-    {"compare", required_argument, NULL, FLAG_COMPARE},
-    {"corrupt-one", required_argument, NULL, FLAG_CORRUPT_ONE},
-    {"compression-ratio", required_argument, NULL, FLAG_COMPRESSION_RATIO},
-    {"lead-s", required_argument, NULL, FLAG_LEAD},
-    {"cgroup", required_argument, NULL, FLAG_CGROUP},
-    {"upkeep", required_argument, NULL, FLAG_UPKEEP},
-    {"background-permille", required_argument, NULL, FLAG_BACKGROUND_PERMILLE},
-    {"gravity", required_argument, NULL, FLAG_GRAVITY},
-    {"rocksdb", required_argument, NULL, FLAG_ROCKSDB},
-    {"database", required_argument, NULL, FLAG_DATABASE},
-    {"samples", required_argument, NULL, FLAG_SAMPLES},
-    {"probe", no_argument, NULL, FLAG_PROBE},
-    {"shift-s", required_argument, NULL, FLAG_SHIFT},
-    {"hot-share", required_argument, NULL, FLAG_HOT_SHARE},
-    {"help", no_argument, NULL, FLAG_HELP},
-    {NULL, 0, NULL, 0},
-};
-
-static const char *flag_name(int flag)
-{
-    for (uint32_t i = 0; flags[i].name != NULL; i++) {
-        if (flags[i].val == flag) {
-            return flags[i].name;
-        }
-    }
-    return "?";
-}
-
-static int parse_rate(struct options *options, const char *text)
-{
-    const char *number = text;
-
-    options->config.poisson = false;
-    if (strncmp(text, "poisson:", 8) == 0) {
-        options->config.poisson = true;
-        number = text + 8;
-    }
-    if (!parse_real(number, 0.001, 1e9, &options->config.rate)) {
-        return complain("rate", text, "R or poisson:R, operations per second");
-    }
-    return 0;
-}
-
-/* One flag with its value. 0, EXIT_USAGE, or -1 for --help. */
-static int parse_flag(struct options *options, int flag, const char *text)
-{
-    static const char *const durabilities[] = {"memory", "interval", "commit", NULL};
-    static const char *const distributions[] = {"uniform", "zipfian", "latest", "hotspot",
-                                                NULL};
-    static const char *const forms[] = {"scattered", "decimal", NULL};
-    static const char *const policies[] = {"s3fifo", "fifo", "clock", "lru", "sieve", NULL};
-    static const char *const corruptions[] = {"nothing", "owner",   "edge",  "middle",
-                                              "length",  "missing", "stale", NULL};
-    static const char *const upkeeps[] = {"itself", "asked", "forced", NULL};
-    static const char *const gravities[] = {"on", "off", NULL};
-    struct bench_config *config = &options->config;
-    const char *name = flag_name(flag);
-    uint64_t number = 0;
-    double real = 0.0;
-    int word;
-
-    switch (flag) {
-    case FLAG_WORKLOAD:
-        return parse_workloads(options, text);
-    case FLAG_THREADS:
-        return parse_threads(options, text);
-    case FLAG_ENGINE:
-        return parse_engines(options, text);
-    case FLAG_RATE:
-        return parse_rate(options, text);
-    case FLAG_RECORDS:
-        if (!parse_count(text, false, 1, (uint64_t)1 << BENCH_VALUE_ID_BITS,
-                         &config->records)) {
-            return complain(name, text, "a number from 1 to 2^40");
-        }
-        return 0;
-    case FLAG_OPERATIONS:
-        if (!parse_count(text, false, 1, UINT64_MAX - 1, &config->operations)) {
-            return complain(name, text, "a positive number");
-        }
-        return 0;
-    case FLAG_DURATION:
-        if (!parse_real(text, 0.001, 1e6, &real)) {
-            return complain(name, text, "seconds, at least 0.001");
-        }
-        config->duration_ns = (uint64_t)(real * 1e9);
-        return 0;
-    case FLAG_WARMUP:
-        if (!parse_real(text, 0.0, 1e6, &real)) {
-            return complain(name, text, "seconds");
-        }
-        config->warmup_ns = (uint64_t)(real * 1e9);
-        return 0;
-    case FLAG_DEPTH:
-        if (!parse_count(text, false, 1, 65536, &number)) {
-            return complain(name, text, "a number from 1 to 65536");
-        }
-        options->depth = (uint32_t)number;
-        return 0;
-    case FLAG_BATCH:
-        if (!parse_count(text, false, 1, BENCH_GROUP_MAX, &number)) {
-            return complain(name, text, "a number from 1 to 65536");
-        }
-        options->batch = (uint32_t)number;
-        return 0;
-    case FLAG_KEY_BYTES:
-        if (!parse_count(text, true, 1, 65536, &number)) {
-            return complain(name, text, "1 to 65536 bytes");
-        }
-        config->key_bytes = number;
-        return 0;
-    case FLAG_VALUE_BYTES:
-        if (!parse_count(text, true, 1, 33554432, &number)) {
-            return complain(name, text, "1 to 33554432 bytes");
-        }
-        config->value_bytes = number;
-        return 0;
-    case FLAG_KEY_FORM:
-        options->key_form = parse_word(text, forms);
-        return options->key_form < 0 ? complain(name, text, "scattered or decimal") : 0;
-    case FLAG_DISTRIBUTION:
-        options->distribution = parse_word(text, distributions);
-        return options->distribution < 0
-                   ? complain(name, text, "uniform, zipfian, latest or hotspot")
-                   : 0;
-    case FLAG_THETA:
-        if (!parse_real(text, 0.01, 0.9999, &config->theta)) {
-            return complain(name, text, "a number from 0.01 to 0.9999");
-        }
-        return 0;
-    case FLAG_SHIFT:
-        if (!parse_real(text, 0.001, 1e6, &real)) {
-            return complain(name, text, "seconds, at least 0.001");
-        }
-        config->shift_ns = (uint64_t)(real * 1e9);
-        return 0;
-    case FLAG_HOT_SHARE:
-        if (!parse_real(text, 0.0, 1.0, &config->hot_share)) {
-            return complain(name, text, "a number from 0 to 1");
-        }
-        return 0;
-    case FLAG_DURABILITY:
-        word = parse_word(text, durabilities);
-        if (word < 0) {
-            return complain(name, text, "memory, interval or commit");
-        }
-        config->durability = (enum bench_durability)word;
-        return 0;
-    case FLAG_SEED:
-        if (!parse_count(text, false, 0, UINT64_MAX, &config->seed)) {
-            return complain(name, text, "a number");
-        }
-        return 0;
-    case FLAG_REPEAT:
-        if (!parse_count(text, false, 1, BENCH_REPEATS_MAX, &number)) {
-            return complain(name, text, "a number from 1 to 64");
-        }
-        options->repeats = (uint32_t)number;
-        return 0;
-    case FLAG_MEMORY_BYTES:
-        if (!parse_count(text, true, 1 << 20, UINT64_MAX, &config->memory_bytes)) {
-            return complain(name, text, "bytes, at least 1M");
-        }
-        return 0;
-    case FLAG_SHARDS:
-        if (!parse_count(text, false, 0, 64, &number)) {
-            return complain(name, text, "a number from 0 to 64");
-        }
-        config->shards = (uint32_t)number;
-        return 0;
-    case FLAG_CACHE_POLICY:
-        word = parse_word(text, policies);
-        if (word < 0) {
-            return complain(name, text, "s3fifo, fifo, clock, lru or sieve");
-        }
-        config->cache_policy = (uint32_t)word;
-        return 0;
-    case FLAG_VERIFY:
-        if (text == NULL || strcmp(text, "full") == 0) {
-            config->verify_full = true;
-        } else if (strcmp(text, "quick") == 0) {
-            config->verify_full = false;
-        } else {
-            return complain(name, text, "quick or full");
-        }
-        return 0;
-    case FLAG_CORRUPT_ONE:
-        word = parse_word(text, corruptions);
-        if (word < 0) {
-            return complain(name, text, "owner, edge, middle, length, missing or stale");
-        }
-        config->corruption = (enum bench_corruption)word;
-        return 0;
-    case FLAG_COMPRESSION_RATIO:
-        if (!parse_real(text, 0.05, 1.0, &real)) {
-            return complain(name, text, "a number from 0.05 to 1");
-        }
-        config->ratio_permille = (uint32_t)(real * 1000.0 + 0.5);
-        return 0;
-    case FLAG_LEAD:
-        if (!parse_real(text, 0.0, 1e6, &real)) {
-            return complain(name, text, "seconds");
-        }
-        config->lead_ns = (uint64_t)(real * 1e9);
-        return 0;
-    case FLAG_UPKEEP:
-        word = parse_word(text, upkeeps);
-        if (word < 0) {
-            return complain(name, text, "itself, asked or forced");
-        }
-        config->compaction = word == 0 ? 0 : 2;
-        config->upkeep = word == 2;
-        return 0;
-    case FLAG_BACKGROUND_PERMILLE:
-        if (!parse_count(text, false, 1, 1000, &number)) {
-            return complain(name, text, "a number from 1 to 1000");
-        }
-        config->background_permille = (uint32_t)number;
-        return 0;
-    case FLAG_GRAVITY:
-        word = parse_word(text, gravities);
-        if (word < 0) {
-            return complain(name, text, "on or off");
-        }
-        config->gravity = word == 0 ? 1 : 2;
-        return 0;
-    case FLAG_ROCKSDB:
-        return parse_rocksdb(options, text);
-    case FLAG_CGROUP:
-        config->cgroup = text;
-        return 0;
-    case FLAG_DATABASE:
-        options->database = text;
-        return 0;
-    case FLAG_SAMPLES:
-        config->samples = text;
-        config->watches = true;
-        return 0;
-    case FLAG_PROBE:
-        options->probe = true;
-        config->watches = true;
-        return 0;
-    case FLAG_FRESH:
-        options->fresh = true;
-        return 0;
-    case FLAG_KEEP:
-        options->keep = true;
-        return 0;
-    case FLAG_PATH:
-        options->path = text;
-        return 0;
-    case FLAG_JSON:
-        options->json = text;
-        return 0;
-    case FLAG_LINES:
-        options->lines = text;
-        return 0;
-    case FLAG_HGRM:
-        options->hgrm = text;
-        return 0;
-    case FLAG_COMPARE:
-        options->compare = text;
-        return 0;
-    case FLAG_HELP:
-        return -1;
-    default:
-        fprintf(stderr, "warp bench: see warp bench --help\n");
-        return EXIT_USAGE;
-    }
-}
-
-/* How many ids there may be at the end. */
-static uint64_t options_ids(const struct options *options,
-                            const struct bench_workload *workload)
-{
-    const struct bench_config *config = &options->config;
-    uint64_t runs = options->repeats * options->thread_count * options->workload_count;
-
-    if (workload->insert_percent == 0) {
-        return config->records;
-    }
-    if (config->operations == 0 || config->operations > UINT64_MAX / 2 / runs) {
-        return (uint64_t)1 << BENCH_VALUE_ID_BITS; /* as many as the time allows */
-    }
-    return config->records + config->operations * runs;
-}
-
-/* Workloads times threads, and what cannot go together. */
-static int options_cells(struct options *options)
-{
-    struct bench_config *config = &options->config;
-    bool timed = config->duration_ns != 0;
-
-    for (uint32_t w = 0; w < options->workload_count; w++) {
-        const struct bench_workload *workload = options->workloads[w];
-        bool walks =
-            workload->work != BENCH_WORK_MIX && workload->work != BENCH_WORK_MULTI_GET;
-
-        if (options->batch > 1 && workload->work != BENCH_WORK_MULTI_GET &&
-            !bench_workload_batches(workload)) {
-            return complain("batch", workload->name,
-                            "only writes and multi-gets come in groups");
-        }
-        if (options->depth > 1 &&
-            (options->batch > 1 || workload->work == BENCH_WORK_MULTI_GET)) {
-            return complain("depth", workload->name, "a session's requests are single");
-        }
-        if (walks && workload->work != BENCH_WORK_DELETE_RANDOM &&
-            config->corruption != BENCH_CORRUPT_NOTHING) {
-            return complain("corrupt-one", workload->name, "a fill has nothing loaded");
-        }
-        if (workload->mixes != options->workloads[0]->mixes) {
-            return complain("workload", workload->name,
-                            "values of other sizes: cannot share a database");
-        }
-        if (workload->mixes && config->value_bytes > 33554432 / BENCH_VALUE_LARGE_TIMES) {
-            return complain("value-bytes", "too large", "some are 640 times as long");
-        }
-        config->mixed_sizes = workload->mixes;
-        /* A walk that neither operations nor time bound ends with its records. */
-        timed =
-            timed || (!walks && config->operations == 0 && options->durations_ns[w] == 0);
-        if (options->database != NULL &&
-            (workload->fresh || workload->insert_percent != 0)) {
-            return complain("database", workload->name,
-                            "changes which records there are: they must stay the same");
-        }
-        for (uint32_t t = 0; t < options->thread_count; t++) {
-            struct bench_cell *cell = &config->cells[config->cell_count];
-
-            if (config->cell_count == BENCH_CELLS_MAX) {
-                return complain("workload", "list", "too many workloads times threads");
-            }
-            config->cell_count++;
-            cell->workload = workload;
-            cell->threads = options->threads[t];
-            cell->depth = options->depth;
-            cell->duration_ns = options->durations_ns[w];
-            cell->batch = options->batch;
-            if (cell->batch == 0) {
-                cell->batch = workload->work == BENCH_WORK_MULTI_GET ? 64 : 1;
-            }
-            if ((uint64_t)cell->threads * cell->depth > (uint64_t)1 << 19) {
-                return complain("depth", "times threads", "at most 524288 in flight");
-            }
-            cell->distribution = options->distribution >= 0
-                                     ? (enum bench_distribution)options->distribution
-                                     : workload->distribution;
-            cell->key_form = options->key_form >= 0 ? (enum bench_key_form)options->key_form
-                             : workload->work == BENCH_WORK_FILL_SEQUENTIAL
-                                 ? BENCH_KEY_DECIMAL
-                                 : BENCH_KEY_SCATTERED;
-            if (!bench_keys_fit(cell->key_form, config->key_bytes,
-                                options_ids(options, workload))) {
-                return complain("key-bytes", "too small", "not enough keys of this size");
-            }
-        }
-    }
-    if (timed && config->duration_ns == 0) {
-        config->duration_ns = 5000000000u;
-    }
-    return 0;
-}
-
-static int options_parse(struct options *options, int argc, char **argv)
-{
-    int flag;
-
-    memset(options, 0, sizeof(*options));
-    options->config.records = 1000000;
-    options->config.key_bytes = 16;
-    options->config.value_bytes = 100;
-    options->config.durability = BENCH_COMMIT;
-    options->config.theta = 0.99;
-    options->config.seed = 1;
-    options->config.shift_ns = 10000000000u;
-    options->config.hot_share = 0.4;
-    options->config.warmup_ns = 2000000000u;
-    options->workloads[0] = bench_workload_find("ycsb-a");
-    options->workload_count = 1;
-    options->threads[0] = 1;
-    options->thread_count = 1;
-    options->depth = 1;
-    options->distribution = -1;
-    options->key_form = -1;
-    options->engines[0] = bench_engine_find("warp");
-    options->engine_count = 1;
-    options->repeats = 1;
-    options->path = "./warp-bench";
-    optind = 0; /* the program's main has parsed flags of its own before */
-    while ((flag = getopt_long(argc, argv, "", flags, NULL)) != -1) {
-        const char *text = optarg;
-        int rc;
-
-        /* "--verify full" beside "--verify=full" and a bare "--verify". */
-        if (flag == FLAG_VERIFY && text == NULL && optind < argc &&
-            (strcmp(argv[optind], "full") == 0 || strcmp(argv[optind], "quick") == 0)) {
-            text = argv[optind++];
-        }
-        rc = parse_flag(options, flag, text);
-        if (rc != 0) {
-            return rc;
-        }
-    }
-    if (options->database != NULL && (options->engine_count != 1 || options->fresh)) {
-        return complain("database", options->database, "is one engine's, and not fresh");
-    }
-    if (options->compare != NULL) {
-        if (optind + 1 != argc) {
-            return complain("compare", options->compare, "takes two files");
-        }
-        return 0;
-    }
-    if (optind != argc) {
-        fprintf(stderr, "warp bench: %s: what is this? (see warp bench --help)\n",
-                argv[optind]);
-        return EXIT_USAGE;
-    }
-    return options_cells(options);
-}
 
 /* ---- running ------------------------------------------------------------------------- */
 
@@ -831,27 +30,63 @@ static void interrupt(int signal_number)
     interrupted = signal_number;
 }
 
-static void progress(const char *format, const char *engine, const char *what,
-                     uint32_t number)
-{
-    if (isatty(STDERR_FILENO)) {
-        fprintf(stderr, "\r\033[K");
-        if (format != NULL) {
-            fprintf(stderr, format, engine, what, number);
-            fflush(stderr);
-        }
-    }
-}
-
 struct session {
-    const struct options *options;
+    const struct bench_options *options;
     struct bench_probe probe;
     struct bench_probe_result *probed; /* scratch */
     const char *directory;             /* ours: made by this run */
     uint32_t directories;              /* names for databases */
     struct bench_row *rows;
     struct bench_result *result; /* scratch: too big for the stack */
+    struct bench_result *best;   /* likewise */
+    char doing[160];             /* on the status line ... */
+    uint64_t seen_ns;            /* ... and what it last said */
+    uint64_t seen_operations;
 };
+
+/* The status line, on a terminal only. `what` stays until the next; "": nothing is going on. */
+static void progress(struct session *session, const char *what)
+{
+    if (isatty(STDERR_FILENO)) {
+        snprintf(session->doing, sizeof(session->doing), "%s", what);
+        fprintf(stderr, "\r\033[K%s", what);
+        fflush(stderr);
+    }
+}
+
+static void progress_run(struct session *session, const struct bench_row *row,
+                         const char *what, uint32_t repeat)
+{
+    char text[160];
+
+    snprintf(text, sizeof(text), "%s: %s, %s %u of %u", row->engine->name,
+             row->cell->workload->name, what, repeat + 1, session->options->repeats);
+    progress(session, text);
+}
+
+/* Once a second while a run is waited for: how far it is, and how fast in the last second. */
+static void progress_tick(void *context)
+{
+    struct session *session = context;
+    struct bench_status *status = session->options->config.status;
+    uint64_t elapsed_ns;
+    uint64_t operations;
+
+    if (!isatty(STDERR_FILENO) || status == NULL) {
+        return;
+    }
+    elapsed_ns = atomic_load_explicit(&status->elapsed_ns, memory_order_relaxed);
+    operations = atomic_load_explicit(&status->operations, memory_order_relaxed);
+    if (elapsed_ns > session->seen_ns && operations >= session->seen_operations) {
+        fprintf(stderr, "\r\033[K%s: %.0f s, %llu operations, %.1f thousand/s",
+                session->doing, (double)elapsed_ns / 1e9, (unsigned long long)operations,
+                (double)(operations - session->seen_operations) * 1e6 /
+                    (double)(elapsed_ns - session->seen_ns));
+        fflush(stderr);
+    }
+    session->seen_ns = elapsed_ns;
+    session->seen_operations = operations;
+}
 
 static struct bench_row *session_row(struct session *session, uint32_t cell,
                                      uint32_t engine)
@@ -860,20 +95,22 @@ static struct bench_row *session_row(struct session *session, uint32_t cell,
 }
 
 /* What a kept database was loaded with, in a file beside it. */
-static void database_describe(const struct options *options, char *name, size_t name_bytes,
-                              char *text, size_t text_bytes)
+static void database_describe(const struct bench_options *options, char *name,
+                              size_t name_bytes, char *text, size_t text_bytes)
 {
     const struct bench_config *config = &options->config;
+    char sizes[48];
 
     snprintf(name, name_bytes, "%.480s.loaded", options->database);
-    snprintf(text, text_bytes, "%s %llu records of %zu + %zu bytes, ratio %u, keys %s\n",
+    snprintf(text, text_bytes, "%s %llu records of %zu + %s bytes, ratio %u, keys %s\n",
              options->engines[0]->name, (unsigned long long)config->records,
-             config->key_bytes, config->value_bytes, config->ratio_permille,
+             config->key_bytes, bench_sizes_text(config, sizes, sizeof(sizes)),
+             config->ratio_permille,
              config->cells[0].key_form == BENCH_KEY_DECIMAL ? "decimal" : "scattered");
 }
 
 /* Whether it is there, loaded: 1 yes, 0 no, -1 it was loaded otherwise. */
-static int database_found(const struct options *options)
+static int database_found(const struct bench_options *options)
 {
     char name[512];
     char wanted[256];
@@ -896,7 +133,7 @@ static int database_found(const struct options *options)
     return -1;
 }
 
-static bool database_note(const struct options *options)
+static bool database_note(const struct bench_options *options)
 {
     char name[512];
     char text[256];
@@ -912,8 +149,9 @@ static bool database_note(const struct options *options)
 static bool session_start(struct session *session, struct bench_side *side, uint32_t engine,
                           const struct bench_cell *cells, uint32_t cell_count)
 {
-    const struct options *options = session->options;
+    const struct bench_options *options = session->options;
     char path[512];
+    char text[64];
 
     if (options->database != NULL) {
         snprintf(path, sizeof(path), "%.480s", options->database);
@@ -922,16 +160,88 @@ static bool session_start(struct session *session, struct bench_side *side, uint
                  options->engines[engine]->name, session->directories++);
     }
     memset(session->result, 0, sizeof(*session->result));
-    progress("%s: %s", options->engines[engine]->name, "loading", 0);
+    snprintf(text, sizeof(text), "%s: loading", options->engines[engine]->name);
+    progress(session, text);
     if (bench_side_start(side, options->engines[engine], &options->config, cells,
-                         cell_count, path, session->result) != 0 ||
-        bench_side_load(side, session->result) != 0) {
+                         cell_count, path, session->result) != 0) {
+        return false;
+    }
+    side->waiting = progress_tick;
+    side->waiting_context = session;
+    if (bench_side_load(side, session->result) != 0) {
         return false;
     }
     if (options->database != NULL && !database_note(options)) {
         snprintf(session->result->message, sizeof(session->result->message),
                  "%.300s.loaded: %s", options->database, strerror(errno));
         return false;
+    }
+    return true;
+}
+
+/* Whether a run kept up with the rate and met the bound. */
+static bool limit_met(const struct bench_config *config, const struct bench_row *row,
+                      const struct bench_result *result, double rate, uint64_t *p99_ns)
+{
+    struct bench_row *sum = calloc(1, sizeof(*sum));
+    bool met;
+
+    *p99_ns = 0;
+    if (sum == NULL) {
+        return false;
+    }
+    bench_row_begin(sum, row->engine, row->cell);
+    bench_row_add_run(sum, result);
+    *p99_ns = (uint64_t)bench_row_median(sum, BENCH_METRIC_P99);
+    /* Where nothing was done there is no p99 to meet it. */
+    met = rate > 0.0 && result->operations > 0 && *p99_ns <= config->limit_p99_ns &&
+          result->unissued * 100 <= result->operations;
+    free(sum);
+    return met;
+}
+
+/* The search for a rate; the result is that of the best trial. */
+static bool session_limit(struct session *session, struct bench_side *side,
+                          uint32_t cell_index, uint32_t repeat, struct bench_row *row)
+{
+    const struct bench_config *config = &session->options->config;
+    struct bench_limit limit;
+    double rate;
+
+    bench_limit_init(&limit);
+    while (!interrupted && bench_limit_next(&limit, &rate)) {
+        struct bench_limit_trial trial = {.rate = rate};
+        /* Each trial draws as a repeat of its own would. */
+        uint32_t draws = repeat * BENCH_LIMIT_TRIALS_MAX + limit.trial_count;
+
+        if (bench_side_run_at(side, cell_index, draws, rate, session->result) != 0) {
+            return false;
+        }
+        trial.measured = session->result->duration_ns > 0
+                             ? (double)session->result->operations * 1e9 /
+                                   (double)session->result->duration_ns
+                             : 0.0;
+        trial.met = limit_met(config, row, session->result, rate, &trial.p99_ns);
+        if (bench_limit_note(&limit, &trial)) {
+            *session->best = *session->result;
+        }
+    }
+    bench_row_add_limit(row, &limit);
+    if (limit.trial_count == 0) {
+        return false; /* interrupted */
+    }
+    if (limit.met == 0.0) {
+        /* The engine is well, and can go on with other work. */
+        char message[256];
+
+        snprintf(message, sizeof(message),
+                 "%s: no rate meets a p99 of %.1f us: at %.0f op/s it is %.1f us",
+                 row->engine->name, (double)config->limit_p99_ns / 1e3,
+                 limit.trials[limit.trial_count - 1].rate,
+                 (double)limit.trials[limit.trial_count - 1].p99_ns / 1e3);
+        bench_row_fail(row, message);
+    } else {
+        *session->result = *session->best;
     }
     return true;
 }
@@ -947,11 +257,13 @@ static bool session_run_cell(struct session *session, struct bench_side *side,
         bench_row_fail(row, "the probe of the device cannot be started");
         return false;
     }
-    fine = bench_side_run(side, cell_index, repeat, session->result) == 0;
+    fine = session->options->config.limit_p99_ns != 0
+               ? session_limit(session, side, cell_index, repeat, row)
+               : bench_side_run(side, cell_index, repeat, session->result) == 0;
     if (probing) {
         bench_probe_stop(&session->probe, session->probed);
     }
-    if (fine) {
+    if (fine && !row->failed) {
         bench_row_add_run(row, session->result);
         if (probing) {
             bench_row_add_probe(row, session->probed);
@@ -963,7 +275,7 @@ static bool session_run_cell(struct session *session, struct bench_side *side,
 /* One cell that needs a database of its own in every repeat. */
 static void session_fresh_cell(struct session *session, uint32_t cell_index)
 {
-    const struct options *options = session->options;
+    const struct bench_options *options = session->options;
     const struct bench_cell *cell = &options->config.cells[cell_index];
 
     for (uint32_t repeat = 0; repeat < options->repeats && !interrupted; repeat++) {
@@ -979,8 +291,7 @@ static void session_fresh_cell(struct session *session, uint32_t cell_index)
             fine = session_start(session, &side, engine, cell, 1);
             if (fine) {
                 bench_row_add_load(row, session->result);
-                progress("%s: %s, run %u", row->engine->name, cell->workload->name,
-                         repeat + 1);
+                progress_run(session, row, "run", repeat);
                 fine = session_run_cell(session, &side, 0, repeat, row);
             }
             if (fine) {
@@ -999,7 +310,7 @@ static void session_fresh_cell(struct session *session, uint32_t cell_index)
 static void session_shared_cells(struct session *session, const uint32_t *cells,
                                  uint32_t cell_count)
 {
-    const struct options *options = session->options;
+    const struct bench_options *options = session->options;
     struct bench_side sides[BENCH_ENGINES_MAX];
     struct bench_cell own[BENCH_CELLS_MAX];
     bool fine[BENCH_ENGINES_MAX] = {false};
@@ -1029,8 +340,7 @@ static void session_shared_cells(struct session *session, const uint32_t *cells,
                     bench_row_fail(row, "it had failed before");
                     continue;
                 }
-                progress("%s: %s, run %u", row->engine->name, own[i].workload->name,
-                         repeat + 1);
+                progress_run(session, row, "run", repeat);
                 fine[engine] = session_run_cell(session, &sides[engine], i, repeat, row);
                 if (!fine[engine]) {
                     bench_row_fail(row, session->result->message);
@@ -1042,7 +352,7 @@ static void session_shared_cells(struct session *session, const uint32_t *cells,
         if (fine[engine] && !interrupted) {
             struct bench_row *row = session_row(session, cells[cell_count - 1], engine);
 
-            progress("%s: %s", row->engine->name, "checking", 0);
+            progress_run(session, row, "check", options->repeats - 1);
             if (bench_side_finish(&sides[engine], session->result) != 0) {
                 bench_row_fail(row, session->result->message);
             }
@@ -1057,7 +367,7 @@ static void session_shared_cells(struct session *session, const uint32_t *cells,
 /* Cells with different key forms cannot share a database. */
 static void session_run(struct session *session)
 {
-    const struct options *options = session->options;
+    const struct bench_options *options = session->options;
     uint32_t shared[BENCH_CELLS_MAX];
     uint32_t shared_count = 0;
 
@@ -1071,22 +381,25 @@ static void session_run(struct session *session)
     if (shared_count > 0 && !interrupted) {
         session_shared_cells(session, shared, shared_count);
     }
-    progress(NULL, "", "", 0);
+    progress(session, "");
 }
 
 /* ---- results ------------------------------------------------------------------------- */
 
-static int write_json(const struct bench_report *report, const char *name)
+/* To a file, or to standard output (-). */
+static int write_report(const struct bench_report *report, const char *name,
+                        int (*write)(const struct bench_report *report, FILE *file))
 {
     FILE *file = strcmp(name, "-") == 0 ? stdout : fopen(name, "we");
     int rc;
 
     if (file == NULL) {
         fprintf(stderr, "warp bench: %s: %s\n", name, strerror(errno));
-        return EXIT_ERROR;
+        return BENCH_EXIT_ERROR;
     }
-    rc = bench_report_json(report, file);
-    rc = (file == stdout ? fflush(file) : fclose(file)) != 0 || rc != 0 ? EXIT_ERROR : 0;
+    rc = write(report, file);
+    rc = (file == stdout ? fflush(file) : fclose(file)) != 0 || rc != 0 ? BENCH_EXIT_ERROR
+                                                                        : 0;
     if (rc != 0) {
         fprintf(stderr, "warp bench: %s: %s\n", name, strerror(errno));
     }
@@ -1097,9 +410,9 @@ static int write_lines(const struct bench_report *report, const char *name)
 {
     FILE *file = fopen(name, "ae");
 
-    if (file == NULL || bench_report_lines(report, file) != 0 || fclose(file) != 0) {
+    if (file == NULL || bench_export_lines(report, file) != 0 || fclose(file) != 0) {
         fprintf(stderr, "warp bench: %s: %s\n", name, strerror(errno));
-        return EXIT_ERROR;
+        return BENCH_EXIT_ERROR;
     }
     return 0;
 }
@@ -1120,38 +433,78 @@ static int write_hgrm(const struct bench_report *report, const char *name)
                      row->cell->workload->name, row->cell->threads);
         }
         file = fopen(path, "we");
-        if (file == NULL || bench_report_hgrm(row, file) != 0 || fclose(file) != 0) {
+        if (file == NULL || bench_export_hgrm(row, file) != 0 || fclose(file) != 0) {
             fprintf(stderr, "warp bench: %s: %s\n", path, strerror(errno));
-            return EXIT_ERROR;
+            return BENCH_EXIT_ERROR;
         }
     }
     return 0;
 }
 
-static int report_all(const struct options *options, const struct bench_report *report)
+/* PREFIX-workload-threads-latency.svg and -throughput.svg, all engines in each. */
+static int write_plots(const struct bench_report *report, const char *prefix)
+{
+    for (uint32_t cell = 0; cell < report->config->cell_count; cell++) {
+        const struct bench_row *rows = &report->rows[cell * report->engine_count];
+
+        for (uint32_t kind = 0; kind < 2; kind++) {
+            char path[512];
+            FILE *file;
+            int rc = -1;
+
+            snprintf(path, sizeof(path), "%.400s-%s-%u-%s.svg", prefix,
+                     rows[0].cell->workload->name, rows[0].cell->threads,
+                     kind == 0 ? "latency" : "throughput");
+            file = fopen(path, "we");
+            if (file != NULL) {
+                rc = kind == 0 ? bench_plot_latency(report->config, rows,
+                                                    report->engine_count, file)
+                               : bench_plot_throughput(report->config, rows,
+                                                       report->engine_count, file);
+                rc = fclose(file) != 0 ? -1 : rc;
+            }
+            if (rc != 0) {
+                fprintf(stderr, "warp bench: %s: %s\n", path, strerror(errno));
+                return BENCH_EXIT_ERROR;
+            }
+        }
+    }
+    return 0;
+}
+
+static int report_all(const struct bench_options *options,
+                      const struct bench_report *report)
 {
     uint32_t count = report->config->cell_count * report->engine_count;
-    int rc = EXIT_DONE;
+    int rc = BENCH_EXIT_DONE;
 
-    if (options->json == NULL || strcmp(options->json, "-") != 0) {
+    if ((options->json == NULL || strcmp(options->json, "-") != 0) &&
+        (options->csv == NULL || strcmp(options->csv, "-") != 0)) {
         bench_report_text(report, stdout);
         fflush(stdout);
     }
-    if (options->json != NULL && write_json(report, options->json) != 0) {
-        rc = EXIT_ERROR;
+    if (options->json != NULL &&
+        write_report(report, options->json, bench_export_json) != 0) {
+        rc = BENCH_EXIT_ERROR;
+    }
+    if (options->csv != NULL && write_report(report, options->csv, bench_export_csv) != 0) {
+        rc = BENCH_EXIT_ERROR;
+    }
+    if (options->plot != NULL && write_plots(report, options->plot) != 0) {
+        rc = BENCH_EXIT_ERROR;
     }
     if (options->lines != NULL && write_lines(report, options->lines) != 0) {
-        rc = EXIT_ERROR;
+        rc = BENCH_EXIT_ERROR;
     }
     if (options->hgrm != NULL && write_hgrm(report, options->hgrm) != 0) {
-        rc = EXIT_ERROR;
+        rc = BENCH_EXIT_ERROR;
     }
     for (uint32_t i = 0; i < count; i++) {
         const struct bench_row *row = &report->rows[i];
 
         if (row->failed) {
             fprintf(stderr, "warp bench: %s\n", row->message);
-            rc = EXIT_ERROR;
+            rc = BENCH_EXIT_ERROR;
         }
     }
     for (uint32_t i = 0; i < count; i++) {
@@ -1159,13 +512,13 @@ static int report_all(const struct options *options, const struct bench_report *
 
         if (row->mismatched + row->missing + row->stale > 0) {
             fprintf(stderr, "warp bench: wrong data: %s\n", row->fault);
-            return EXIT_WRONG; /* says more than an error */
+            return BENCH_EXIT_WRONG; /* says more than an error */
         }
     }
     return rc;
 }
 
-static int run(struct options *options)
+static int run(struct bench_options *options)
 {
     uint32_t count = options->config.cell_count * options->engine_count;
     struct bench_environment environment;
@@ -1183,30 +536,39 @@ static int run(struct options *options)
     char message[384] = "";
     bool made;
     int found;
-    int rc = EXIT_ERROR;
+    int rc = BENCH_EXIT_ERROR;
 
     if (options->database != NULL) {
         found = database_found(options);
         if (found < 0) {
-            return EXIT_ERROR;
+            return BENCH_EXIT_ERROR;
         }
         options->config.existing = found > 0;
     }
     made = mkdir(options->path, 0777) == 0;
     if (!made && errno != EEXIST) {
         fprintf(stderr, "warp bench: %s: %s\n", options->path, strerror(errno));
-        return EXIT_ERROR;
+        return BENCH_EXIT_ERROR;
     }
     snprintf(directory, sizeof(directory), "%.400s/run-XXXXXX", options->path);
     if (mkdtemp(directory) == NULL) {
         fprintf(stderr, "warp bench: %s: %s\n", options->path, strerror(errno));
-        return EXIT_ERROR;
+        return BENCH_EXIT_ERROR;
     }
     session.directory = directory;
     session.rows = calloc(count, sizeof(*session.rows));
     session.result = calloc(1, sizeof(*session.result));
     session.probed = calloc(1, sizeof(*session.probed));
-    if (session.rows == NULL || session.result == NULL || session.probed == NULL) {
+    session.best = calloc(1, sizeof(*session.best));
+    options->config.status =
+        mmap(NULL, sizeof(*options->config.status), PROT_READ | PROT_WRITE,
+             MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (options->config.status == MAP_FAILED) {
+        options->config.status =
+            NULL; /* there is no status line, and nothing else missing */
+    }
+    if (session.best == NULL || session.rows == NULL || session.result == NULL ||
+        session.probed == NULL) {
         fprintf(stderr, "warp bench: no memory\n");
         goto done;
     }
@@ -1245,6 +607,10 @@ done:
     free(session.rows);
     free(session.result);
     free(session.probed);
+    free(session.best);
+    if (options->config.status != NULL) {
+        munmap(options->config.status, sizeof(*options->config.status));
+    }
     if (!options->keep) {
         bench_environment_remove(directory);
         if (made) {
@@ -1258,7 +624,7 @@ done:
 
 int warp_bench_main(int argc, char **argv)
 {
-    struct options *options = calloc(1, sizeof(*options));
+    struct bench_options *options = calloc(1, sizeof(*options));
     int rc;
 
     if (argc > 1 && strcmp(argv[1], "gravity") == 0) {
@@ -1271,14 +637,14 @@ int warp_bench_main(int argc, char **argv)
     }
     if (options == NULL) {
         fprintf(stderr, "warp bench: no memory\n");
-        return EXIT_ERROR;
+        return BENCH_EXIT_ERROR;
     }
-    rc = options_parse(options, argc, argv);
+    rc = bench_options_parse(options, argc, argv);
     if (rc == -1) {
-        usage(stdout);
-        rc = EXIT_DONE;
+        bench_options_usage(stdout);
+        rc = BENCH_EXIT_DONE;
     } else if (rc == 0 && options->compare != NULL) {
-        rc = bench_compare(options->compare, argv[optind], stdout);
+        rc = bench_compare(options->compare, argv[optind], options->tolerance, stdout);
     } else if (rc == 0) {
         bench_clock_init(&options->config.clock);
         rc = run(options);

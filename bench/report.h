@@ -1,102 +1,20 @@
 /*
- * bench/report.h - adds up repeats and tells the result, to people and to machines.
- *
- * A row is one engine at one cell (workload and threads) over all repeats; each figure of
- * it is the median of the repeats. The table for people and the JSON have the same data;
- * --hgrm is the "percentile" text of HdrHistogram, which common plotters read, in
- * microseconds.
+ * bench/report.h - tells the result to people.
  *
  * Threads:   one.
- * Lifetime:  rows are the caller's; zero bytes, then bench_row_begin(), are a row.
- * Units:     in the JSON nanoseconds, bytes, operations per second, CPU seconds per million
- *            operations; the table says its own.
+ * Lifetime:  a report borrows all that it points to.
+ * Units:     the table says its own.
  * Ordering:  none.
- * Errors:    -1 with errno where a file cannot be written.
- * Cost:      200 KiB per row.
+ * Errors:    none; the caller looks at the stream.
+ * Cost:      none.
  */
 #ifndef BENCH_REPORT_H
 #define BENCH_REPORT_H
 
 #include <stdio.h>
 
-#include "bench/driver.h"
 #include "bench/environment.h"
-
-/* Grows when a field changes its meaning or goes; new fields do not change it. */
-#define BENCH_JSON_VERSION 1
-
-#define BENCH_REPEATS_MAX 64u
-
-enum bench_metric {
-    BENCH_METRIC_RATE,
-    BENCH_METRIC_MEAN,
-    BENCH_METRIC_P50,
-    BENCH_METRIC_P90,
-    BENCH_METRIC_P99,
-    BENCH_METRIC_P999,
-    BENCH_METRIC_P9999,
-    BENCH_METRIC_MAX,
-    BENCH_METRIC_CPU,
-    BENCH_METRIC_SETTLE_CPU,
-    BENCH_METRIC_RSS,
-    BENCH_METRIC_DISK,
-    BENCH_METRIC_COUNT
-};
-
-struct bench_row {
-    const struct bench_engine *engine;
-    const struct bench_cell *cell;
-    bool failed;
-    char message[384];
-    char version[64];
-    char settings[384];
-    char fault[256];
-    uint32_t repeat_count;
-    double figures[BENCH_METRIC_COUNT][BENCH_REPEATS_MAX];
-    uint32_t depth;
-    uint64_t operations; /* over all repeats, as all counters below */
-    uint64_t duration_ns;
-    uint64_t unissued;
-    uint64_t again;
-    bool tiers_known;
-    struct bench_tiers tiers;
-    uint64_t checked;
-    uint64_t mismatched;
-    uint64_t missing;
-    uint64_t stale;
-    uint64_t live_bytes; /* of the last repeat */
-    uint64_t base_rss_bytes;
-    uint64_t load_records;
-    uint64_t load_ns;
-    uint64_t load_cpu_ns;
-    uint64_t load_peak_rss_bytes;
-    struct bench_histogram latency[BENCH_KIND_COUNT];
-    struct bench_histogram service;
-    struct bench_slow_list slow;
-    struct bench_watch_totals watch; /* highest of all repeats; what is added up, of all */
-    uint64_t written_bytes;          /* to the device, until settled */
-    uint64_t put_bytes;
-    uint64_t upkeep_rounds;
-    struct bench_watch_totals load_watch;
-    uint64_t load_written_bytes;
-    bool probed;
-    struct bench_probe_result probe;
-};
-
-void bench_row_begin(struct bench_row *row, const struct bench_engine *engine,
-                     const struct bench_cell *cell);
-void bench_row_add_load(struct bench_row *row, const struct bench_result *result);
-void bench_row_add_run(struct bench_row *row, const struct bench_result *result);
-/* What the device's probe found beside the run added last. */
-void bench_row_add_probe(struct bench_row *row, const struct bench_probe_result *result);
-/* What the last check found counts for every row of the engine. */
-void bench_row_add_check(struct bench_row *row, const struct bench_result *result);
-void bench_row_fail(struct bench_row *row, const char *message);
-/* Operations above the limit of bench/slow.h while the device was not slow, as far as is known. */
-uint64_t bench_row_unexplained(const struct bench_row *row);
-/* Likewise while, moreover, the machine was not late with running threads. */
-uint64_t bench_row_unexplained_awake(const struct bench_row *row);
-double bench_row_median(const struct bench_row *row, enum bench_metric metric);
+#include "bench/row.h"
 
 struct bench_report {
     const struct bench_config *config;
@@ -106,17 +24,6 @@ struct bench_report {
     uint32_t repeats;
 };
 
-const char *bench_metric_name(enum bench_metric metric);  /* as in the JSON */
-const char *bench_metric_label(enum bench_metric metric); /* as in the table */
-/* A figure as the table shows it. */
-void bench_metric_format(enum bench_metric metric, double figure, char *out, size_t bytes);
-const char *bench_durability_name(enum bench_durability durability);
-const char *bench_distribution_name(enum bench_distribution distribution);
-
 void bench_report_text(const struct bench_report *report, FILE *file);
-int bench_report_json(const struct bench_report *report, FILE *file);
-/* One line per row, tab-separated, for scripts: see docs/BENCHMARKS.md. */
-int bench_report_lines(const struct bench_report *report, FILE *file);
-int bench_report_hgrm(const struct bench_row *row, FILE *file);
 
 #endif

@@ -1,6 +1,7 @@
 #include "bench/side.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,7 @@ struct side_order {
     enum side_verb verb;
     uint32_t cell_index;
     uint32_t repeat;
+    double rate; /* below 0: the configuration's */
 };
 
 /* False at the end of the pipe or after an error (a signal included). */
@@ -60,18 +62,20 @@ static bool side_write(int file, const void *data, size_t bytes)
 static void side_child(struct bench_side *side, int orders, int results)
 {
     struct bench_result *result = calloc(1, sizeof(*result));
+    struct bench_config *config = malloc(sizeof(*config));
     struct bench_subject *subject = NULL;
     struct side_order order;
     char version[64];
     char settings[384];
     uint64_t base_rss_bytes;
 
-    if (result == NULL) {
+    if (result == NULL || config == NULL) {
         _exit(3);
     }
+    *config = *side->config;
     prctl(PR_SET_TIMERSLACK, 1000ul, 0, 0, 0); /* open loops sleep to the microsecond */
-    if (bench_subject_open(side->engine, side->config, side->cells, side->cell_count,
-                           side->path, &subject, result) != 0) {
+    if (bench_subject_open(side->engine, config, side->cells, side->cell_count, side->path,
+                           &subject, result) != 0) {
         while (side_read(orders, &order, sizeof(order))) {
             side_write(results, result, sizeof(*result));
         }
@@ -92,6 +96,10 @@ static void side_child(struct bench_side *side, int orders, int results)
             bench_subject_load(subject, result);
             break;
         case SIDE_RUN:
+            if (order.rate >= 0.0) {
+                config->rate = order.rate;
+                config->poisson = true;
+            }
             bench_subject_run(subject, &side->cells[order.cell_index], order.repeat,
                               result);
             break;
@@ -191,13 +199,26 @@ static int side_lost(struct bench_side *side, struct bench_result *result)
     return -1;
 }
 
-static int side_do(struct bench_side *side, enum side_verb verb, uint32_t cell_index,
-                   uint32_t repeat, struct bench_result *result)
+/* Until there is something to read, or the child has gone. A signal ends the wait, too. */
+static void side_wait(struct bench_side *side)
 {
-    struct side_order order = {verb, cell_index, repeat};
+    struct pollfd answer = {.fd = side->results, .events = POLLIN};
 
-    if (!side_write(side->orders, &order, sizeof(order)) ||
-        !side_read(side->results, result, sizeof(*result))) {
+    while (side->waiting != NULL && poll(&answer, 1, 1000) == 0) {
+        side->waiting(side->waiting_context);
+    }
+}
+
+static int side_do(struct bench_side *side, enum side_verb verb, uint32_t cell_index,
+                   uint32_t repeat, double rate, struct bench_result *result)
+{
+    struct side_order order = {verb, cell_index, repeat, rate};
+    bool sent = side_write(side->orders, &order, sizeof(order));
+
+    if (sent) {
+        side_wait(side);
+    }
+    if (!sent || !side_read(side->results, result, sizeof(*result))) {
         /* Give a dying child a moment, so that its cause can be told. */
         usleep(100000);
         return side_lost(side, result);
@@ -207,18 +228,24 @@ static int side_do(struct bench_side *side, enum side_verb verb, uint32_t cell_i
 
 int bench_side_load(struct bench_side *side, struct bench_result *result)
 {
-    return side_do(side, SIDE_LOAD, 0, 0, result);
+    return side_do(side, SIDE_LOAD, 0, 0, -1.0, result);
 }
 
 int bench_side_run(struct bench_side *side, uint32_t cell_index, uint32_t repeat,
                    struct bench_result *result)
 {
-    return side_do(side, SIDE_RUN, cell_index, repeat, result);
+    return side_do(side, SIDE_RUN, cell_index, repeat, -1.0, result);
+}
+
+int bench_side_run_at(struct bench_side *side, uint32_t cell_index, uint32_t repeat,
+                      double rate, struct bench_result *result)
+{
+    return side_do(side, SIDE_RUN, cell_index, repeat, rate, result);
 }
 
 int bench_side_finish(struct bench_side *side, struct bench_result *result)
 {
-    return side_do(side, SIDE_FINISH, 0, 0, result);
+    return side_do(side, SIDE_FINISH, 0, 0, -1.0, result);
 }
 
 void bench_side_stop(struct bench_side *side, bool keep)

@@ -28,6 +28,9 @@ struct bench_side {
     pid_t child;
     int orders;  /* write end */
     int results; /* read end */
+    /* Called about once a second while an answer is waited for; may be NULL. */
+    void (*waiting)(void *context);
+    void *waiting_context;
 };
 
 /* Makes directory `path` and forks. */
@@ -38,6 +41,9 @@ int bench_side_start(struct bench_side *side, const struct bench_engine *engine,
 int bench_side_load(struct bench_side *side, struct bench_result *result);
 int bench_side_run(struct bench_side *side, uint32_t cell_index, uint32_t repeat,
                    struct bench_result *result);
+/* The same at a rate, in open loop with random arrivals; 0: closed loop. */
+int bench_side_run_at(struct bench_side *side, uint32_t cell_index, uint32_t repeat,
+                      double rate, struct bench_result *result);
 int bench_side_finish(struct bench_side *side, struct bench_result *result);
 /* Ends the child and, unless `keep`, removes its directory. */
 void bench_side_stop(struct bench_side *side, bool keep);

@@ -76,16 +76,11 @@ bool bench_value_check_pieces(const struct bench_values *values, const uint8_t *
     return fits;
 }
 
-int bench_values_init(struct bench_values *values, size_t value_bytes,
-                      uint32_t ratio_permille, bool mixed)
+static int values_make_pattern(struct bench_values *values)
 {
-    size_t bytes;
+    size_t bytes = BENCH_VALUE_PLACES + bench_value_bytes_max(values) + 8;
     struct bench_random random;
 
-    values->value_bytes = value_bytes;
-    values->ratio_permille = ratio_permille;
-    values->mixed = mixed;
-    bytes = BENCH_VALUE_PLACES + bench_value_bytes_max(values) + 8;
     values->pattern = malloc(bytes);
     if (values->pattern == NULL) {
         return -1;
@@ -97,6 +92,26 @@ int bench_values_init(struct bench_values *values, size_t value_bytes,
         memcpy(values->pattern + at, &word, bytes - at < 8 ? bytes - at : 8);
     }
     return 0;
+}
+
+int bench_values_init(struct bench_values *values, size_t value_bytes,
+                      uint32_t ratio_permille, bool mixed)
+{
+    values->value_bytes = value_bytes;
+    values->value_bytes_most = 0;
+    values->ratio_permille = ratio_permille;
+    values->mixed = mixed;
+    return values_make_pattern(values);
+}
+
+int bench_values_init_range(struct bench_values *values, size_t value_bytes,
+                            size_t value_bytes_most, uint32_t ratio_permille)
+{
+    values->value_bytes = value_bytes;
+    values->value_bytes_most = value_bytes_most;
+    values->ratio_permille = ratio_permille;
+    values->mixed = false;
+    return values_make_pattern(values);
 }
 
 void bench_values_fini(struct bench_values *values)

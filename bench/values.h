@@ -44,6 +44,7 @@
 struct bench_values {
     uint8_t *pattern;        /* BENCH_VALUE_PLACES + the longest */
     size_t value_bytes;      /* the usual ones, which are the shortest */
+    size_t value_bytes_most; /* 0, or: each size up to this is as likely */
     bool mixed;              /* some are longer */
     uint32_t ratio_permille; /* 0: stretches of the pattern */
 };
@@ -51,12 +52,16 @@ struct bench_values {
 /* ratio_permille: 0, or to how many thousandths of its size a value shrinks, at most 1,000. */
 int bench_values_init(struct bench_values *values, size_t value_bytes,
                       uint32_t ratio_permille, bool mixed);
+/* Sizes from `value_bytes` to `value_bytes_most`, each as likely. */
+int bench_values_init_range(struct bench_values *values, size_t value_bytes,
+                            size_t value_bytes_most, uint32_t ratio_permille);
 void bench_values_fini(struct bench_values *values);
 
 static inline size_t bench_value_bytes_max(const struct bench_values *values)
 {
-    return values->mixed ? values->value_bytes * BENCH_VALUE_LARGE_TIMES
-                         : values->value_bytes;
+    return values->mixed                   ? values->value_bytes * BENCH_VALUE_LARGE_TIMES
+           : values->value_bytes_most != 0 ? values->value_bytes_most
+                                           : values->value_bytes;
 }
 
 /* Which size a record has does not change: its id says so. */
@@ -64,6 +69,13 @@ static inline size_t bench_value_bytes(const struct bench_values *values, uint64
 {
     uint64_t die;
 
+    if (values->value_bytes_most != 0) {
+        die = (id + 1) * 0x9e3779b97f4a7c15u;
+        return values->value_bytes +
+               (size_t)(((unsigned __int128)die *
+                         (values->value_bytes_most - values->value_bytes + 1)) >>
+                        64);
+    }
     if (!values->mixed) {
         return values->value_bytes;
     }

@@ -104,6 +104,15 @@ END
     passed=$((passed + 2))
 fi
 
+for file in man/man1/warp.1 man/man1/warp-bench.1 man/man3/warp.h.3 man/man7/warp-durability.7 \
+    man/man7/warp-metrics.7 bash-completion/completions/warp zsh/site-functions/_warp; do
+    if [[ ! -s $prefix/share/$file ]]; then
+        echo "not installed: $file"
+        exit 1
+    fi
+done
+passed=$((passed + 1))
+
 if [[ -x $prefix/bin/warp ]]; then
     "$prefix/bin/warp" --help >/dev/null
     passed=$((passed + 1))

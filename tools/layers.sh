@@ -44,5 +44,8 @@ outside 'xxhash' 'base/*'
 outside 'jemalloc' 'tools/*'
 outside 'rocksdb' 'bench/engines/*'
 outside 'lmdb' 'bench/engines/*'
+for peer in leveldb wiredtiger sqlite3 'db\.h' hiredis; do
+    outside "$peer" 'bench/engines/*'
+done
 outside 'microhttpd' 'serve/*'
 exit "$bad"

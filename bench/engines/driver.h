@@ -3,7 +3,7 @@
  *
  * The same loop, keys, values and checks run against each engine; only these functions
  * differ. An engine is compiled in when its library is there (WARP_BENCH_ROCKSDB,
- * WARP_BENCH_LMDB).
+ * WARP_BENCH_LMDB, _LEVELDB, _WIREDTIGER, _SQLITE, _BDB; _RESP for servers).
  *
  * Threads:   open, close, begin, end and settle by the main thread of the engine's process;
  *            a thread handle by the thread that made it.
@@ -59,7 +59,8 @@ struct bench_value {
 };
 
 struct bench_setup {
-    const char *path; /* an empty directory, the engine's own */
+    const char *path;    /* an empty directory, the engine's own */
+    const char *address; /* of a server, for the engine that has one: resp://host:port */
     enum bench_durability durability;
     uint64_t memory_bytes; /* 0: the engine's default, else what it may use for caching */
     uint32_t shards;       /* 0: the engine's default */
@@ -154,6 +155,21 @@ struct bench_engine {
 
 extern const struct bench_engine bench_engine_warp;
 extern const struct bench_engine bench_engine_bound;
+#if defined(WARP_BENCH_LEVELDB)
+extern const struct bench_engine bench_engine_leveldb;
+#endif
+#if defined(WARP_BENCH_SQLITE)
+extern const struct bench_engine bench_engine_sqlite;
+#endif
+#if defined(WARP_BENCH_BDB)
+extern const struct bench_engine bench_engine_bdb;
+#endif
+#if defined(WARP_BENCH_WIREDTIGER)
+extern const struct bench_engine bench_engine_wiredtiger;
+#endif
+#if defined(WARP_BENCH_RESP)
+extern const struct bench_engine bench_engine_resp;
+#endif
 #if defined(WARP_BENCH_ROCKSDB)
 extern const struct bench_engine bench_engine_rocksdb;
 #endif
@@ -161,9 +177,12 @@ extern const struct bench_engine bench_engine_rocksdb;
 extern const struct bench_engine bench_engine_lmdb;
 #endif
 
-/* The engine called so; NULL if there is none, or if it was not compiled in. */
+/* The engine called so; NULL if there is none, or if it was not compiled in. The address of a server
+ * (resp://...) names the engine that talks to it. */
 const struct bench_engine *bench_engine_find(const char *name);
-/* "warp bound rocksdb lmdb": those compiled in. */
+/* "warp bound rocksdb lmdb": those compiled in that need nothing but a directory. */
 const char *bench_engine_names(void);
+/* Whether servers can be driven. */
+bool bench_engine_serves(void);
 
 #endif

@@ -56,7 +56,9 @@ holds() {
     fi
 }
 
-engines=$("$warp" bench --help | sed -n 's/.*Engines in this build: //p')
+# The other peers have a test of their own, test_peers.sh.
+engines=$("$warp" bench --help | sed -n 's/.*Engines in this build: //p' | tr ' ' '\n' |
+    grep -xE 'warp|bound|rocksdb|lmdb' | tr '\n' ' ')
 for engine in $engines; do
     list=${list:+$list,}$engine
 done
@@ -366,6 +368,18 @@ for corruption in owner edge middle length missing; do
 done
 expect 0 "mixed sizes in a session" --workload mixed-size --records 2000 --operations 5000 \
     --depth 16 --durability memory --verify full --compression-ratio 0.5
+expect 0 "sizes of a range" --engine "$list" --workload ycsb-a,ycsb-f --value-bytes 40-5000 \
+    --records 500 --operations 3000 --durability memory --verify full --json range.json &&
+    holds "are about in the middle" python3 -c 'import json
+for row in json.load(open("range.json"))["results"]:
+    assert 2300 < row["key_value_bytes"] / 500 - 16 < 2740, row["key_value_bytes"]'
+for corruption in owner edge middle length missing; do
+    expect 1 "$corruption is found in a range" --workload readrandom --value-bytes 40-5000 \
+        --records 100 --operations 2000 --durability memory --verify full --corrupt-one $corruption
+done
+expect 2 "a range goes upward" --value-bytes 100-50
+expect 2 "a range has an end" --value-bytes 100-
+expect 2 "a workload with sizes of its own" --workload mixed-size --value-bytes 10-20
 expect 2 "mixed sizes share no database" --workload mixed-size,ycsb-a
 expect 2 "mixed sizes are not too large" --workload mixed-size --value-bytes 100K
 expect 2 "a share is at most 1" --workload hotspot-shift --hot-share 1.5

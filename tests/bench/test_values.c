@@ -162,3 +162,29 @@ WARP_TEST(values, sizes_are_mixed_by_record_and_stay)
     check_u64(counts[2], >, 40000 / 2 / 100);
     check_u64(counts[2], <, 40000 * 3 / 2 / 100);
 }
+
+WARP_TEST(values, a_range_has_all_its_sizes_and_a_record_keeps_its_own)
+{
+    struct bench_values values;
+    uint32_t seen[9] = {0};
+    uint8_t data[40];
+    uint32_t version;
+
+    check_int(bench_values_init_range(&values, 32, 40, 0), ==, 0);
+    check_u64(bench_value_bytes_max(&values), ==, 40);
+    for (uint64_t id = 0; id < 9000; id++) {
+        size_t bytes = bench_value_bytes(&values, id);
+
+        check(bytes >= 32 && bytes <= 40);
+        check_u64(bench_value_bytes(&values, id), ==, bytes);
+        seen[bytes - 32]++;
+        bench_value_fill(&values, data, id, 5);
+        check(bench_value_check(&values, data, bytes, id, &version));
+        check_u64(version, ==, 5);
+        check(!bench_value_check(&values, data, bytes - 1, id, &version));
+    }
+    for (uint32_t i = 0; i < 9; i++) {
+        check(seen[i] > 900 && seen[i] < 1100);
+    }
+    bench_values_fini(&values);
+}
