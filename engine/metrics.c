@@ -211,6 +211,11 @@ static void metrics_shards(const struct warp *db, struct warp_catalogue_shard *s
         shards[i].turns = warp_counter_read(&counters->turns);
         shards[i].evictions = warp_counter_read(&counters->evictions);
         shards[i].admissions = warp_counter_read(&counters->admissions);
+        if (db->background != NULL && db->wal != NULL) {
+            /* Masses are billionths. */
+            shards[i].load =
+                warp_counter_read(&db->background->rebalance.counters.loads[i]) / 1000;
+        }
     }
     for (i = 0; i < WARP_SLOT_COUNT; i++) {
         shards[warp_slotmap_owner(&store->slotmap, i)].slots++;

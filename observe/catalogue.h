@@ -298,7 +298,9 @@
       "Values that left its memory.", "")                                                  \
     X(admissions, "warp_shard_admissions_total", counter, "records",                       \
       "Values read from disk and kept in its memory.", "")                                 \
-    X(slots, "warp_shard_slots", gauge, "slots", "Slots that belong to it.", "")
+    X(slots, "warp_shard_slots", gauge, "slots", "Slots that belong to it.", "")           \
+    X(load, "warp_shard_load_ratio", gauge, "ratio",                                       \
+      "Share of one processor's time that its work takes; 0: gravity is off.", "")
 
 /* X(field, name, help, worry): how long things took, in seconds. */
 #define WARP_HISTOGRAM_METRICS(X)                                                          \

@@ -1209,6 +1209,16 @@ static void act_turn(struct warp *db)
     act_contend(db, "warp_shard_turns_total");
 }
 
+/* Until an epoch of measuring has ended. */
+static void act_load(struct warp *db)
+{
+    uint32_t i;
+
+    for (i = 0; i < 30000 && shard_metric(db, "warp_shard_load_ratio") <= 0; i++) {
+        act_put(db);
+    }
+}
+
 static const struct row shard_rows[] = {
     {"warp_shard_records", RISES, act_put, NULL},
     {"warp_shard_record_bytes", RISES, act_put, NULL},
@@ -1224,6 +1234,7 @@ static const struct row shard_rows[] = {
     {"warp_shard_evictions_total", RISES, act_tiny, NULL},
     {"warp_shard_admissions_total", RISES, act_tiny, NULL},
     {"warp_shard_slots", POSITIVE, act_nothing, NULL},
+    {"warp_shard_load_ratio", RISES, act_load, NULL},
 };
 enum { SHARD_ROWS = sizeof(shard_rows) / sizeof(shard_rows[0]) };
 
@@ -1246,6 +1257,7 @@ WARP_TEST(metrics, of_shards_move)
         env.threads = true;
         env.values_bytes_max = tiny ? 4096 : 0;
         options.shard_count = shard_rows[i].act == act_stall ? 1 : 2;
+        options.gravity = shard_rows[i].act == act_load ? 1 : 2;
         check_int(warp_engine_open(test_directory(), &options, &env, &db), ==, 0);
         if (db == NULL) {
             return;
