@@ -133,6 +133,7 @@ void warp_metrics_collect(struct warp *db, struct warp_catalogue_values *totals)
         totals->cold_gets += warp_counter_read(&caller->cold_gets);
         totals->leases += warp_counter_read(&caller->leases);
         totals->mails += warp_counter_read(&caller->mails);
+        totals->lease_busy += warp_counter_read(&caller->busy);
         totals->borrows += warp_counter_read(&caller->borrows);
         totals->batches += warp_counter_read(&caller->batches);
         totals->durable_waits += warp_counter_read(&caller->durable_waits);

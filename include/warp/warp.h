@@ -149,6 +149,17 @@ enum warp_cache_policy {
 };
 
 /*
+ * What a write does when its shard is busy. The first is the default; the others are there to compare.
+ * An atomic batch takes leases in any case.
+ */
+enum warp_write_path {
+    WARP_WRITE_ADAPTIVE = 0, /* takes the lease if it is free; else waits for it, or leaves a message to
+                                its holder, whatever takes less time here, as it is measured */
+    WARP_WRITE_LEASE = 1,    /* waits for the lease, always */
+    WARP_WRITE_MAILBOX = 2,  /* never takes it: the shard's own thread carries all writes out */
+};
+
+/*
  * Memory for the engine's own structures. All three functions are called from any thread.
  * alignment is a power of two. NULL means failure. bytes in release is what was asked for.
  */
@@ -218,12 +229,15 @@ struct warp_options {
     uint32_t metrics_file;   /* 1 (the default): other processes find the metrics in the file METRICS of
                                 the directory (warp stat, warp exporter); 2: not */
     uint32_t gravity;             /* slots move to shards that have less to do: 1: on, 2: off (the default) */
+    uint32_t wormholes;      /* 1 (the default): reads look past the owner of their shard; 2: a read is a message
+                                to it, and so is a write, unless write_path says otherwise: to compare */
+    uint32_t write_path;     /* enum warp_write_path */
 };
 #define WARP_OPTIONS_INIT                                                                      \
     {                                                                                          \
         sizeof(struct warp_options), 0, WARP_COMMIT, 100, WARP_READ_DURABLE_AUTO, 0,           \
             WARP_CREATE, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, \
-            NULL, NULL, 0, 0                                                                   \
+            NULL, NULL, 0, 0, 0, 0                                                             \
                                                                                  \
     }
 
