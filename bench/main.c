@@ -12,10 +12,12 @@
 
 #include "bench/compare.h"
 #include "bench/driver.h"
+#include "bench/manycore/live.h"
 #include "bench/manycore/main.h"
 #include "bench/report.h"
 #include "bench/side.h"
 #include "bench/values.h"
+#include "bench/wormholes.h"
 
 enum { EXIT_DONE = 0, EXIT_WRONG = 1, EXIT_USAGE = 2, EXIT_ERROR = 3 };
 
@@ -54,6 +56,9 @@ static void usage(FILE *file)
         "       warp bench --compare A.json B.json\n"
         "       warp bench gravity | hotspot-shift [options], an engine with many shards, "
         "played\n"
+        "       warp bench gravity --engine [options], the same in the engine, with two "
+        "shards\n"
+        "       warp bench wormholes [options], the ways past the owner of a shard\n"
         "\n"
         "Runs a workload against WarpEngine and, side by side, its peers, and checks "
         "every\n"
@@ -1261,6 +1266,10 @@ int warp_bench_main(int argc, char **argv)
     struct options *options = calloc(1, sizeof(*options));
     int rc;
 
+    if (argc > 2 && strcmp(argv[1], "gravity") == 0 && strcmp(argv[2], "--engine") == 0) {
+        free(options);
+        return manycore_live_main(argc - 1, argv + 1);
+    }
     if (argc > 1 && strcmp(argv[1], "gravity") == 0) {
         free(options);
         return manycore_gravity_main(argc - 1, argv + 1);
@@ -1268,6 +1277,10 @@ int warp_bench_main(int argc, char **argv)
     if (argc > 1 && strcmp(argv[1], "hotspot-shift") == 0) {
         free(options);
         return manycore_hotspot_main(argc - 1, argv + 1);
+    }
+    if (argc > 1 && strcmp(argv[1], "wormholes") == 0) {
+        free(options);
+        return bench_wormholes_main(argc - 1, argv + 1);
     }
     if (options == NULL) {
         fprintf(stderr, "warp bench: no memory\n");
