@@ -14,11 +14,13 @@
 #include "bench/driver.h"
 #include "bench/export.h"
 #include "bench/limit.h"
+#include "bench/manycore/live.h"
 #include "bench/manycore/main.h"
 #include "bench/options.h"
 #include "bench/plot.h"
 #include "bench/report.h"
 #include "bench/side.h"
+#include "bench/wormholes.h"
 
 /* ---- running ------------------------------------------------------------------------- */
 
@@ -627,6 +629,10 @@ int warp_bench_main(int argc, char **argv)
     struct bench_options *options = calloc(1, sizeof(*options));
     int rc;
 
+    if (argc > 2 && strcmp(argv[1], "gravity") == 0 && strcmp(argv[2], "--engine") == 0) {
+        free(options);
+        return manycore_live_main(argc - 1, argv + 1);
+    }
     if (argc > 1 && strcmp(argv[1], "gravity") == 0) {
         free(options);
         return manycore_gravity_main(argc - 1, argv + 1);
@@ -634,6 +640,10 @@ int warp_bench_main(int argc, char **argv)
     if (argc > 1 && strcmp(argv[1], "hotspot-shift") == 0) {
         free(options);
         return manycore_hotspot_main(argc - 1, argv + 1);
+    }
+    if (argc > 1 && strcmp(argv[1], "wormholes") == 0) {
+        free(options);
+        return bench_wormholes_main(argc - 1, argv + 1);
     }
     if (options == NULL) {
         fprintf(stderr, "warp bench: no memory\n");

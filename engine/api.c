@@ -8,6 +8,7 @@
 
 #include "base/probe.h"
 #include "engine/async.h"
+#include "engine/balance.h"
 #include "engine/batch.h"
 #include "engine/call.h"
 #include "engine/engine.h"
@@ -319,6 +320,32 @@ void warp_session_destroy(struct warp_session **session)
     if (session != NULL && *session != NULL) {
         warp_async_destroy(session);
     }
+}
+
+int warp_balance(struct warp *db, const struct warp_balance_options *options,
+                 struct warp_balance_report *report)
+{
+    struct warp_balance_options known = WARP_BALANCE_OPTIONS_INIT;
+    struct warp_balance_report found = WARP_BALANCE_REPORT_INIT;
+    size_t bytes = report == NULL ? 0 : report->size;
+    int rc;
+
+    if (options != NULL &&
+        warp_options_copy(&known, sizeof(known), options,
+                          offsetof(struct warp_balance_options, context)) < 0) {
+        return WARP_EINVAL;
+    }
+    if (known.even > 1 || known.dry_run > 1 ||
+        (report != NULL && (bytes < offsetof(struct warp_balance_report, evenness) ||
+                            bytes > sizeof(*report)))) {
+        return WARP_EINVAL;
+    }
+    rc = warp_engine_balance(db, &known, &found);
+    if (report != NULL) {
+        memcpy(report, &found, bytes);
+        report->size = bytes;
+    }
+    return rc;
 }
 
 int warp_metrics_render(struct warp *db, char *buffer, size_t capacity, size_t *bytes)

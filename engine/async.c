@@ -1,7 +1,8 @@
 /*
  * A request is run here, under its shard's lease, or mailed to the shard; what could not be run yet
  * waits in a list per shard, in order, and so all requests for one key are carried out in the order in
- * which they were submitted.
+ * which they were submitted. What is mailed to a shard at one time goes as one message, a chain, so that
+ * its sender touches the mailbox once and its holder runs them all in one turn.
  *
  * What can go wrong: the slot of a request changes its shard. Who then runs it answers MOVED, also
  * when the slot has come back meanwhile, because map_version says when the list was begun; so once one
@@ -27,6 +28,7 @@
 #define SESSION_GROUP       16u
 #define SESSION_NONE        UINT32_MAX
 #define SESSION_LEASE_SPINS 32u
+#define SESSION_CHAIN_MAX   64u /* so that others' messages get their turn */
 #define SESSION_ROOM_NS     100000000u
 #define SESSION_PACE_NS_MAX 5000000u /* that one submit is held up while compaction lags */
 
@@ -350,10 +352,26 @@ static bool session_execute(struct warp_session *session, struct warp_shard *sha
     return false;
 }
 
+/* Is this request the owner's alone, by what the options say? */
+static bool session_hands_off(const struct warp_session *session, uint32_t index)
+{
+    const struct warp *db = session->db;
+
+    if (WARP_LIKELY(!db->store->mail_only && db->options.wormholes != 2)) {
+        return false;
+    }
+    return session->sender != WARP_SENDER_NONE &&
+           (db->store->mail_only || session->requests[index].message.opcode == WARP_OP_GET);
+}
+
 static bool session_try_enter(struct warp_session *session, struct warp_shard *shard)
 {
     uint32_t spins;
 
+    if (session->db->options.write_path == WARP_WRITE_LEASE && session->db->env.threads) {
+        warp_shard_enter_surely(shard);
+        return true;
+    }
     for (spins = 0; spins < SESSION_LEASE_SPINS; spins++) {
         if (warp_shard_enter(shard)) {
             return true;
@@ -366,33 +384,59 @@ static bool session_try_enter(struct warp_session *session, struct warp_shard *s
     return false;
 }
 
+/* From the one at index on, those of a shard's list that go as one message. *next gets the one behind them;
+ * returns how many they are. */
+static uint32_t session_chain(struct warp_session *session, uint32_t index, uint32_t most,
+                              uint32_t *next)
+{
+    uint32_t count = 0;
+
+    for (;;) {
+        struct session_request *request = &session->requests[index];
+
+        request->message.waker = &session->waker;
+        atomic_store_explicit(&request->message.done, 0, memory_order_relaxed);
+        request->sent = true;
+        *next = index = request->next;
+        if (++count == most || count == SESSION_CHAIN_MAX) {
+            request->message.next = NULL;
+            return count;
+        }
+        request->message.next = &session->requests[index].message;
+    }
+}
+
 /* Send what is not sent yet of a shard's list, as far as its ring takes it. */
 static void session_mail(struct warp_session *session, struct warp_shard *shard)
 {
     struct session_list *list = &session->waiting[shard->id];
     uint32_t index = list->first;
-    uint32_t i;
+    uint32_t at = 0;
 
     if (session->sender == WARP_SENDER_NONE) {
         return;
     }
-    for (i = 0; i < list->count; i++) {
-        struct session_request *request = &session->requests[index];
+    /* Those that were sent stand before all others. */
+    for (; at < session->sent[shard->id]; at++) {
+        index = session->requests[index].next;
+    }
+    while (at < list->count) {
+        uint32_t first = index;
+        uint32_t count = session_chain(session, first, list->count - at, &index);
 
-        if (!request->sent) {
-            request->message.waker = &session->waker;
-            atomic_store_explicit(&request->message.done, 0, memory_order_relaxed);
-            request->sent = true;
-            session->sent[shard->id]++;
-            session->mailed_shards |= UINT64_C(1) << shard->id;
-            if (warp_mailbox_send(&shard->mailbox, session->sender, &request->message) !=
-                0) {
-                request->sent = false;
-                session->sent[shard->id]--;
-                return;
+        session->mailed_shards |= UINT64_C(1) << shard->id;
+        /* Before it is sent: afterwards they may be done, and are not ours meanwhile. */
+        session->sent[shard->id] += count;
+        if (warp_mailbox_send(&shard->mailbox, session->sender,
+                              &session->requests[first].message) != 0) {
+            session->sent[shard->id] -= count;
+            for (; count > 0; count--) {
+                session->requests[first].sent = false;
+                first = session->requests[first].next;
             }
+            return;
         }
-        index = request->next;
+        at += count;
     }
 }
 
@@ -445,6 +489,9 @@ static void session_push(struct warp_session *session, uint32_t id)
     if (list->count == 0 || session->requests[list->first].reading) {
         return;
     }
+    if (session->sent[id] == 0 && session_hands_off(session, list->first)) {
+        session_mail(session, shard); /* unless no ring is to be had */
+    }
     if (session->sent[id] == 0 && session_try_enter(session, shard)) {
         while (list->count > 0 &&
                session_execute(session, shard, &session->requests[list->first].message)) {
@@ -456,7 +503,9 @@ static void session_push(struct warp_session *session, uint32_t id)
         return;
     }
     session_mail(session, shard);
-    if (warp_shard_enter(shard)) {
+    if (session_hands_off(session, list->first)) {
+        warp_shard_nudge(shard);
+    } else if (warp_shard_enter(shard)) {
         warp_shard_leave(shard); /* drains what we sent; nobody else might */
     }
 }
@@ -604,6 +653,7 @@ static void session_run_shard(struct warp_session *session, uint32_t id,
 {
     struct warp_store *store = session->db->store;
     struct warp_shard *shard = store->shards[id];
+    bool wormholes = session->db->options.wormholes != 2;
     bool held = false, refused = false;
     uint32_t i;
 
@@ -621,7 +671,7 @@ static void session_run_shard(struct warp_session *session, uint32_t id,
             session_wait_in_list(session, id, indexes[i]); /* behind earlier ones */
             continue;
         }
-        if (message->opcode == WARP_OP_GET) {
+        if (message->opcode == WARP_OP_GET && WARP_LIKELY(wormholes)) {
             if (message->deadline_ns != 0 &&
                 warp_clock_ns(store->env->clock) > message->deadline_ns) {
                 message->result = WARP_EDEADLINE;
@@ -633,7 +683,7 @@ static void session_run_shard(struct warp_session *session, uint32_t id,
             session_route(session, indexes[i]);
             continue;
         }
-        if (!held) {
+        if (!held && !session_hands_off(session, indexes[i])) {
             held = session_try_enter(session, shard);
         }
         if (held && session_execute(session, shard, message)) {

@@ -10,10 +10,12 @@
 #include "shards/put.h"
 #include "shards/walk.h"
 
-#define CALL_ROOM_NS     UINT64_C(10000000000)
-#define CALL_TTL_MS_MAX  (UINT64_C(36525) * 86400 * 1000) /* 100 years */
-#define CALL_LEASE_SPINS 64u
-#define CALL_VISIT_BYTES 262144u
+#define CALL_ROOM_NS    UINT64_C(10000000000)
+#define CALL_TTL_MS_MAX (UINT64_C(36525) * 86400 * 1000) /* 100 years */
+/* With pauses between them that grow to WARP_WORMHOLE_PAUSE_MAX. */
+#define CALL_LEASE_TRIES  2048u
+#define CALL_YIELD_PAUSES 128u
+#define CALL_VISIT_BYTES  262144u
 
 static int call_check_key(struct warp_slice key)
 {
@@ -163,7 +165,10 @@ int warp_call_message(struct warp *db, uint32_t opcode, struct warp_slice key,
     warp_message_hash(message, db->store->hash_seed);
     /* The bucket comes while the checksum is made. */
     warp_table_prefetch_hint(&db->store->words[message->slot], message->hash);
-    warp_message_prepare(message);
+    message->body_bytes = 0;
+    if (opcode != WARP_OP_GET) {
+        warp_message_prepare(message);
+    }
     return 0;
 }
 
@@ -217,14 +222,15 @@ static void call_warm(struct warp *db, struct warp_caller *caller,
     warp_epoch_leave(caller->record);
 }
 
-/* The message is in a ring: wait until somebody has run it, or run it ourselves. */
+/* The message is in a ring: wait until somebody has run it, or run it ourselves, if we may. */
 static void call_wait_for_mail(struct warp *db, struct warp_caller *caller,
-                               struct warp_shard *shard, struct warp_message *message)
+                               struct warp_shard *shard, struct warp_message *message,
+                               bool hands_off)
 {
     uint32_t round = 0;
 
     while (!warp_message_is_done(message)) {
-        if (warp_shard_enter(shard)) {
+        if (!hands_off && warp_shard_enter(shard)) {
             warp_shard_leave(shard); /* drains */
             if (warp_message_is_done(message)) {
                 return;
@@ -246,51 +252,118 @@ static void call_wait_for_mail(struct warp *db, struct warp_caller *caller,
         warp_spin_result(&caller->spin, false);
         round = 0;
     }
+    if (round > 0) {
+        warp_spin_result(&caller->spin, true);
+    }
+}
+
+static void call_run_leased(struct warp_caller *caller, struct warp_shard *shard,
+                            struct warp_message *message, struct call_watch *watch)
+{
+    call_lap(watch, WARP_SLOW_WAIT);
+    warp_put_execute(shard, message);
+    warp_shard_leave(shard);
+    call_lap(watch, WARP_SLOW_EXECUTE);
+    warp_counter_add(&caller->leases, 1);
+}
+
+/* Back off until the lease is free. False: it still is not. */
+static bool call_wait_for_lease(struct warp *db, struct warp_shard *shard)
+{
+    uint32_t pause = 0, pauses = 0, tries;
+
+    for (tries = 0; tries < CALL_LEASE_TRIES && db->env.threads; tries++) {
+        uint32_t i, n = warp_wormhole_back_off(&pause);
+
+        for (i = 0; i < n; i++) {
+            warp_cpu_relax();
+        }
+        pauses += n;
+        if (pauses >= CALL_YIELD_PAUSES) {
+            warp_thread_yield(); /* its holder may be waiting for this very processor */
+            pauses = 0;
+        }
+        if (warp_shard_enter(shard)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Leave it in the mailbox and wait until it has been run. False: no ring is to be had. */
+static bool call_send(struct warp *db, struct warp_caller *caller, struct warp_shard *shard,
+                      struct warp_message *message, bool hands_off,
+                      struct call_watch *watch)
+{
+    if (caller->sender == WARP_SENDER_NONE) {
+        caller->sender = warp_callers_take_sender(&db->callers);
+    }
+    if (caller->sender == WARP_SENDER_NONE) {
+        return false;
+    }
+    message->waker = &caller->waker;
+    atomic_store_explicit(&message->done, 0, memory_order_relaxed);
+    if (warp_mailbox_send(&shard->mailbox, caller->sender, message) != 0) {
+        return false;
+    }
+    warp_counter_add(&caller->mails, 1);
+    if (hands_off) {
+        warp_shard_nudge(shard);
+    }
+    call_wait_for_mail(db, caller, shard, message, hands_off);
+    call_lap(watch, WARP_SLOW_WAIT); /* who ran it meanwhile was somebody else */
+    return true;
+}
+
+static void call_insist(struct warp_caller *caller, struct warp_shard *shard,
+                        struct warp_message *message, struct call_watch *watch)
+{
+    warp_shard_enter_surely(shard);
+    call_run_leased(caller, shard, message, watch);
+}
+
+/* The lease is busy. */
+static void call_execute_busy(struct warp *db, struct warp_caller *caller,
+                              struct warp_shard *shard, struct warp_message *message,
+                              struct call_watch *watch)
+{
+    struct warp_wormhole *wormhole = &caller->wormholes[shard->id];
+    enum warp_wormhole_way way = WARP_WORMHOLE_WAIT;
+    bool timed = false;
+    uint64_t begun = 0;
+
+    warp_counter_add(&caller->busy, 1);
+    if (warp_wormhole_was_busy(wormhole) && db->env.threads) {
+        way = warp_wormhole_choose(wormhole, &timed);
+        begun = timed ? warp_clock_ticks(db->env.clock) : 0;
+    }
+    if (way == WARP_WORMHOLE_WAIT && call_wait_for_lease(db, shard)) {
+        call_run_leased(caller, shard, message, watch);
+    } else if (!call_send(db, caller, shard, message, false, watch)) {
+        call_insist(caller, shard, message, watch);
+    }
+    if (timed) {
+        warp_wormhole_took(wormhole, way, warp_clock_ticks(db->env.clock) - begun);
+    }
 }
 
 static void call_execute_at(struct warp *db, struct warp_caller *caller,
                             struct warp_shard *shard, struct warp_message *message,
                             struct call_watch *watch)
 {
-    uint32_t spins;
-    int rc;
-
-    for (spins = 0; spins < CALL_LEASE_SPINS; spins++) {
-        if (warp_shard_enter(shard)) {
-            call_lap(watch, WARP_SLOW_WAIT);
-            warp_put_execute(shard, message);
-            warp_shard_leave(shard);
-            call_lap(watch, WARP_SLOW_EXECUTE);
-            warp_counter_add(&caller->leases, 1);
-            return;
+    if (WARP_UNLIKELY(db->store->mail_only) || message->opcode == WARP_OP_GET) {
+        if (!call_send(db, caller, shard, message, true, watch)) {
+            call_insist(caller, shard, message, watch);
         }
-        if (!db->env.threads) {
-            break;
-        }
-        warp_cpu_relax();
+    } else if (WARP_LIKELY(warp_shard_enter(shard))) {
+        call_run_leased(caller, shard, message, watch);
+        warp_wormhole_was_free(&caller->wormholes[shard->id]);
+    } else if (db->options.write_path == WARP_WRITE_LEASE) {
+        warp_counter_add(&caller->busy, 1);
+        call_insist(caller, shard, message, watch);
+    } else {
+        call_execute_busy(db, caller, shard, message, watch);
     }
-    if (caller->sender == WARP_SENDER_NONE) {
-        caller->sender = warp_callers_take_sender(&db->callers);
-    }
-    rc = WARP_AGAIN;
-    if (caller->sender != WARP_SENDER_NONE) {
-        message->waker = &caller->waker;
-        atomic_store_explicit(&message->done, 0, memory_order_relaxed);
-        rc = warp_mailbox_send(&shard->mailbox, caller->sender, message);
-    }
-    if (rc == 0) {
-        warp_counter_add(&caller->mails, 1);
-        call_wait_for_mail(db, caller, shard, message);
-        call_lap(watch, WARP_SLOW_WAIT); /* who ran it meanwhile was somebody else */
-        return;
-    }
-    /* No ring to be had: wait for the lease itself. */
-    warp_shard_enter_surely(shard);
-    call_lap(watch, WARP_SLOW_WAIT);
-    warp_put_execute(shard, message);
-    warp_shard_leave(shard);
-    call_lap(watch, WARP_SLOW_EXECUTE);
-    warp_counter_add(&caller->leases, 1);
 }
 
 /* Where its slot is; again if it has moved meanwhile. This thread has no other request, so there is no
@@ -386,6 +459,80 @@ static int call_copy(void *buffer, size_t capacity, const void *value, uint32_t 
     return 0;
 }
 
+/* A read as a message, where wormholes are off. The value comes on loan. */
+static int call_mail_get(struct warp *db, struct warp_caller *caller, struct warp_slice key,
+                         struct warp_value *out, struct call_watch *watch)
+{
+    struct warp_slice none = {NULL, 0};
+    struct warp_message message;
+    int rc = warp_call_message(db, WARP_OP_GET, key, none, 0, NULL, &message);
+
+    if (rc < 0) {
+        return rc;
+    }
+    warp_counter_add(&caller->gets, 1);
+    call_execute(db, caller, &message, watch);
+    if (message.result == WARP_MESSAGE_COLD) {
+        struct warp_coldread *cold = &message.cold;
+
+        warp_counter_add(&caller->cold_gets, 1);
+        warp_coldread_run(db->store, &cold, 1);
+        call_lap(watch, WARP_SLOW_DISK);
+        message.result = cold->read.rc;
+        if (message.result == 0) {
+            message.result = warp_coldread_lend(db->store, cold, &message.borrowed);
+            warp_coldread_admit(db->store, cold);
+        }
+        warp_coldread_end(db->store, cold);
+    }
+    rc = db->read_durable ? warp_call_wait(db, caller, message.wait_for) : 0;
+    if (rc < 0) {
+        warp_get_return(&message.borrowed);
+        return rc;
+    }
+    if (message.result == 0) {
+        warp_counter_add(&caller->get_hits, 1);
+        *out = message.borrowed;
+    }
+    return message.result;
+}
+
+static int call_mail_get_copy(struct warp *db, struct warp_caller *caller,
+                              struct warp_slice key, void *buffer, size_t capacity,
+                              size_t *bytes, uint64_t *sequence, struct call_watch *watch)
+{
+    struct warp_value value = WARP_VALUE_INIT;
+    int rc = call_mail_get(db, caller, key, &value, watch);
+
+    if (rc != 0) {
+        return rc;
+    }
+    rc = call_copy(buffer, capacity, value.data, (uint32_t)value.bytes);
+    if (bytes != NULL) {
+        *bytes = value.bytes;
+    }
+    if (sequence != NULL) {
+        *sequence = value.sequence;
+    }
+    warp_get_return(&value);
+    return rc;
+}
+
+static int call_mail_multi_get(struct warp *db, struct warp_caller *caller,
+                               const struct warp_slice *keys, size_t count,
+                               struct warp_value *values, int *results)
+{
+    static const struct warp_value none = WARP_VALUE_INIT;
+    size_t i;
+
+    for (i = 0; i < count; i++) {
+        values[i] = none;
+        results[i] = call_mail_get(db, caller, keys[i], &values[i], NULL);
+        warp_counter_add(&caller->borrows, results[i] == 0);
+    }
+    return 0;
+}
+
 static inline int call_get(struct warp *db, struct warp_caller *caller,
                            struct warp_slice key, void *buffer, size_t capacity,
                            size_t *bytes, uint64_t *sequence, struct call_watch *watch)
@@ -397,6 +544,10 @@ static inline int call_get(struct warp *db, struct warp_caller *caller,
     uint32_t slot, found_bytes = 0;
     int rc, waited;
 
+    if (WARP_UNLIKELY(db->options.wormholes == 2)) {
+        return call_mail_get_copy(db, caller, key, buffer, capacity, bytes, sequence,
+                                  watch);
+    }
     warp_counter_add(&caller->gets, 1);
     slot = warp_hash_slot(key.data, key.bytes);
     hash = warp_hash_key(key.data, key.bytes, store->hash_seed);
@@ -509,6 +660,9 @@ static int call_multi_get(struct warp *db, const struct warp_slice *keys, size_t
 
     if (caller == NULL) {
         return WARP_ENOMEM;
+    }
+    if (WARP_UNLIKELY(db->options.wormholes == 2)) {
+        return call_mail_multi_get(db, caller, keys, count, values, results);
     }
     while (at < count) {
         size_t begin = at;

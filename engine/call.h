@@ -1,9 +1,10 @@
 /*
  * engine/call.h - the blocking caller: its request is run here and now, or it waits for it.
  *
- * A write takes the lease of its shard if that is free and runs itself; else it goes into the
- * mailbox and the caller waits on its own word. Then, at WARP_COMMIT, it waits for the mark. A read
- * looks into the table directly.
+ * A write takes the lease of its shard if that is free and runs itself; else it waits for the lease or
+ * goes into the mailbox, whatever takes less time (routing/wormhole), and then the caller waits on its own
+ * word. Then, at WARP_COMMIT, it waits for the mark. A read looks into the table directly. All of that
+ * can be switched off by options.wormholes and options.write_path.
  *
  * Threads:   any thread that holds no lease.
  * Lifetime:  messages live on the caller's stack.

@@ -26,6 +26,7 @@
 #include "base/latency.h"
 #include "base/memory.h"
 #include "base/thread.h"
+#include "routing/wormhole.h"
 #include "shards/mailbox.h"
 
 struct warp_caller {
@@ -33,8 +34,9 @@ struct warp_caller {
     struct warp_caller *next; /* in the list of all */
     struct warp_epoch_record *record;
     struct warp_spin spin;
-    uint32_t sender; /* or WARP_SENDER_NONE */
-    bool taken;      /* under the set's mutex: a thread has it */
+    struct warp_wormhole wormholes[WARP_SHARD_COUNT_MAX]; /* to each shard */
+    uint32_t sender;                                      /* or WARP_SENDER_NONE */
+    bool taken; /* under the set's mutex: a thread has it */
 
     /* Who waits for a message sleeps on word; it is 1 while asleep. */
     struct warp_waker waker;
@@ -46,6 +48,7 @@ struct warp_caller {
     _Atomic uint64_t cold_gets; /* keys whose value had to be read from disk */
     _Atomic uint64_t leases;    /* requests run by the caller under the lease */
     _Atomic uint64_t mails;     /* requests sent through a mailbox */
+    _Atomic uint64_t busy;      /* requests that found the lease taken */
     _Atomic uint64_t borrows;
     _Atomic uint64_t batches;
     _Atomic uint64_t durable_waits; /* calls that waited for the mark */

@@ -454,6 +454,7 @@ static int engine_build(struct warp *db, const char *path, struct engine_message
     config.mailbox_capacity = db->env.mailbox_capacity;
     config.drain_max = db->env.drain_max;
     config.spin_us = db->options.spin_us;
+    config.mail_only = db->options.write_path == WARP_WRITE_MAILBOX;
     config.pin_threads = db->options.pin_threads != 0;
     /* A small share is not to consist of a few huge pages. */
     config.huge_pages =

@@ -137,6 +137,7 @@ void warp_metrics_collect(struct warp *db, struct warp_catalogue_values *totals)
         totals->cold_gets += warp_counter_read(&caller->cold_gets);
         totals->leases += warp_counter_read(&caller->leases);
         totals->mails += warp_counter_read(&caller->mails);
+        totals->lease_busy += warp_counter_read(&caller->busy);
         totals->borrows += warp_counter_read(&caller->borrows);
         totals->batches += warp_counter_read(&caller->batches);
         totals->durable_waits += warp_counter_read(&caller->durable_waits);
@@ -217,10 +218,11 @@ static void metrics_shards(const struct warp *db, struct warp_catalogue_shard *s
         shards[i].turns = warp_counter_read(&counters->turns);
         shards[i].evictions = warp_counter_read(&counters->evictions);
         shards[i].admissions = warp_counter_read(&counters->admissions);
-        shards[i].load =
-            db->background == NULL
-                ? 0
-                : warp_counter_read(&db->background->rebalance.counters.loads[i]) / 1000;
+        if (db->background != NULL && db->wal != NULL) {
+            /* Masses are billionths. */
+            shards[i].load =
+                warp_counter_read(&db->background->rebalance.counters.loads[i]) / 1000;
+        }
     }
     for (i = 0; i < WARP_SLOT_COUNT; i++) {
         uint32_t owner = warp_slotmap_owner(&store->slotmap, i);

@@ -214,6 +214,17 @@ int warp_options_complete(const struct warp_options *given, struct warp_options 
     if (options.gravity > 2) {
         OPTIONS_REFUSE("options.gravity %u is not 0, 1 or 2", options.gravity);
     }
+    if (options.wormholes == 0) {
+        options.wormholes = 1;
+    }
+    if (options.wormholes > 2 || options.write_path > WARP_WRITE_MAILBOX) {
+        OPTIONS_REFUSE("options.wormholes %u is not 0, 1 or 2, or write_path %u is no enum "
+                       "warp_write_path",
+                       options.wormholes, options.write_path);
+    }
+    if (options.wormholes == 2 && options.write_path == WARP_WRITE_ADAPTIVE) {
+        options.write_path = WARP_WRITE_MAILBOX;
+    }
     if (options.metrics_file == 0) {
         options.metrics_file = 1;
     }

@@ -127,6 +127,10 @@
     X(mails, "warp_mailbox_sends_total", counter, "messages",                              \
       "Blocking writes sent through a mailbox.",                                           \
       "Near warp_lease_runs_total: writers meet on the same shards.")                      \
+    X(lease_busy, "warp_lease_busy_total", counter, "operations",                          \
+      "Blocking writes that found the lease of their shard taken.",                        \
+      "A large share of writes: they meet on few shards; more shards would help, or "      \
+      "gravity.")                                                                          \
     X(messages, "warp_mailbox_messages_total", counter, "messages",                        \
       "Messages run out of mailboxes.", "")                                                \
     X(stalls, "warp_mailbox_stalls_total", counter, "messages",                            \

@@ -43,6 +43,13 @@ static inline void warp_lease_give_back(struct warp_lease *lease)
     atomic_store_explicit(&lease->held, 0, memory_order_seq_cst);
 }
 
+/* Was somebody holding it just now? For who has sent a message, after that: the holder will look at the
+ * mailbox when it has let go. seq_cst as all that the mailbox's argument rests on. */
+static inline bool warp_lease_was_held(const struct warp_lease *lease)
+{
+    return atomic_load_explicit(&lease->held, memory_order_seq_cst) != 0;
+}
+
 /* For assertions: somebody holds it, and on a path where that can only be the caller. */
 static inline bool warp_lease_is_held(const struct warp_lease *lease)
 {

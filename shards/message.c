@@ -5,6 +5,7 @@
 
 void warp_message_hash(struct warp_message *message, uint64_t hash_seed)
 {
+    message->next = NULL;
     message->hash = warp_hash_key(message->key.data, message->key.bytes, hash_seed);
     message->slot = warp_hash_slot(message->key.data, message->key.bytes);
     message->map_version = UINT64_MAX;

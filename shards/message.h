@@ -7,8 +7,10 @@
  *
  * Life of a message:
  *
- *   PREPARED   hashed, header and checksum made           warp_message_hash(), _prepare()
- *   SENT       in a ring; the holder's until it is done   warp_mailbox_send()
+ *   PREPARED   hashed; of a write, header and checksum    warp_message_hash(), _prepare()
+ *              made
+ *   SENT       in a ring, alone or as the first of a      warp_mailbox_send()
+ *              chain; the holder's until it is done
  *   DONE       results are in; the asker's again          warp_message_complete()
  *
  * Threads:   one at a time: the asker, then the holder of the lease, then the asker.
@@ -65,6 +67,9 @@ struct warp_message {
     uint8_t header_bytes;
     uint8_t header[WARP_ENTRY_HEADER_BYTES_MAX];
     struct warp_waker *waker; /* NULL: nobody is to be told */
+    /* The next of those that the same sender has sent as one, in order; NULL: it is the last. Read by
+     * whoever has them before this one is done. */
+    struct warp_message *next;
 
     uint32_t reliefs; /* how often memory was looked for, by whoever has it */
 

@@ -56,21 +56,42 @@ void warp_shard_enter_surely(struct warp_shard *shard)
     }
 }
 
-static void shard_prefetch(struct warp_shard *shard, struct warp_message **messages,
+/* What the next of them will touch; those of chains, too. */
+static void shard_prefetch(struct warp_shard *shard, struct warp_message *const *messages,
                            uint32_t count)
 {
     struct warp_store *store = shard->store;
-    uint64_t words[SHARD_GROUP];
-    uint32_t i;
+    uint64_t words[SHARD_GROUP], hashes[SHARD_GROUP];
+    uint32_t n = 0, i;
 
-    if (count < 2) {
+    if (count == 0 || (count == 1 && messages[0]->next == NULL)) {
         return;
     }
-    for (i = 0; i < count; i++) {
-        words[i] = warp_table_prefetch(&store->words[messages[i]->slot], messages[i]->hash);
+    for (i = 0; i < count && n < SHARD_GROUP; i++) {
+        const struct warp_message *message = messages[i];
+
+        for (; message != NULL && n < SHARD_GROUP; message = message->next) {
+            hashes[n] = message->hash;
+            words[n++] = warp_table_prefetch(&store->words[message->slot], message->hash);
+        }
     }
-    for (i = 0; i < count; i++) {
-        warp_table_prefetch_record(words[i], messages[i]->hash);
+    for (i = 0; i < n; i++) {
+        warp_table_prefetch_record(words[i], hashes[i]);
+    }
+}
+
+/* The first of the backlog is done with: what comes next takes its place. */
+static void shard_advance(struct warp_shard *shard, struct warp_message *next,
+                          uint32_t *chained)
+{
+    if (next == NULL) {
+        shard->backlog_first++;
+        shard->backlog_count--;
+        return;
+    }
+    shard->backlog[shard->backlog_first] = next;
+    if (++*chained % SHARD_GROUP == 0) {
+        shard_prefetch(shard, &next, 1);
     }
 }
 
@@ -90,13 +111,15 @@ static bool shard_answers_full(struct warp_shard *shard, struct warp_message *me
 /* Run what waits, `most` messages at most. True if all that was taken is done. */
 static bool shard_drain(struct warp_shard *shard, uint32_t most, uint32_t *done)
 {
+    uint32_t chained = 0;
+
     warp_shard_assert_owner(shard);
     if (shard->backlog_busy || shard->backlog_lacks_memory) {
         return false; /* the thread is looking after its first message, or going to */
     }
     shard->backlog_reads = false;
     while (*done < most) {
-        struct warp_message *message;
+        struct warp_message *message, *next;
 
         if (shard->backlog_count == 0) {
             uint32_t want = most - *done < SHARD_GROUP ? most - *done : SHARD_GROUP;
@@ -125,8 +148,8 @@ static bool shard_drain(struct warp_shard *shard, uint32_t most, uint32_t *done)
             shard->backlog_bytes = warp_message_record_bytes(message);
             return false;
         }
-        shard->backlog_first++;
-        shard->backlog_count--;
+        next = message->next; /* it is its asker's again when it is done */
+        shard_advance(shard, next, &chained);
         *done += 1;
         warp_counter_add(&shard->counters.messages, 1);
         warp_message_complete(message);
@@ -276,6 +299,25 @@ bool warp_shard_turn(struct warp_shard *shard, uint64_t now_ns, uint64_t *due_ns
     return done > 0 || more || warp_mailbox_waits(&shard->mailbox);
 }
 
+/* Where everything comes by mail, the next message is waited for a little before sleeping: who sent the
+ * last one may be about to. */
+static bool shard_listen(struct warp_shard *shard)
+{
+    struct warp_spin *spin = &shard->listen;
+    uint32_t round = 0;
+    bool came;
+
+    if (!shard->store->mail_only) {
+        return false;
+    }
+    do {
+        came = warp_mailbox_waits(&shard->mailbox) ||
+               atomic_load_explicit(&shard->stop, memory_order_relaxed) != 0;
+    } while (!came && warp_spin_once(spin, &round));
+    warp_spin_result(spin, came);
+    return came;
+}
+
 static void shard_main(void *context)
 {
     struct warp_shard *shard = context;
@@ -290,7 +332,7 @@ static void shard_main(void *context)
             return;
         }
         now_ns = warp_clock_ns(shard->store->env->clock);
-        if (warp_shard_turn(shard, now_ns, &due_ns)) {
+        if (warp_shard_turn(shard, now_ns, &due_ns) || shard_listen(shard)) {
             continue;
         }
         /* seq_cst with the waker's add and load: it sees us asleep, or we see its word. */
@@ -333,6 +375,7 @@ static int shard_create(struct warp_store *store, uint32_t id,
     shard->id = id;
     shard->due_ms = UINT64_MAX;
     shard->sweep_slot = WARP_SLOT_COUNT;
+    warp_spin_init(&shard->listen, config->spin_us);
     warp_expire_init(shard);
     warp_mass_sampler_init(&shard->sampler, id);
     warp_mailbox_init(&shard->mailbox, store->memory, config->mailbox_capacity);
@@ -395,7 +438,7 @@ int warp_store_create(struct warp_store **store, const struct warp_store_config 
     made->pin_threads = config->pin_threads;
     made->read_only = config->read_only;
     made->warm_up = config->warm_up;
-    made->spin_rounds = config->spin_us * 20;
+    made->mail_only = config->mail_only;
     made->wall_offset_ms = warp_clock_wall_offset_ms(config->env->clock);
     warp_slotmap_init(&made->slotmap, config->shard_count);
     warp_mass_init(&made->mass, &made->slots[0].mass, sizeof(made->slots[0]), 0,

@@ -143,6 +143,7 @@ struct warp_shard {
     alignas(WARP_CACHELINE) _Atomic uint32_t word;
     _Atomic uint32_t sleeping;
     _Atomic uint32_t stop;
+    struct warp_spin listen; /* the thread's own */
     /* Under the lease, hardly ever: what the checkpoint says was resident, as of the replay; records,
      * and bytes by standing. */
     uint64_t warm_records, warm_bytes[WARP_RECORD_HITS_MASK + 1];
@@ -175,7 +176,7 @@ struct warp_store {
     uint64_t wall_offset_ms;   /* Unix time = monotonic time + this */
     uint32_t shard_count;
     uint32_t drain_max;
-    uint32_t spin_rounds;
+    bool mail_only; /* nobody takes a lease for one request */
     bool pin_threads;
     bool read_only;
     bool warm_up; /* values that were resident at the checkpoint are wished back */
@@ -205,6 +206,7 @@ struct warp_store_config {
     uint32_t mailbox_capacity;
     uint32_t drain_max;
     uint32_t spin_us;
+    bool mail_only;
     bool pin_threads;
     bool huge_pages;
     bool read_only;
@@ -246,6 +248,14 @@ void warp_shard_leave(struct warp_shard *shard);
 
 /* Wake the shard's thread. */
 void warp_shard_wake(struct warp_shard *shard);
+
+/* A message was sent to it and its lease is not to be taken: see that somebody comes by. */
+static inline void warp_shard_nudge(struct warp_shard *shard)
+{
+    if (!warp_lease_was_held(&shard->lease)) {
+        warp_shard_wake(shard);
+    }
+}
 
 /* One bounded turn as the shard's thread does it; true if it did work. *due_ns gets when the
  * next is due if nothing comes in between. */

@@ -33,10 +33,13 @@ int use_of_warp_header(void)
     struct warp_verify_options check = WARP_VERIFY_OPTIONS_INIT;
     struct warp_verify_report report = WARP_VERIFY_REPORT_INIT;
     struct warp_serve_options serve = WARP_SERVE_OPTIONS_INIT;
+    struct warp_balance_options balance = WARP_BALANCE_OPTIONS_INIT;
+    struct warp_balance_report balanced = WARP_BALANCE_REPORT_INIT;
     return options.size == sizeof(options) && write.size == sizeof(write) &&
            request.size == sizeof(request) && value.data == NULL &&
            recovery.size == sizeof(recovery) && check.size == sizeof(check) &&
-           report.size == sizeof(report) && serve.size == sizeof(serve);
+           report.size == sizeof(report) && serve.size == sizeof(serve) &&
+           balance.size == sizeof(balance) && balanced.size == sizeof(balanced);
 }
 END
 sed '/^int use_of_warp_header(void);$/d' "$scratch/use.c" > "$scratch/use.cc"

@@ -20,6 +20,7 @@ int warp_tool_dump(int argc, char **argv);
 int warp_tool_stat(int argc, char **argv);
 int warp_tool_metrics(int argc, char **argv);
 int warp_tool_top(int argc, char **argv);
+int warp_tool_gravity(int argc, char **argv);
 int warp_tool_exporter(int argc, char **argv);
 int warp_tool_checkpoint(int argc, char **argv);
 int warp_tool_compact(int argc, char **argv);

@@ -27,6 +27,7 @@ static const struct command commands[] = {
     {"metrics", warp_tool_metrics, "what a database that is in use says about itself"},
     {"top", warp_tool_top, "watch what a database does, in a terminal or a pipe"},
     {"exporter", warp_tool_exporter, "serve metrics over HTTP, for Prometheus"},
+    {"gravity", warp_tool_gravity, "which shard has which keys: plan, apply, undo"},
     {"verify", warp_tool_verify, "check every byte of a database"},
     {"salvage", warp_tool_salvage, "copy what can be read of a damaged database"},
     {"checkpoint", warp_tool_checkpoint, "write the index down, so that opening is quick"},

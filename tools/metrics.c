@@ -28,6 +28,19 @@ int warp_tool_metrics_text(struct warp *db, char **text)
     }
 }
 
+int warp_tool_metrics_view(struct warp *db, struct warp_source_view *view)
+{
+    size_t bytes = 0;
+    int rc = warp_metrics_snapshot(db, view->image, WARP_SNAPSHOT_IMAGE_MAX, &bytes);
+
+    if (rc == 0) {
+        rc = warp_snapshot_read(view->image, bytes, view->rows, &view->reading);
+    }
+    view->has_values = rc == 0;
+    view->state = rc == 0 ? WARP_SOURCE_RUNNING : WARP_SOURCE_BROKEN;
+    return rc == WARP_TRUNCATED ? WARP_EINVAL : rc;
+}
+
 char *warp_tool_metrics_of(const struct warp_reading *reading,
                            enum warp_render_format format, bool shards)
 {

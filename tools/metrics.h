@@ -18,6 +18,7 @@
 #include <stdbool.h>
 
 #include "observe/render.h"
+#include "serve/source.h"
 #include "warp/warp.h"
 
 struct warp_tool_sample {
@@ -27,6 +28,9 @@ struct warp_tool_sample {
 /* A reading as text, without labels; of shards if wanted. Free it. NULL: no memory. */
 char *warp_tool_metrics_of(const struct warp_reading *reading,
                            enum warp_render_format format, bool shards);
+
+/* What a database of this process says, of its shards too, as if it were another's. 0 or < 0. */
+int warp_tool_metrics_view(struct warp *db, struct warp_source_view *view);
 
 /* 0, or < 0 as warp_metrics_render(). *text is closed with a zero. */
 int warp_tool_metrics_text(struct warp *db, char **text);

@@ -15,6 +15,7 @@
 #include "serve/source.h"
 #include "tools/metrics.h"
 #include "tools/options.h"
+#include "tools/shards.h"
 #include "tools/text.h"
 
 static const char help[] =
@@ -30,9 +31,16 @@ static const char help[] =
     "open, what that one has written into the file METRICS is printed, and nothing is "
     "opened.\n"
     "\n"
-    "  --metrics              print the counters as the engine does, in Prometheus text\n";
+    "  --metrics              print the counters as the engine does, in Prometheus text\n"
+    "  --shards[=N]           print what each shard has and does instead, and how even "
+    "that "
+    "is;\n"
+    "                         a database that is not open is opened with N shards\n";
 
-enum { OPTION_METRICS = 1 };
+enum { OPTION_METRICS = 1, OPTION_SHARDS };
+
+/* What to print. */
+enum form { FORM_ALL, FORM_METRICS, FORM_SHARDS };
 
 /*
  * Files by what they are for; the last kind takes what is none of the others. Log files are of two
@@ -432,7 +440,7 @@ static int print_all(const struct warp_tool *tool, uint64_t records,
  * Somebody has it open: what that process publishes. What only the opening itself knows (whether the
  * end of the log had to be looked for, what was read) is not in it.
  */
-static int stat_elsewhere(const struct warp_tool *tool, bool raw, int refused)
+static int stat_elsewhere(const struct warp_tool *tool, enum form form, int refused)
 {
     struct warp_source_view *view = NULL;
     struct warp_recovery recovery = WARP_RECOVERY_INIT;
@@ -450,10 +458,15 @@ static int stat_elsewhere(const struct warp_tool *tool, bool raw, int refused)
         warp_source_destroy(&view);
         return exit_code;
     }
+    if (form == FORM_SHARDS) {
+        exit_code = warp_tool_shards(tool, view);
+        warp_source_destroy(&view);
+        return exit_code;
+    }
     metrics = warp_tool_metrics_of(&view->reading, WARP_RENDER_TEXT, false);
     if (metrics == NULL) {
         exit_code = warp_tool_error(tool, "no memory");
-    } else if (raw) {
+    } else if (form == FORM_METRICS) {
         fputs(metrics, stdout);
     } else {
         recovery.records = warp_tool_metrics_count(metrics, "warp_recovery_records");
@@ -471,10 +484,26 @@ static int stat_elsewhere(const struct warp_tool *tool, bool raw, int refused)
     return exit_code;
 }
 
+static int stat_shards_here(const struct warp_tool *tool, struct warp *db)
+{
+    struct warp_source_view *view = NULL;
+    int exit_code, rc;
+
+    if (warp_source_create(&view) != 0) {
+        return warp_tool_error(tool, "no memory");
+    }
+    rc = warp_tool_metrics_view(db, view);
+    exit_code =
+        rc != 0 ? warp_tool_failed(tool, db, "reading", rc) : warp_tool_shards(tool, view);
+    warp_source_destroy(&view);
+    return exit_code;
+}
+
 int warp_tool_stat(int argc, char **argv)
 {
     static const struct option own[] = {
         {"metrics", no_argument, NULL, OPTION_METRICS},
+        {"shards", optional_argument, NULL, OPTION_SHARDS},
         {NULL, 0, NULL, 0},
     };
     struct warp_tool tool;
@@ -482,14 +511,32 @@ int warp_tool_stat(int argc, char **argv)
     struct warp *db = NULL;
     char *metrics = NULL;
     uint64_t records = 0;
-    bool raw = false;
+    enum form form = FORM_ALL;
     int exit_code;
     int code;
     int rc;
 
     warp_tool_init(&tool, "stat", help);
     while ((code = warp_tool_next(&tool, argc, argv, own)) > 0) {
-        raw = raw || code == OPTION_METRICS;
+        enum form asked = code == OPTION_METRICS  ? FORM_METRICS
+                          : code == OPTION_SHARDS ? FORM_SHARDS
+                                                  : FORM_ALL;
+
+        if (form != FORM_ALL && form != asked) {
+            return warp_tool_usage(&tool, "--metrics and --shards are one at a time");
+        }
+        form = asked;
+        if (code == OPTION_SHARDS && optarg != NULL) {
+            uint64_t number;
+
+            if (!warp_text_read_u64(optarg, &number) || number < 1 ||
+                number > WARP_SHARD_COUNT_MAX) {
+                return warp_tool_usage(&tool,
+                                       "--shards= is a number from 1 to %u, not '%s'",
+                                       WARP_SHARD_COUNT_MAX, optarg);
+            }
+            tool.options.shard_count = (uint32_t)number;
+        }
     }
     if (code < 0) {
         return tool.exit_code;
@@ -499,11 +546,15 @@ int warp_tool_stat(int argc, char **argv)
     }
     rc = warp_tool_try(&tool, WARP_READ_ONLY | WARP_MUST_EXIST, &db);
     if (rc == WARP_EBUSY) {
-        exit_code = stat_elsewhere(&tool, raw, rc);
+        exit_code = stat_elsewhere(&tool, form, rc);
         return warp_tool_close(&tool, &db, exit_code);
     }
     if (rc != 0) {
         return warp_tool_refused(&tool, rc);
+    }
+    if (form == FORM_SHARDS) {
+        exit_code = stat_shards_here(&tool, db);
+        return warp_tool_close(&tool, &db, exit_code);
     }
     exit_code = 0;
     rc = warp_count(db, &records);
@@ -515,7 +566,7 @@ int warp_tool_stat(int argc, char **argv)
     }
     if (rc != 0) {
         exit_code = warp_tool_failed(&tool, db, "reading", rc);
-    } else if (raw) {
+    } else if (form == FORM_METRICS) {
         fputs(metrics, stdout);
     } else {
         exit_code = print_all(&tool, records, &recovery, NULL, metrics);

@@ -149,6 +149,17 @@ enum warp_cache_policy {
 };
 
 /*
+ * What a write does when its shard is busy. The first is the default; the others are there to compare.
+ * An atomic batch takes leases in any case.
+ */
+enum warp_write_path {
+    WARP_WRITE_ADAPTIVE = 0, /* takes the lease if it is free; else waits for it, or leaves a message to
+                                its holder, whatever takes less time here, as it is measured */
+    WARP_WRITE_LEASE = 1,    /* waits for the lease, always */
+    WARP_WRITE_MAILBOX = 2,  /* never takes it: the shard's own thread carries all writes out */
+};
+
+/*
  * Memory for the engine's own structures. All three functions are called from any thread.
  * alignment is a power of two. NULL means failure. bytes in release is what was asked for.
  */
@@ -226,12 +237,15 @@ struct warp_options {
                                      100 ns each; 0: none (the default) */
     uint32_t hot_keys;            /* 1: keys that blocking calls ask for most are estimated from those that are timed,
                                      and published with their first 32 bytes, for `warp top`; 2: not (the default) */
+    uint32_t wormholes;      /* 1 (the default): reads look past the owner of their shard; 2: a read is a message
+                                to it, and so is a write, unless write_path says otherwise: to compare */
+    uint32_t write_path;     /* enum warp_write_path */
 };
 #define WARP_OPTIONS_INIT                                                                      \
     {                                                                                          \
         sizeof(struct warp_options), 0, WARP_COMMIT, 100, WARP_READ_DURABLE_AUTO, 0,           \
             WARP_CREATE, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, \
-            NULL, NULL, 0, 0, 0, 0, 0                                                          \
+            NULL, NULL, 0, 0, 0, 0, 0, 0, 0                                                    \
                                                                                  \
     }
 
@@ -589,6 +603,49 @@ WARP_API int warp_backup_verify(const char *directory, uint64_t number,
 /* Remove a backup, and the files that no other one has. WARP_ENOENT: there is no such backup. */
 WARP_API int warp_backup_delete(const char *directory, uint64_t number,
                                 const struct warp_backup_options *options);
+
+/* ---- where slots are --------------------------------------------------------------------- */
+
+/*
+ * Keys lie in WARP_SLOT_COUNT slots, and each slot belongs to a shard. options.gravity has slots moved
+ * while the database works, by the load that is measured; warp_balance() moves them once, by weights.
+ * Where slots are matters to how even the load of the shards is and to nothing else. It is kept over a
+ * reopening with the same number of shards.
+ */
+struct warp_balance_options {
+    size_t size;
+    const uint64_t *weights; /* WARP_SLOT_COUNT, in any unit: how much work each slot is (requests of a
+                                recording, say); NULL: the bytes that its records take in memory */
+    uint32_t even;           /* 1: deal the slots in turn, as in a new database, whatever they weigh */
+    uint32_t dry_run;        /* 1: only say what would be done; a read-only handle will do */
+    /* Called for each slot that is to move, by slot; may be NULL. why lives until it returns. */
+    void (*move)(void *context, uint32_t slot, uint32_t from, uint32_t to, const char *why);
+    /* Called for each shard that keeps more than it should, with the reason; may be NULL. */
+    void (*say)(void *context, const char *sentence);
+    void *context; /* of both, which run on the calling thread */
+};
+#define WARP_BALANCE_OPTIONS_INIT { sizeof(struct warp_balance_options), NULL, 0, 0, NULL, NULL, NULL }
+
+struct warp_balance_report {
+    size_t size;
+    uint64_t moves;          /* that are to be made */
+    uint64_t moves_made;     /* fewer than that in a dry run, or where a slot was in use all the time */
+    double lambda;           /* weight of the heaviest shard, of the mean, as found; 0: nothing weighs */
+    double lambda_planned;   /* after the moves */
+    double evenness;         /* entropy of the shards' weights, of the greatest there can be ... */
+    double evenness_planned; /* ... after the moves */
+    uint32_t shard_count;
+    uint32_t reserved;
+};
+#define WARP_BALANCE_REPORT_INIT { sizeof(struct warp_balance_report), 0, 0, 0, 0, 0, 0, 0, 0 }
+
+/*
+ * Plan where slots should be, and move them there, while reading and writing go on. Blocks for as long
+ * as the moves take, some microseconds each and a microsecond per 50 records. options and report may
+ * be NULL. Errors: WARP_EREADONLY, _EINVAL, _ENOMEM; the slots that have been moved stay so.
+ */
+WARP_API int warp_balance(struct warp *db, const struct warp_balance_options *options,
+                          struct warp_balance_report *report);
 
 /* ---- metrics -------------------------------------------------------------------------- */
 

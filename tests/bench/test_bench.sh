@@ -400,6 +400,22 @@ expect 0 "hotspot-shift draws" hotspot-shift --shards 4 --duration-s 2 --shift-s
     holds "gravity off" grep -q 'gravity off: lambda' out.txt
 expect 3 "no plot without a place" hotspot-shift --duration-s 0.3 --epoch-operations 100 \
     --plot nowhere/plot.svg
+expect 0 "gravity in the engine, even work" gravity --engine --part even --records 20000 --rounds 1 \
+    --path "$PWD" && holds "even work" grep -q 'slots moved' out.txt
+expect 0 "gravity in the engine, readers" gravity --engine --part readers --records 20000 --rounds 1 \
+    --run-ms 150 --path "$PWD" && holds "readers" grep -q 'moves a second' out.txt
+expect 0 "gravity in the engine helps" gravity --engine --help
+expect 0 "wormholes compete" wormholes --records 5000 --large-records 5000 --rounds 1 --run-ms 20 \
+    --operations 2000 \
+    --path "$PWD" && holds "wormholes" grep -q 'of [0-9]* aims reached' out.txt
+expect 0 "wormholes helps" wormholes --help
+holds "nothing is left" test -z "$(ls -d wormholes-* gravity-[0-9]* 2>/dev/null)"
+for words in "gravity --engine --part x" "gravity --engine --rounds 0" "gravity --engine --runs" \
+    "gravity --engine x" "wormholes --part reads,x" "wormholes --records x" "wormholes x" "wormholes --what"; do
+    # shellcheck disable=SC2086
+    expect 2 "refused: $words" $words
+done
+expect 3 "wormholes without a place" wormholes --part put --path /nonexistent
 expect 0 "gravity helps" gravity --help
 for words in "gravity --shards 65" "gravity --shards 0" "gravity --shards 2.5" "gravity --theta x" \
     "gravity --plot x" "gravity what" "hotspot-shift --shards 1" "hotspot-shift --theta 1" \

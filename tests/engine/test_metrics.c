@@ -1017,6 +1017,7 @@ static const struct row move_rows[] = {
     {"warp_load_lambda_ratio", RISES, NULL, measure_gravity},
     {"warp_load_evenness_ratio", RISES, NULL, measure_gravity},
     {"warp_load_variation_ratio", RISES, NULL, measure_gravity},
+    {"warp_lease_busy_total", RISES, NULL, measure_contention},
 };
 enum { MOVE_ROWS = sizeof(move_rows) / sizeof(move_rows[0]) };
 enum { WARM_ROWS = sizeof(warm_rows) / sizeof(warm_rows[0]) };

@@ -349,9 +349,11 @@ WARP_TEST(moves, a_get_does_not_overtake_a_put_that_waits_for_the_old_owner)
     requests[count].key = support_text("{tag}key");
     requests[count].value = support_text("new");
     count++;
-    /* More than its ring takes: the last of them stays behind. */
+    /* One by one, for what comes together is one message. More than its ring takes: the last stays behind. */
     warp_shard_enter_surely(from);
-    check_int(warp_submit(session, requests, count), ==, (int)count);
+    for (i = 0; i < count; i++) {
+        check_int(warp_submit(session, &requests[i], 1), ==, 1);
+    }
     warp_shard_leave(from);
     do {
         rc = warp_engine_move_slot(db, slot, 1 - from->id);

@@ -885,6 +885,10 @@ static void open_database(struct warp **db, const char *directory,
     options.io_backend = (uint32_t)support_random_below(random, 2);
     options.segment_bytes = 4 << 20;
     options.spin_us = (uint32_t)support_random_below(random, 3);
+    if (support_random_chance(random, 2)) {
+        options.write_path = (uint32_t)support_random_below(random, 3);
+        options.wormholes = support_random_chance(random, 3) ? 2 : 1;
+    }
     options.message = message;
     options.message_bytes = sizeof(message);
     rc = tiny_open(directory, &options, support_random_chance(random, 4) ? 0 : 1, db);

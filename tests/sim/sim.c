@@ -2093,6 +2093,21 @@ static void draw_keys(struct sim *sim)
     }
 }
 
+/* Which ways past the owner of a shard there are; from dice of its own. */
+static void draw_ways(struct sim *sim)
+{
+    struct warp_random random;
+    uint64_t drawn;
+
+    warp_random_init(&random, sim->seed ^ UINT64_C(0x776f726d686f6c65));
+    drawn = warp_random_below(&random, 100);
+    sim->options.wormholes = drawn < 12 ? 2 : 1;
+    sim->options.write_path = drawn < 6    ? WARP_WRITE_LEASE
+                              : drawn < 60 ? WARP_WRITE_ADAPTIVE
+                              : drawn < 75 ? WARP_WRITE_LEASE
+                                           : WARP_WRITE_MAILBOX;
+}
+
 static void draw_run(struct sim *sim)
 {
     const struct warp_options fresh = WARP_OPTIONS_INIT;
@@ -2192,6 +2207,7 @@ static void draw_run(struct sim *sim)
     sim->disk_options.trace = note;
     sim->disk_options.context = sim;
     draw_keys(sim);
+    draw_ways(sim);
     warp_random_init(&sim->move_random, sim->seed ^ UINT64_C(0x6d6f7665736c6f74));
     sim->options.gravity = warp_random_below(&sim->move_random, 100) < 50 ? 1 : 2;
     sim->move_permille =

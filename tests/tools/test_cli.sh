@@ -41,7 +41,7 @@ json() { if python3 -m json.tool <<<"$1" >/dev/null 2>&1; then good; else bad "n
 
 # ---- the program ----
 status 0 "$WARP" --help
-for command in put get del incr load dump stat metrics top exporter verify checkpoint compact salvage backup restore shell bench; do
+for command in put get del incr load dump stat metrics top exporter gravity verify checkpoint compact salvage backup restore shell bench; do
     has "$out" "  $command "
 done
 same "" "$(grep -c torture stdout | grep -v '^0$')"
@@ -54,7 +54,7 @@ status 2 "$WARP" delete
 has "$err" "did you mean 'del'"
 status 2 "$WARP" xyzzyxyzzy
 has "$err" "no command"
-for command in put get del incr load dump stat metrics top exporter checkpoint compact salvage backup restore shell verify bench; do
+for command in put get del incr load dump stat metrics top exporter gravity checkpoint compact salvage backup restore shell verify bench; do
     status 0 "$WARP" "$command" --help
     has "${out,,}" "usage: warp $command"
 done
@@ -94,6 +94,12 @@ status 2 "$WARP" load --batch 0
 status 2 "$WARP" dump extra
 status 2 "$WARP" dump --format auto
 status 2 "$WARP" stat extra
+status 2 "$WARP" stat --shards=0
+status 2 "$WARP" stat --shards --metrics
+status 2 "$WARP" gravity
+status 2 "$WARP" gravity pull
+status 2 "$WARP" gravity plan one two
+status 2 "$WARP" gravity off --keys file one
 status 2 "$WARP" shell extra
 status 2 "$WARP" checkpoint extra
 status 2 "$WARP" compact extra
@@ -523,6 +529,10 @@ status 0 "$WARP" stat --path busy --metrics
 has "$out" "warp_uptime_seconds "
 status 0 "$WARP" metrics --path busy --shards
 has "$out" 'warp_shard_slots{shard="0"}'
+status 0 "$WARP" stat --path busy --shards
+has "$out" "Shards of busy, as process $shell_process has them"
+status 3 "$WARP" gravity plan busy
+has "$err" "$shell_process"
 exec 9>&-
 wait "$shell_process"
 status 0 "$WARP" put --path busy k v
@@ -539,6 +549,82 @@ if [[ $(id -u) -ne 0 ]]; then
     status 3 "$WARP" put --path closed k v
     chmod 700 closed
 fi
+
+# ---- shards and slots ----
+status 3 "$WARP" gravity plan none
+same no "$([[ -e none ]] && echo yes || echo no)"
+# Tags make slots heavy; with two shards slots are dealt in turn, so shard 0 has what is even.
+heavy() { # N: tags whose slot shard 0 has, so many of them
+    python3 -c '
+import sys, binascii
+found = 0
+for i in range(100000):
+    tag = "tag-%d" % i
+    if binascii.crc_hqx(tag.encode(), 0) % 16384 % 2 == 0:
+        print(tag)
+        found += 1
+        if found == int(sys.argv[1]):
+            break' "$1"
+}
+heavy 20 >tags
+while read -r tag; do
+    for i in 1 2 3; do printf '{%s}%d\t%s\n' "$tag" "$i" "some bytes to weigh"; done
+done <tags >spread.tsv
+status 0 "$WARP" load --path spread --shards 2 --format tsv spread.tsv
+status 0 "$WARP" stat --path spread --shards=2 --json
+json "$out"
+same "60 0 2.0 bytes" "$(python3 -c '
+import json, sys
+s = json.load(sys.stdin)
+print(s["shards"][0]["records"], s["shards"][1]["records"], s["lambda"], s["basis"])' <<<"$out")"
+status 0 "$WARP" stat --path spread --shards=2
+has "$out" "lambda              2.000"
+status 0 "$WARP" gravity plan spread --shards 2
+has "$out" "from shard 0 to shard 1: it weighs"
+has "$out" "lambda 2.000"
+has "$out" "none of which was made"
+status 0 "$WARP" gravity plan --path spread --shards 2 --json
+json "$out"
+same "10 0 10 2.0 1.0" "$(python3 -c '
+import json, sys
+s = json.load(sys.stdin)
+print(s["planned"], s["moved"], len(s["moves"]), s["lambda"], s["lambda_planned"])' <<<"$out")"
+status 0 "$WARP" stat --path spread --shards=2 # a plan changes nothing
+has "$out" "lambda              2.000"
+status 3 "$WARP" gravity apply spread --shards 2 --read-only
+status 0 "$WARP" gravity apply spread --shards 2 --quiet
+same 1 "$(wc -l <stdout)"
+has "$out" "1.000 after 10 moves of 10"
+status 0 "$WARP" stat --path spread --shards=2
+has "$out" "lambda              1.000"
+status 0 "$WARP" gravity apply spread --shards 2
+has "$out" "after 0 moves of 0"
+status 0 "$WARP" dump --path spread --shards 2 --format tsv
+same 60 "$(wc -l <stdout)"
+# By requests: all of one slot is too heavy to be moved anywhere, and is said to be.
+tag=$(head -1 tags)
+for i in 1 2 3; do echo "{$tag}$i"; done >requests
+status 0 "$WARP" gravity plan spread --shards 2 --keys requests
+has "$out" "no shard could bear it better"
+has "$out" "by requests"
+has "$out" "after 0 moves"
+status 0 "$WARP" gravity plan spread --shards 2 --keys - --json <requests
+json "$out"
+has "$out" '"weighed_by":"keys"'
+status 3 "$WARP" gravity plan spread --shards 2 --keys /dev/null
+status 3 "$WARP" gravity plan spread --shards 2 --keys nothing
+status 0 "$WARP" gravity off spread --shards 2
+has "$out" "slots are dealt in turn"
+status 0 "$WARP" stat --path spread --shards=2
+has "$out" "lambda              2.000"
+# The number of shards of a database is only a map.
+status 0 "$WARP" stat --path spread --shards=8 --json
+same "8 60" "$(python3 -c '
+import json, sys
+s = json.load(sys.stdin)
+print(len(s["shards"]), sum(x["records"] for x in s["shards"]))' <<<"$out")"
+status 0 "$WARP" gravity plan spread --shards 1
+has "$out" "after 0 moves"
 
 # ---- verify, as the other commands end ----
 status 0 "$WARP" verify --path a
