@@ -3,8 +3,8 @@
  * of the name, and the entry keeps 30 other bits of that: a stranger is taken for a key once in some
  * 250 million, and a wrong guess is all that follows.
  *
- * What can go wrong is that it does not pay, and then it has to cost nothing: the table is given back, and
- * all that is left is a counter that says when to look again. A probe samples keys and not time: one in
+ * What can go wrong is that it does not pay, and then it has to cost next to nothing: the table is given back, and
+ * all that is left is an eighth of it, and a counter that says when to look again. A probe samples keys and not time: one in
  * eight keys has an entry, in a table of an eighth, so what is known of those is as much as the large
  * table would know, and the gain on them is what the gain on all would be.
  */
@@ -17,38 +17,44 @@
 #include "base/counter.h"
 #include "warp/warp.h"
 
-#define ENTANGLE_WAYS              4u
-#define ENTANGLE_COUNT             127u /* of counts[i] */
-#define ENTANGLE_NEXT              128u /* of the same: it came right behind, the last time */
-#define ENTANGLE_SEEN_MAX          ENTANGLE_COUNT
+#define ENTANGLE_WAYS  4u
+#define ENTANGLE_COUNT 127u /* of counts[i] */
+#define ENTANGLE_NEXT  128u /* of the same: it came right behind, the last time */
+#define ENTANGLE_SEEN_MAX                                                                  \
+    31u /* then all is halved, so that what was once is not for ever */
 #define ENTANGLE_WEIGHT_MAX        3u
 #define ENTANGLE_ENTRIES_PER_VALUE 4u
 #define ENTANGLE_SETS_MIN          16u
 #define ENTANGLE_WINDOW_PROBE      64u /* sampled observations */
 #define ENTANGLE_WINDOW_ON         512u
 #define ENTANGLE_GAIN_ON           80u /* permille, to go on */
-#define ENTANGLE_GAIN_KEEP         40u /* ... to stay */
-#define ENTANGLE_WINDOW_MIN        10u
-#define ENTANGLE_WINDOW_MAX        200u
-#define ENTANGLE_WINDOW_GAIN       20u /* permille of observations, for the window to grow */
-#define ENTANGLE_TAU_FIRST         250u
-#define ENTANGLE_TAU_MIN           100u
-#define ENTANGLE_TAU_MAX           950u
-#define ENTANGLE_SURE_LOW          65u /* per cent of what is fetched that is asked for */
-#define ENTANGLE_SURE_HIGH         75u
-#define ENTANGLE_TAU_EVERY         64u /* outcomes */
-#define ENTANGLE_OUTCOMES_MIN      32u /* in a window; else tau comes down by itself */
-#define ENTANGLE_REST_MIN          16384u
-#define ENTANGLE_REST_MAX          (UINT64_C(1) << 24)
-#define ENTANGLE_PATIENCE          4u /* tables full of keys */
-#define ENTANGLE_WALKS             16u
+#define ENTANGLE_PROBE_SURE                                                                \
+    50u /* per cent of a probe's guesses that must be right for that */
+#define ENTANGLE_GAIN_KEEP    40u /* ... to stay */
+#define ENTANGLE_WINDOW_MIN   10u
+#define ENTANGLE_WINDOW_MAX   200u
+#define ENTANGLE_WINDOW_GAIN  20u /* permille of observations, for the window to grow */
+#define ENTANGLE_TAU_FIRST    250u
+#define ENTANGLE_TAU_MIN      100u
+#define ENTANGLE_TAU_MAX      950u
+#define ENTANGLE_SURE_LOW     65u /* per cent of what is fetched that is asked for */
+#define ENTANGLE_SURE_HIGH    75u
+#define ENTANGLE_TAU_EVERY    64u /* outcomes */
+#define ENTANGLE_OUTCOMES_MIN 32u /* in a window; else tau comes down by itself */
+#define ENTANGLE_REST_MIN     16384u
+#define ENTANGLE_REST_MAX     (UINT64_C(1) << 24)
+#define ENTANGLE_PATIENCE_MIN 256u
+#define ENTANGLE_PATIENCE     8u  /* times as many keys as there is room for values */
+#define ENTANGLE_LATE_HIGH    20u /* per cent of what was right */
+#define ENTANGLE_SKIPS        32u /* times ENTANGLE_TAU_EVERY outcomes */
+#define ENTANGLE_WALKS        16u
 #define ENTANGLE_EVIDENCE                                                                  \
     2u /* how often something was seen before it is believed; once, if that goes well */
 #define ENTANGLE_UNSUPPORTED 400u /* permille */
 
 struct entangle_entry {
-    uint32_t check; /* 30 bits of the name's mix, and 2 of weight; 0: free */
-    uint8_t seen;
+    uint32_t check; /* 30 bits of the name's mix, and 2 of weight */
+    uint8_t seen;   /* 0: the entry is free */
     uint8_t counts[WARP_ENTANGLE_SUCCESSORS];
     uint64_t next[WARP_ENTANGLE_SUCCESSORS];
 };
@@ -175,7 +181,8 @@ static uint32_t entangle_count(const struct entangle_entry *entry, uint32_t i)
     return entry->counts[i] & ENTANGLE_COUNT;
 }
 
-/* It was followed by x, right behind it or with one key in between. */
+/* It was followed by x, right behind it or with one key in between. What has no place wears the others down,
+ * as Misra and Gries have it. */
 static void entangle_link(struct entangle_entry *entry, uint64_t x, bool next)
 {
     uint32_t i, weakest = 0;
@@ -196,7 +203,9 @@ static void entangle_link(struct entangle_entry *entry, uint64_t x, bool next)
         entry->next[weakest] = x;
         entry->counts[weakest] = (uint8_t)(1 | (next ? ENTANGLE_NEXT : 0));
     } else {
-        entry->counts[weakest]--;
+        for (i = 0; i < WARP_ENTANGLE_SUCCESSORS; i++) {
+            entry->counts[i]--;
+        }
     }
 }
 
@@ -287,6 +296,7 @@ static uint32_t entangle_guess(struct warp_entangle *entangle, uint64_t name,
 {
     struct entangle_walk walk = {.steps = {{name, 1000, NULL}}, .count = 1};
     uint32_t at, i, least = entangle->evidence;
+    uint64_t next = 0; /* the surest of those that come right behind */
 
     if (name_before != 0) {
         walk.steps[0].before = entangle_find(entangle, entangle_mix(entangle, name_before));
@@ -305,6 +315,10 @@ static uint32_t entangle_guess(struct warp_entangle *entangle, uint64_t name,
             sure = walk.steps[at].sure * entangle_share(entry, i) / 1000;
             sure = sure * entangle_support(entry, i, walk.steps[at].before) / 1000;
             if (sure >= entangle->tau) {
+                if (at == 0 && (entry->counts[i] & ENTANGLE_NEXT) != 0 &&
+                    (next == 0 || walk.steps[1].sure < sure)) {
+                    next = entry->next[i];
+                }
                 entangle_walk_add(&walk, at + 1, entry->next[i], sure, entry);
             }
         }
@@ -312,17 +326,41 @@ static uint32_t entangle_guess(struct warp_entangle *entangle, uint64_t name,
     if (walk.count > WARP_ENTANGLE_GUESSES + 1) {
         walk.count = WARP_ENTANGLE_GUESSES + 1;
     }
-    for (i = 1; i < walk.count; i++) {
-        guesses[i - 1] = walk.steps[i].name;
+    for (i = 1, at = 0; i < walk.count; i++) {
+        if (entangle->skips == 0 || walk.steps[i].name != next) {
+            guesses[at++] = walk.steps[i].name;
+        }
     }
-    return walk.count - 1;
+    return at;
 }
 
 /* ---- whether it pays ------------------------------------------------------------------- */
 
+/* A little is kept for later probes: where memory is full, new memory is only had at the cost of many
+ * values. */
+static void entangle_shrink(struct warp_entangle *entangle)
+{
+    struct warp_entangle_set *sets;
+
+    if (entangle->sets != NULL &&
+        warp_counter_read(&entangle->bytes) <= entangle->bytes_kept) {
+        memset(entangle->sets, 0, entangle->set_count * sizeof(entangle->sets[0]));
+        return;
+    }
+    sets = entangle->sets == NULL
+               ? NULL
+               : warp_memory_map(entangle->memory, entangle->bytes_kept, 0, false);
+    entangle_release(entangle);
+    if (sets != NULL) {
+        entangle->sets = sets;
+        entangle->set_count = entangle->bytes_kept / sizeof(sets[0]);
+        warp_counter_set(&entangle->bytes, entangle->bytes_kept);
+    }
+}
+
 static void entangle_stop(struct warp_entangle *entangle)
 {
-    entangle_release(entangle);
+    entangle_shrink(entangle);
     entangle_set_state(entangle, WARP_ENTANGLE_OFF);
     warp_counter_set(&entangle->bytes_wanted, 0);
     warp_counter_add(&entangle->stops, 1);
@@ -358,7 +396,7 @@ static void entangle_begin(struct warp_entangle *entangle, enum warp_entangle_st
     entangle_set_state(entangle, state);
     if (state == WARP_ENTANGLE_PROBE) {
         entangle->tau = ENTANGLE_TAU_FIRST;
-        entangle->evidence = ENTANGLE_EVIDENCE;
+        entangle->evidence = 1; /* to know soon; if that is wrong, tau rises */
     }
     entangle->probed = 0;
     entangle->idle_windows = 0;
@@ -369,29 +407,78 @@ static void entangle_begin(struct warp_entangle *entangle, enum warp_entangle_st
     entangle->window_outcomes = entangle->useful + entangle->late + entangle->wasted;
 }
 
-int warp_entangle_reserve(struct warp_entangle *entangle)
+static uint64_t entangle_kept_of(uint64_t bytes)
 {
-    uint64_t bytes = warp_entangle_wants(entangle);
-    bool on = entangle->sets != NULL;
-    struct warp_entangle_set *sets;
+    return entangle_sets_of(bytes >> WARP_ENTANGLE_SAMPLING) *
+           sizeof(struct warp_entangle_set);
+}
 
-    if (bytes == 0) {
-        return 0;
-    }
-    sets = warp_memory_map(entangle->memory, bytes, 0, false);
+static int entangle_take(struct warp_entangle *entangle, uint64_t bytes,
+                         enum warp_entangle_state state)
+{
+    struct warp_entangle_set *sets = warp_memory_map(entangle->memory, bytes, 0, false);
+
     warp_counter_set(&entangle->bytes_wanted, 0);
     if (sets == NULL) {
         entangle_stop(entangle);
         return WARP_ENOMEM;
     }
-    /* What the probe has learned of one key in eight is not worth the copy. */
+    /* What a probe has learned of one key in eight is not worth the copy. */
     entangle_release(entangle);
     entangle->sets = sets;
     entangle->set_count = bytes / sizeof(sets[0]);
     warp_counter_set(&entangle->bytes, bytes);
-    entangle_begin(entangle, on ? WARP_ENTANGLE_ON : WARP_ENTANGLE_PROBE);
-    warp_counter_add(&entangle->starts, on);
+    entangle_begin(entangle, state);
+    warp_counter_add(&entangle->starts, state == WARP_ENTANGLE_ON);
     return 0;
+}
+
+int warp_entangle_reserve(struct warp_entangle *entangle)
+{
+    uint64_t bytes = warp_entangle_wants(entangle);
+
+    if (bytes > 0 && entangle->bytes_kept == 0) {
+        entangle->bytes_kept = bytes; /* of the first probe */
+    }
+    return bytes == 0 ? 0
+                      : entangle_take(entangle, bytes,
+                                      entangle->sets != NULL ? WARP_ENTANGLE_ON
+                                                             : WARP_ENTANGLE_PROBE);
+}
+
+int warp_entangle_prepare(struct warp_entangle *entangle, uint64_t bytes)
+{
+    warp_assert(entangle->sets == NULL);
+    bytes = bytes < entangle->bytes_max ? bytes : entangle->bytes_max;
+    entangle->bytes_kept = entangle_kept_of(bytes);
+    return entangle_take(entangle,
+                         entangle_sets_of(bytes) * sizeof(struct warp_entangle_set),
+                         WARP_ENTANGLE_PROBE);
+}
+
+/* It pays: with the table that is there, or with a larger one. */
+static void entangle_go_on(struct warp_entangle *entangle)
+{
+    uint64_t full = entangle_full_bytes(entangle);
+
+    if (warp_counter_read(&entangle->bytes) >= full / 4) {
+        entangle_begin(entangle, WARP_ENTANGLE_ON);
+        warp_counter_add(&entangle->starts, 1);
+    } else {
+        entangle_want(entangle, full);
+    }
+}
+
+/* What comes right behind a key that is missed can hardly be there before it is asked for: if too much of
+ * what was right was late, only what comes after that is fetched, for some time. */
+static void entangle_steer_skips(struct warp_entangle *entangle, uint64_t useful,
+                                 uint64_t late)
+{
+    if (entangle->skips > 0) {
+        entangle->skips--;
+    } else if (late * 100 > (useful + late) * ENTANGLE_LATE_HIGH) {
+        entangle->skips = ENTANGLE_SKIPS;
+    }
 }
 
 static void entangle_set_tau(struct warp_entangle *entangle, uint32_t tau)
@@ -420,11 +507,11 @@ static void entangle_end_window(struct warp_entangle *entangle)
     /* A probe looks one step ahead; what is late for it need not be for the whole. */
     uint64_t right = saved + (on ? 0 : entangle->late - entangle->window_late);
     uint64_t gain = right * 1000 / entangle->window_sampled;
-    uint64_t outcomes;
+    uint64_t outcomes = entangle->useful + entangle->late + entangle->wasted;
+    uint64_t fresh = outcomes - entangle->window_outcomes;
 
     entangle_steer_window(entangle, saved);
-    outcomes = entangle->useful + entangle->late + entangle->wasted;
-    if (on && outcomes - entangle->window_outcomes < ENTANGLE_OUTCOMES_MIN) {
+    if (on && fresh < ENTANGLE_OUTCOMES_MIN) {
         /* Where nothing is dared, nothing is learned. */
         entangle_set_tau(entangle, entangle->tau * 20 / 23);
     }
@@ -434,23 +521,25 @@ static void entangle_end_window(struct warp_entangle *entangle)
     entangle->window_useful = entangle->useful;
     entangle->window_late = entangle->late;
     if (!on) {
-        if (gain >= ENTANGLE_GAIN_ON) {
-            entangle_want(entangle, entangle_full_bytes(entangle));
-        } else if (entangle->probed >
-                   ENTANGLE_PATIENCE * ENTANGLE_WAYS * entangle->set_count) {
+        /* What is asked for by chance is no gain: anything else in its place would be, too. */
+        if (gain >= ENTANGLE_GAIN_ON && right * 100 >= fresh * ENTANGLE_PROBE_SURE) {
+            entangle_go_on(entangle);
+        } else if ((gain < ENTANGLE_GAIN_KEEP || warp_entangle_wants(entangle) == 0) &&
+                   entangle->probed > ENTANGLE_PATIENCE_MIN + entangle->values / 2) {
             entangle_stop(entangle);
         }
         return;
     }
     if (gain >= ENTANGLE_GAIN_KEEP) {
         entangle->idle_windows = 0;
+        entangle->probed = 0;
         entangle->rest_max = ENTANGLE_REST_MIN;
         return;
     }
     entangle->idle_windows++;
     /* Nothing can come again before as many have come as fit; so long it has time. */
     if (entangle->idle_windows >= 2 &&
-        entangle->probed > ENTANGLE_PATIENCE * ENTANGLE_WAYS * entangle->set_count) {
+        entangle->probed > ENTANGLE_PATIENCE_MIN + ENTANGLE_PATIENCE * entangle->values) {
         entangle_stop(entangle);
     }
 }
@@ -477,16 +566,20 @@ void warp_entangle_account(struct warp_entangle *entangle, uint64_t useful, uint
         entangle_set_tau(entangle, entangle->tau * 20 / 23);
         entangle->evidence = 1;
     }
+    entangle_steer_skips(entangle, useful - entangle->tau_useful,
+                         late - entangle->tau_late);
+    entangle->tau_useful = useful;
+    entangle->tau_late = late;
     entangle->tau_good += good;
     entangle->tau_bad += bad;
 }
 
 /* ---- a key ----------------------------------------------------------------------------- */
 
-/* Nothing is learned while there is no table. */
+/* Nothing is learned meanwhile. */
 static bool entangle_rests(struct warp_entangle *entangle)
 {
-    if (entangle->sets != NULL) {
+    if (warp_entangle_state(entangle) != WARP_ENTANGLE_OFF) {
         return false;
     }
     if (warp_entangle_wants(entangle) > 0) {
@@ -495,6 +588,10 @@ static bool entangle_rests(struct warp_entangle *entangle)
     if (entangle->rest > 0) {
         entangle->rest--;
         return true;
+    }
+    if (entangle->sets != NULL) {
+        entangle_begin(entangle, WARP_ENTANGLE_PROBE);
+        return false;
     }
     if (entangle->values > 0) {
         entangle_want(entangle, entangle_full_bytes(entangle) >> WARP_ENTANGLE_SAMPLING);

@@ -13,15 +13,17 @@
  *
  *     OFF ---- after a rest, which doubles each time ----> PROBE    one key in 8 has an entry,
  *      ^ ^                                                  |  |    in a table of an eighth
- *      | +---- two tables full of keys, and no gain --------+  |
+ *      | +---- no gain in 4 keys for each value that -------+  |
+ *      |       memory has room for                             |
  *      |                                                       | gain: of the keys that have an entry
- *      +---- gain below a 25th, twice over ---- ON <-----------+ and were not in memory, more than a
+ *      +---- gain below a 25th for as long --- ON <------------+ and were not in memory, more than a
  *                                                                12th were saved a read
  *
  * The gain is measured, not estimated: the engine says what became of what was fetched. Fetched values
  * that nobody has asked for yet may take a window of memory, from 1 % to 20 %, that doubles while
  * what is saved is worth it; and how sure of itself a guess must be, tau, rises while less than 65 %
- * of what is fetched is asked for, and falls while more than 75 % is.
+ * of what is fetched is asked for, and falls while more than 75 % is. If too much comes late, what comes
+ * right behind a key that is missed is not fetched for a while, but what comes after that.
  *
  * Life of an entry:
  *
@@ -31,7 +33,7 @@
  *   DECAYED    others of its set wanted its place, and it did not come again
  *
  * Threads:   one at a time, whoever has the caller's lock; wants, state, bytes and counters by any.
- * Lifetime:  embedded; init to fini. Memory is taken in reserve alone, and given back by observe when
+ * Lifetime:  embedded; init to fini. Memory is taken in reserve and prepare alone, and given back by observe when
  *            it does not pay. A trail is of one thread, and all zero at first.
  * Units:     names are 64-bit numbers, any but 0, as the caller makes them of keys; shares in permille.
  * Ordering:  what others read is relaxed.
@@ -76,17 +78,20 @@ struct warp_entangle {
     /* Owned by whoever has the caller's lock. */
     struct warp_entangle_set *sets;
     uint64_t set_count;
-    uint64_t values;   /* that memory holds, as the caller says */
-    uint64_t rest;     /* OFF: observations until the next probe */
-    uint64_t rest_max; /* how long the next rest is */
-    uint64_t probed;   /* sampled observations since the probe began */
+    uint64_t bytes_kept; /* of the table while it is OFF, once there was one */
+    uint64_t values;     /* that memory has room for, as the caller says */
+    uint64_t rest;       /* OFF: observations until the next probe */
+    uint64_t rest_max;   /* how long the next rest is */
+    uint64_t probed; /* sampled observations since the probe began, or since it paid last */
     uint32_t idle_windows;
     uint32_t tau;      /* permille */
+    uint32_t skips;    /* so long nothing is fetched that comes right behind */
     uint32_t evidence; /* times that something must have been seen to be believed: 1 or 2 */
     uint64_t window_sampled; /* in the window under way */
     uint64_t window_all;
     uint64_t useful, late, wasted;                        /* as told last */
     uint64_t window_useful, window_late, window_outcomes; /* as of the window's begin */
+    uint64_t tau_useful, tau_late;                        /* as of tau's last change */
     uint64_t tau_good, tau_bad;                           /* as of tau's last change */
 
     /* Written by the same, read by any, relaxed. */
@@ -116,7 +121,7 @@ uint32_t warp_entangle_observe(struct warp_entangle *entangle,
 
 /*
  * What has become of all that was ever fetched: asked for when it was there, asked for while the read was
- * under way, and neither. And how many values memory holds at present, from which follows how
+ * under way, and neither. And how many values memory has room for, from which follows how
  * large a table is worth having.
  */
 void warp_entangle_account(struct warp_entangle *entangle, uint64_t useful, uint64_t late,
@@ -128,6 +133,9 @@ static inline uint64_t warp_entangle_wants(const struct warp_entangle *entangle)
     return atomic_load_explicit(&entangle->bytes_wanted, memory_order_relaxed);
 }
 int warp_entangle_reserve(struct warp_entangle *entangle);
+/* Take a table of so many bytes for the first probe, before anything is observed. It is kept if it is found to pay,
+ * and large enough. */
+int warp_entangle_prepare(struct warp_entangle *entangle, uint64_t bytes);
 
 static inline enum warp_entangle_state
 warp_entangle_state(const struct warp_entangle *entangle)

@@ -280,8 +280,10 @@ WARP_TEST(entangle, gives_its_memory_back_when_the_order_ends)
         world_shuffled(world, 8000, 1000);
     }
     check_int(warp_entangle_state(&world->entangle), ==, WARP_ENTANGLE_OFF);
-    check_u64(warp_counter_read(&world->entangle.bytes), ==, 0);
-    check_u64(warp_memory_bytes(&world->memory), ==, 0);
+    /* A little is kept for the next look. */
+    check_u64(warp_counter_read(&world->entangle.bytes), <=, 500 * 4 * 32 / 8);
+    check_u64(warp_memory_bytes(&world->memory), ==,
+              warp_counter_read(&world->entangle.bytes));
     world_end(world);
 }
 
