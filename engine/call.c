@@ -267,6 +267,15 @@ static int call_copy(void *buffer, size_t capacity, const void *value, uint32_t 
     return 0;
 }
 
+/* What is believed to be asked for next is read beside this one. */
+static void call_missed(struct warp *db, struct warp_caller *caller,
+                        const struct warp_coldread *cold)
+{
+    if (db->store->prefetch != NULL) {
+        warp_prefetch_missed(db->store, &caller->trail, cold->slot, cold->hash);
+    }
+}
+
 int warp_call_get(struct warp *db, struct warp_slice key, void *buffer, size_t capacity,
                   size_t *bytes, uint64_t *sequence)
 {
@@ -276,6 +285,7 @@ int warp_call_get(struct warp *db, struct warp_slice key, void *buffer, size_t c
     struct warp_coldread cold, *colds = &cold;
     uint64_t wait_for, hash, found_sequence = 0;
     uint32_t slot, found_bytes = 0;
+    bool met = false;
     int rc, waited;
 
     if (WARP_UNLIKELY(call_check_key(key) < 0)) {
@@ -294,14 +304,18 @@ int warp_call_get(struct warp *db, struct warp_slice key, void *buffer, size_t c
     if (record != NULL && WARP_UNLIKELY(warp_record_is_cold(record))) {
         warp_coldread_begin(store, &cold, slot, hash, key, record);
     } else if (record != NULL) {
-        warp_record_warm(record);
+        met = warp_get_warm(store, record);
         found_bytes = warp_record_value_bytes(record);
         found_sequence = warp_record_sequence(record);
         rc = call_copy(buffer, capacity, warp_record_value(record), found_bytes);
     }
     warp_epoch_leave(caller->record);
+    if (WARP_UNLIKELY(met)) {
+        warp_prefetch_met(store, &caller->trail, slot, hash);
+    }
     if (WARP_UNLIKELY(cold.open)) {
         warp_counter_add(&caller->cold_gets, 1);
+        call_missed(db, caller, &cold);
         warp_coldread_run(store, &colds, 1);
         rc = cold.read.rc;
         if (rc == 0) {
@@ -357,6 +371,25 @@ static void call_read_cold(struct warp *db, struct warp_coldread *colds,
     }
 }
 
+/* Of a group of keys: `met` has a bit for each that had been fetched before. */
+static void call_learn(struct warp *db, struct warp_caller *caller,
+                       const struct warp_slice *group, uint32_t met,
+                       const struct warp_coldread *colds, uint32_t cold_count)
+{
+    struct warp_store *store = db->store;
+    uint32_t i;
+
+    for (; met != 0; met &= met - 1) {
+        struct warp_slice key = group[__builtin_ctz(met)];
+
+        warp_prefetch_met(store, &caller->trail, warp_hash_slot(key.data, key.bytes),
+                          warp_hash_key(key.data, key.bytes, store->hash_seed));
+    }
+    for (i = 0; i < cold_count; i++) {
+        call_missed(db, caller, &colds[i]);
+    }
+}
+
 int warp_call_multi_get(struct warp *db, const struct warp_slice *keys, size_t count,
                         struct warp_value *values, int *results)
 {
@@ -376,7 +409,7 @@ int warp_call_multi_get(struct warp *db, const struct warp_slice *keys, size_t c
     }
     while (at < count) {
         size_t begin = at;
-        uint32_t n = 0, cold_count = 0, k;
+        uint32_t n = 0, cold_count = 0, met = 0, k;
 
         while (at < count && at - begin < WARP_GET_GROUP) {
             values[at] = none;
@@ -403,6 +436,7 @@ int warp_call_multi_get(struct warp *db, const struct warp_slice *keys, size_t c
                     records[k]);
                 cold_places[cold_count++] = places[k];
             } else {
+                met |= (uint32_t)warp_record_is_fetched(records[k]) << k;
                 results[place] = warp_get_lend(db->store, records[k], &values[place]);
             }
             if (wait_for[k] > target) {
@@ -410,6 +444,9 @@ int warp_call_multi_get(struct warp *db, const struct warp_slice *keys, size_t c
             }
         }
         warp_epoch_leave(caller->record);
+        if (WARP_UNLIKELY(db->store->prefetch != NULL)) {
+            call_learn(db, caller, group, met, colds, cold_count);
+        }
         if (WARP_UNLIKELY(cold_count > 0)) {
             warp_counter_add(&caller->cold_gets, cold_count);
             call_read_cold(db, colds, cold_places, cold_count, values + begin,

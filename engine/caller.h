@@ -26,6 +26,7 @@
 #include "base/histogram.h"
 #include "base/memory.h"
 #include "base/thread.h"
+#include "routing/entangle.h"
 #include "shards/mailbox.h"
 
 struct warp_caller {
@@ -33,8 +34,9 @@ struct warp_caller {
     struct warp_caller *next; /* in the list of all */
     struct warp_epoch_record *record;
     struct warp_spin spin;
-    uint32_t sender; /* or WARP_SENDER_NONE */
-    bool taken;      /* under the set's mutex: a thread has it */
+    uint32_t sender;                  /* or WARP_SENDER_NONE */
+    bool taken;                       /* under the set's mutex: a thread has it */
+    struct warp_entangle_trail trail; /* what it has asked for last (shards/prefetch) */
 
     /* Who waits for a message sleeps on word; it is 1 while asleep. */
     struct warp_waker waker;

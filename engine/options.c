@@ -214,6 +214,12 @@ int warp_options_complete(const struct warp_options *given, struct warp_options 
     if (options.gravity > 2) {
         OPTIONS_REFUSE("options.gravity %u is not 0, 1 or 2", options.gravity);
     }
+    if (options.entanglement == 0) {
+        options.entanglement = 2;
+    }
+    if (options.entanglement > 2) {
+        OPTIONS_REFUSE("options.entanglement %u is not 0, 1 or 2", options.entanglement);
+    }
     if (options.metrics_file == 0) {
         options.metrics_file = 1;
     }

@@ -218,12 +218,16 @@ struct warp_options {
     uint32_t metrics_file;   /* 1 (the default): other processes find the metrics in the file METRICS of
                                 the directory (warp stat, warp exporter); 2: not */
     uint32_t gravity;             /* slots move to shards that have less to do: 1: on, 2: off (the default) */
+    uint32_t entanglement;   /* 1: what is asked for together is learned, from values that are not in memory, and
+                                read from disk before it is asked for; what was learned takes a 32nd of
+                                memory_bytes_max, at most an eighth, and little of that when it does not pay;
+                                nothing of it is kept over a restart; 2: not (the default) */
 };
 #define WARP_OPTIONS_INIT                                                                      \
     {                                                                                          \
         sizeof(struct warp_options), 0, WARP_COMMIT, 100, WARP_READ_DURABLE_AUTO, 0,           \
             WARP_CREATE, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, \
-            NULL, NULL, 0, 0                                                                   \
+            NULL, NULL, 0, 0, 0                                                                \
                                                                                  \
     }
 
