@@ -12,6 +12,7 @@
 
 #include "bench/compare.h"
 #include "bench/driver.h"
+#include "bench/entangle/main.h"
 #include "bench/manycore/main.h"
 #include "bench/report.h"
 #include "bench/side.h"
@@ -54,6 +55,7 @@ static void usage(FILE *file)
         "       warp bench --compare A.json B.json\n"
         "       warp bench gravity | hotspot-shift [options], an engine with many shards, "
         "played\n"
+        "       warp bench entangle [options], what fetching ahead is worth\n"
         "\n"
         "Runs a workload against WarpEngine and, side by side, its peers, and checks "
         "every\n"
@@ -1264,6 +1266,10 @@ int warp_bench_main(int argc, char **argv)
     if (argc > 1 && strcmp(argv[1], "gravity") == 0) {
         free(options);
         return manycore_gravity_main(argc - 1, argv + 1);
+    }
+    if (argc > 1 && strcmp(argv[1], "entangle") == 0) {
+        free(options);
+        return entangle_bench_main(argc - 1, argv + 1);
     }
     if (argc > 1 && strcmp(argv[1], "hotspot-shift") == 0) {
         free(options);
