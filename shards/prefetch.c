@@ -26,9 +26,11 @@
 #define PREFETCH_DEMAND_MAX     48u /* reads in flight: then the disk is left to them */
 #define PREFETCH_VALUES_EVERY   64u
 #define PREFETCH_VALUES_PERCENT 60u /* of memory_bytes_max, about, is for values */
-#define PREFETCH_PAST_LATE      48u
-#define PREFETCH_FIRST_PART     32u /* of memory_bytes_max is the table it begins with */
-#define PREFETCH_SLOT_SHIFT     34u
+#define PREFETCH_PAST_LATE      60u
+#define PREFETCH_SMALL_BYTES                                                               \
+    512u                        /* never too big, however little room there is for values */
+#define PREFETCH_FIRST_PART 32u /* of memory_bytes_max is the table it begins with */
+#define PREFETCH_SLOT_SHIFT 34u
 
 static_assert((WARP_HORIZON_HASH_MASK & (uint64_t)(WARP_SLOT_COUNT - 1)
                                             << PREFETCH_SLOT_SHIFT) == 0,
@@ -299,7 +301,8 @@ static bool prefetch_begin(struct warp_shard *shard, struct warp_prefetch_one *o
     one->bytes = warp_slab_round(warp_record_bytes_with((uint32_t)content.key.bytes,
                                                         (uint32_t)content.value.bytes,
                                                         warp_record_flags(&content)));
-    if (one->bytes > shard->horizon.budget_bytes / WARP_HORIZON_BIG_DIVISOR ||
+    if ((one->bytes > PREFETCH_SMALL_BYTES &&
+         one->bytes > shard->horizon.budget_bytes / WARP_HORIZON_BIG_DIVISOR) ||
         !prefetch_has_window(prefetch, shard, one->bytes)) {
         return false;
     }
