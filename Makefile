@@ -166,7 +166,7 @@ endif
 
 LIBRARY_ROOMS := base wal routing cache shards observe engine
 SERVE_ROOMS   := serve
-PROGRAM_ROOMS := tools tools/inspect bench bench/engines bench/manycore
+PROGRAM_ROOMS := tools tools/inspect bench bench/engines bench/manycore bench/entangle
 LIBRARY_SOURCES := $(wildcard $(addsuffix /*.c,$(LIBRARY_ROOMS)))
 SERVE_SOURCES   := $(filter-out $(if $(HTTP),,%/http.c %/pages.c %/serve.c %/console.c),$(wildcard $(addsuffix /*.c,$(SERVE_ROOMS))))
 PROGRAM_SOURCES := $(wildcard $(addsuffix /*.c,$(PROGRAM_ROOMS)))

@@ -12,6 +12,7 @@
 
 #include "bench/compare.h"
 #include "bench/driver.h"
+#include "bench/entangle/main.h"
 #include "bench/export.h"
 #include "bench/limit.h"
 #include "bench/manycore/live.h"
@@ -636,6 +637,10 @@ int warp_bench_main(int argc, char **argv)
     if (argc > 1 && strcmp(argv[1], "gravity") == 0) {
         free(options);
         return manycore_gravity_main(argc - 1, argv + 1);
+    }
+    if (argc > 1 && strcmp(argv[1], "entangle") == 0) {
+        free(options);
+        return entangle_bench_main(argc - 1, argv + 1);
     }
     if (argc > 1 && strcmp(argv[1], "hotspot-shift") == 0) {
         free(options);

@@ -19,6 +19,7 @@ void bench_options_usage(FILE *file)
         "       warp bench gravity --engine [options], the same in the engine, with two "
         "shards\n"
         "       warp bench wormholes [options], the ways past the owner of a shard\n"
+        "       warp bench entangle [options], what fetching ahead is worth\n"
         "\n"
         "Runs a workload against WarpEngine and, side by side, its peers, and checks "
         "every\n"

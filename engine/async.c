@@ -68,8 +68,10 @@ struct warp_session {
     uint64_t tickets;
     uint64_t mailed_shards; /* bit per shard that ever got a message from us */
     uint64_t furthest;      /* place of the mark that any of them waits for */
-    uint32_t reading;       /* requests whose value is on its way from the disk */
-    bool paced;             /* what was written last is not waited for wholly */
+    struct warp_entangle_trail
+        trail;        /* gets that met no value in memory (shards/prefetch) */
+    uint32_t reading; /* requests whose value is on its way from the disk */
+    bool paced;       /* what was written last is not waited for wholly */
 
     alignas(WARP_CACHELINE) _Atomic uint32_t word; /* 1: poll sleeps on it */
     _Atomic int fd;                                /* -1 until asked for */
@@ -648,13 +650,33 @@ static bool session_place(struct warp_session *session, struct session_request *
                session->map_version;
 }
 
+/* Gets whose value was on disk only, or (odd) had been fetched before: what is believed to be asked for
+ * next is read, too. */
+static void session_learn(struct warp_session *session, const uint32_t *learned,
+                          uint32_t count)
+{
+    struct warp_store *store = session->db->store;
+    uint32_t i;
+
+    for (i = 0; i < count; i++) {
+        const struct warp_message *message = &session->requests[learned[i] / 2].message;
+
+        if (learned[i] % 2 == 0) {
+            warp_prefetch_missed(store, &session->trail, message->slot, message->hash);
+        } else {
+            warp_prefetch_met(store, &session->trail, message->slot, message->hash);
+        }
+    }
+}
+
 static void session_run_shard(struct warp_session *session, uint32_t id,
                               const uint32_t *indexes, uint32_t count)
 {
     struct warp_store *store = session->db->store;
     struct warp_shard *shard = store->shards[id];
     bool wormholes = session->db->options.wormholes != 2;
-    bool held = false, refused = false;
+    bool held = false, refused = false, met = false;
+    uint32_t learned[SESSION_GROUP], learned_count = 0;
     uint32_t i;
 
     for (i = 0; i < count; i++) {
@@ -677,8 +699,11 @@ static void session_run_shard(struct warp_session *session, uint32_t id,
                 message->result = WARP_EDEADLINE;
             } else {
                 warp_epoch_enter(session->record);
-                warp_get_message(store, message);
+                met = warp_get_message(store, message);
                 warp_epoch_leave(session->record);
+                if (WARP_UNLIKELY(met || message->result == WARP_MESSAGE_COLD)) {
+                    learned[learned_count++] = indexes[i] * 2 + met;
+                }
             }
             session_route(session, indexes[i]);
             continue;
@@ -695,6 +720,9 @@ static void session_run_shard(struct warp_session *session, uint32_t id,
     }
     if (held) {
         warp_shard_leave(shard);
+    }
+    if (WARP_UNLIKELY(store->prefetch != NULL)) {
+        session_learn(session, learned, learned_count);
     }
     session_read_first(session, id);
 }

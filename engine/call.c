@@ -533,6 +533,15 @@ static int call_mail_multi_get(struct warp *db, struct warp_caller *caller,
     return 0;
 }
 
+/* What is believed to be asked for next is read beside this one. */
+static void call_missed(struct warp *db, struct warp_caller *caller,
+                        const struct warp_coldread *cold)
+{
+    if (db->store->prefetch != NULL) {
+        warp_prefetch_missed(db->store, &caller->trail, cold->slot, cold->hash);
+    }
+}
+
 static inline int call_get(struct warp *db, struct warp_caller *caller,
                            struct warp_slice key, void *buffer, size_t capacity,
                            size_t *bytes, uint64_t *sequence, struct call_watch *watch)
@@ -542,6 +551,7 @@ static inline int call_get(struct warp *db, struct warp_caller *caller,
     struct warp_coldread cold, *colds = &cold;
     uint64_t wait_for, hash, found_sequence = 0;
     uint32_t slot, found_bytes = 0;
+    bool met = false;
     int rc, waited;
 
     if (WARP_UNLIKELY(db->options.wormholes == 2)) {
@@ -558,15 +568,19 @@ static inline int call_get(struct warp *db, struct warp_caller *caller,
     if (record != NULL && WARP_UNLIKELY(warp_record_is_cold(record))) {
         warp_coldread_begin(store, &cold, slot, hash, key, record);
     } else if (record != NULL) {
-        warp_record_warm(record);
+        met = warp_get_warm(store, record);
         found_bytes = warp_record_value_bytes(record);
         found_sequence = warp_record_sequence(record);
         rc = call_copy(buffer, capacity, warp_record_value(record), found_bytes);
     }
     warp_epoch_leave(caller->record);
+    if (WARP_UNLIKELY(met)) {
+        warp_prefetch_met(store, &caller->trail, slot, hash);
+    }
     if (WARP_UNLIKELY(cold.open)) {
         warp_counter_add(&caller->cold_gets, 1);
         call_lap(watch, WARP_SLOW_EXECUTE);
+        call_missed(db, caller, &cold);
         warp_coldread_run(store, &colds, 1);
         call_lap(watch, WARP_SLOW_DISK);
         rc = cold.read.rc;
@@ -644,6 +658,25 @@ static void call_read_cold(struct warp *db, struct warp_coldread *colds,
     }
 }
 
+/* Of a group of keys: `met` has a bit for each that had been fetched before. */
+static void call_learn(struct warp *db, struct warp_caller *caller,
+                       const struct warp_slice *group, uint32_t met,
+                       const struct warp_coldread *colds, uint32_t cold_count)
+{
+    struct warp_store *store = db->store;
+    uint32_t i;
+
+    for (; met != 0; met &= met - 1) {
+        struct warp_slice key = group[__builtin_ctz(met)];
+
+        warp_prefetch_met(store, &caller->trail, warp_hash_slot(key.data, key.bytes),
+                          warp_hash_key(key.data, key.bytes, store->hash_seed));
+    }
+    for (i = 0; i < cold_count; i++) {
+        call_missed(db, caller, &colds[i]);
+    }
+}
+
 static int call_multi_get(struct warp *db, const struct warp_slice *keys, size_t count,
                           struct warp_value *values, int *results, struct call_watch *watch)
 {
@@ -666,7 +699,7 @@ static int call_multi_get(struct warp *db, const struct warp_slice *keys, size_t
     }
     while (at < count) {
         size_t begin = at;
-        uint32_t n = 0, cold_count = 0, k;
+        uint32_t n = 0, cold_count = 0, met = 0, k;
 
         while (at < count && at - begin < WARP_GET_GROUP) {
             values[at] = none;
@@ -693,6 +726,7 @@ static int call_multi_get(struct warp *db, const struct warp_slice *keys, size_t
                     records[k]);
                 cold_places[cold_count++] = places[k];
             } else {
+                met |= (uint32_t)warp_record_is_fetched(records[k]) << k;
                 results[place] = warp_get_lend(db->store, records[k], &values[place]);
             }
             if (wait_for[k] > target) {
@@ -700,6 +734,9 @@ static int call_multi_get(struct warp *db, const struct warp_slice *keys, size_t
             }
         }
         warp_epoch_leave(caller->record);
+        if (WARP_UNLIKELY(db->store->prefetch != NULL)) {
+            call_learn(db, caller, group, met, colds, cold_count);
+        }
         if (WARP_UNLIKELY(cold_count > 0)) {
             warp_counter_add(&caller->cold_gets, cold_count);
             call_lap(watch, WARP_SLOW_EXECUTE);

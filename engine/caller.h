@@ -26,6 +26,7 @@
 #include "base/latency.h"
 #include "base/memory.h"
 #include "base/thread.h"
+#include "routing/entangle.h"
 #include "routing/wormhole.h"
 #include "shards/mailbox.h"
 
@@ -34,6 +35,7 @@ struct warp_caller {
     struct warp_caller *next; /* in the list of all */
     struct warp_epoch_record *record;
     struct warp_spin spin;
+    struct warp_entangle_trail trail; /* what it has asked for last (shards/prefetch) */
     struct warp_wormhole wormholes[WARP_SHARD_COUNT_MAX]; /* to each shard */
     uint32_t sender;                                      /* or WARP_SENDER_NONE */
     bool taken; /* under the set's mutex: a thread has it */

@@ -9,6 +9,7 @@
 #include "engine/recover.h"
 #include "shards/move.h"
 #include "shards/placement.h"
+#include "shards/prefetch.h"
 
 #define ENGINE_LOCK_NAME         "LOCK"
 #define ENGINE_READER_QUEUES_MAX 16u
@@ -296,6 +297,9 @@ static void engine_take_apart(struct warp *db)
     if (db->publish != NULL) {
         warp_publish_end(db->publish);
     }
+    if (db->store != NULL) {
+        warp_prefetch_end(db->store);
+    }
     if (db->background != NULL) {
         warp_background_destroy(&db->background);
     }
@@ -307,6 +311,7 @@ static void engine_take_apart(struct warp *db)
         (void)warp_wal_destroy(&db->wal, warp_clock_wall_ms(db->env.clock));
     }
     if (db->store != NULL) {
+        warp_prefetch_destroy(db->store);
         warp_store_destroy(&db->store);
     }
     if (db->reader != NULL) {
@@ -488,6 +493,12 @@ static int engine_build(struct warp *db, const char *path, struct engine_message
             return rc;
         }
     }
+    rc = db->options.entanglement == 1 && !db->read_only ? warp_prefetch_create(db->store)
+                                                         : 0;
+    if (rc < 0) {
+        ENGINE_SAY(message, "no memory");
+        return rc;
+    }
     rc = db->wal == NULL ? 0 : warp_wal_start(db->wal);
     if (rc == 0) {
         rc = warp_store_start(db->store);
@@ -628,6 +639,7 @@ int warp_engine_close(struct warp **db)
     if (one->publish != NULL) {
         warp_publish_end(one->publish);
     }
+    warp_prefetch_end(one->store);
     if (one->background != NULL) {
         warp_background_destroy(&one->background);
     }

@@ -7,6 +7,7 @@
 #include "base/counter.h"
 #include "engine/publish.h"
 #include "observe/render.h"
+#include "shards/prefetch.h"
 #include "wal/segment.h"
 
 /* Where they are among the histograms. */
@@ -90,6 +91,28 @@ static void metrics_checkpoint(struct warp *db, struct warp_catalogue_values *to
         metrics_checkpoint_age(db, newest->made_ms, totals);
         totals->checkpoint_log = db->recovery.bytes_read - newest->bytes;
     }
+}
+
+/* None of it if nothing is fetched. */
+static void metrics_prefetch(const struct warp_prefetch *prefetch,
+                             struct warp_catalogue_values *totals)
+{
+    const struct warp_prefetch_counters *counters;
+
+    if (prefetch == NULL) {
+        return;
+    }
+    counters = &prefetch->counters;
+    totals->prefetch_observations = warp_counter_read(&prefetch->entangle.observations);
+    totals->prefetch_skipped = warp_counter_read(&counters->skipped);
+    totals->prefetch_issued = warp_counter_read(&counters->issued);
+    totals->prefetch_useful = warp_counter_read(&counters->useful);
+    totals->prefetch_late = warp_counter_read(&counters->late);
+    totals->prefetch_wasted = warp_counter_read(&counters->wasted);
+    totals->prefetch_bytes = warp_counter_read(&counters->bytes);
+    totals->prefetch_table = warp_counter_read(&prefetch->entangle.bytes);
+    totals->prefetch_starts = warp_counter_read(&prefetch->entangle.starts);
+    totals->prefetch_stops = warp_counter_read(&prefetch->entangle.stops);
 }
 
 void warp_metrics_collect(struct warp *db, struct warp_catalogue_values *totals)
@@ -176,6 +199,7 @@ void warp_metrics_collect(struct warp *db, struct warp_catalogue_values *totals)
         totals->log_failed = warp_writer_failed(writer);
     }
     metrics_checkpoint(db, totals);
+    metrics_prefetch(store->prefetch, totals);
     totals->publishes = warp_publish_count(db->publish);
     totals->publish_errors = warp_publish_errors(db->publish);
     /* Read-only nobody makes checkpoints, so that there is no limit to keep to. */

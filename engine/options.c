@@ -225,6 +225,12 @@ int warp_options_complete(const struct warp_options *given, struct warp_options 
     if (options.wormholes == 2 && options.write_path == WARP_WRITE_ADAPTIVE) {
         options.write_path = WARP_WRITE_MAILBOX;
     }
+    if (options.entanglement == 0) {
+        options.entanglement = 2;
+    }
+    if (options.entanglement > 2) {
+        OPTIONS_REFUSE("options.entanglement %u is not 0, 1 or 2", options.entanglement);
+    }
     if (options.metrics_file == 0) {
         options.metrics_file = 1;
     }

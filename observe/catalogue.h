@@ -241,6 +241,30 @@
       "Reads of the disk for it that had to be for one value.", "")                        \
     X(warm_read_bytes, "warp_warm_read_bytes_total", counter, "bytes",                     \
       "Bytes the disk was asked for by it.", "")                                           \
+    X(prefetch_observations, "warp_prefetch_observations_total", counter, "operations",    \
+      "Keys that were not in memory, or that had been fetched, and were learned from.",    \
+      "")                                                                                  \
+    X(prefetch_skipped, "warp_prefetch_skipped_total", counter, "operations",              \
+      "Such keys that were not learned from: another thread was at it.", "")               \
+    X(prefetch_issued, "warp_prefetch_issued_total", counter, "operations",                \
+      "Values read from disk before they were asked for.", "")                             \
+    X(prefetch_useful, "warp_prefetch_useful_total", counter, "operations",                \
+      "Of these, asked for when they were in memory.", "")                                 \
+    X(prefetch_late, "warp_prefetch_late_total", counter, "operations",                    \
+      "Of these, asked for while they were being read.",                                   \
+      "Near warp_prefetch_useful_total: what is asked for next comes too soon to be "      \
+      "fetched in time.")                                                                  \
+    X(prefetch_wasted, "warp_prefetch_wasted_total", counter, "operations",                \
+      "Of these, not asked for before they left memory, or not put into it.",              \
+      "Much above warp_prefetch_useful_total for long: the device reads in vain.")         \
+    X(prefetch_bytes, "warp_prefetch_bytes", gauge, "bytes",                               \
+      "Memory of values that were fetched, or are being, and not asked for yet.", "")      \
+    X(prefetch_table, "warp_prefetch_table_bytes", gauge, "bytes",                         \
+      "Memory of what was learned; an eighth of what it was when that does not pay.", "")  \
+    X(prefetch_starts, "warp_prefetch_starts_total", counter, "events",                    \
+      "How often learning was found to pay.", "")                                          \
+    X(prefetch_stops, "warp_prefetch_stops_total", counter, "events",                      \
+      "How often it was found not to, and was left for a while.", "")                      \
     X(disk_bytes, "warp_disk_bytes", gauge, "bytes",                                       \
       "Log and archives, as of the last look for something to compact.",                   \
       "Much above warp_disk_live_bytes: compaction does not keep up.")                     \

@@ -114,6 +114,8 @@ void warp_evict_share(struct warp_shard *shard)
         pools += warp_counter_read(&store->shards[i]->counters.pool_bytes);
     }
     rest = all > pools ? all - pools : 0;
+    /* Others have to make room for the table of what goes together, too, before it is there. */
+    rest += store->prefetch != NULL ? warp_entangle_wants(&store->prefetch->entangle) : 0;
     rest += store->memory_bytes_max / EVICT_SPARE_PART;
     share = store->memory_bytes_max > rest ? store->memory_bytes_max - rest : 0;
     share /= store->shard_count;
@@ -372,6 +374,22 @@ bool warp_evict_relieve(struct warp_store *store, const struct warp_shard *wanti
     return true;
 }
 
+bool warp_evict_has_room(struct warp_shard *shard, uint64_t bytes)
+{
+    warp_evict_make_room(shard, bytes);
+    if (warp_evict_live_bytes(shard) + bytes > shard->memory_soft) {
+        return false;
+    }
+    if (WARP_LIKELY(evict_spares(shard, bytes))) {
+        return true;
+    }
+    /* In sum there would be room, but no hole of this size, and no memory to be spared for more: nothing
+     * would ever come in again. So somebody leaves for it; his place may be free only the next time. */
+    (void)evict_step(shard, bytes, bytes, EVICT_LOOKS_MIN + bytes / EVICT_LOOK_BYTES);
+    (void)warp_limbo_collect(&shard->limbo, true);
+    return evict_spares(shard, bytes);
+}
+
 bool warp_evict_admits(struct warp_shard *shard, uint32_t slot, uint64_t hash,
                        const struct warp_record_content *content)
 {
@@ -382,10 +400,8 @@ bool warp_evict_admits(struct warp_shard *shard, uint32_t slot, uint64_t hash,
     if (!warp_horizon_admits(&shard->horizon, slot, hash, bytes)) {
         return false;
     }
-    warp_evict_make_room(shard, bytes);
     /* Not at the cost of more memory than there is: then it is read from disk again. */
-    return warp_evict_live_bytes(shard) + bytes <= shard->memory_soft &&
-           evict_spares(shard, bytes);
+    return warp_evict_has_room(shard, bytes);
 }
 
 void warp_evict_settle(struct warp_shard *shard, uint32_t slot, uint64_t hash,

@@ -24,6 +24,7 @@
 #define SHARDS_EVICT_H
 
 #include "cache/horizon.h"
+#include "shards/prefetch.h"
 #include "shards/store.h"
 
 extern const struct warp_horizon_ops warp_evict_ops;
@@ -102,10 +103,22 @@ bool warp_evict_readmits(struct warp_shard *shard,
 void warp_evict_settle(struct warp_shard *shard, uint32_t slot, uint64_t hash,
                        struct warp_record *record);
 
-/* A resident record goes away by itself. */
-static inline void warp_evict_forget(struct warp_shard *shard,
-                                     const struct warp_record *record)
+/* Make room for a value of so many bytes that nobody has asked for yet. False: there is none to spare. */
+bool warp_evict_has_room(struct warp_shard *shard, uint64_t bytes);
+
+/* A resident record goes away, or another takes its place: if it had been fetched for nobody, it was in
+ * vain. */
+static inline void warp_evict_unasked(struct warp_shard *shard, struct warp_record *record)
 {
+    if (WARP_UNLIKELY(warp_record_unmark(record))) {
+        warp_prefetch_wasted(shard->store, warp_slab_round(warp_record_bytes_of(record)));
+    }
+}
+
+/* A resident record goes away by itself. */
+static inline void warp_evict_forget(struct warp_shard *shard, struct warp_record *record)
+{
+    warp_evict_unasked(shard, record);
     warp_horizon_forget(&shard->horizon, warp_record_queue(record),
                         warp_slab_round(warp_record_bytes_of(record)));
 }

@@ -30,7 +30,7 @@ int warp_get_lend(struct warp_store *store, struct warp_record *record,
 {
     uint32_t bytes = warp_record_value_bytes(record);
 
-    warp_record_warm(record);
+    (void)warp_get_warm(store, record);
     if (WARP_LIKELY(warp_record_pin(record))) {
         value->data = warp_record_value(record);
         value->opaque[0] = record;
@@ -68,23 +68,26 @@ void warp_get_return(struct warp_value *value)
     *value = none;
 }
 
-void warp_get_message(struct warp_store *store, struct warp_message *message)
+bool warp_get_message(struct warp_store *store, struct warp_message *message)
 {
     struct warp_record *record = warp_get_find(store, message->slot, message->hash,
                                                message->key, &message->wait_for);
+    bool met;
 
     if (record == NULL) {
         message->result = WARP_ABSENT;
-        return;
+        return false;
     }
     if (warp_record_is_cold(record)) {
         warp_coldread_begin(store, &message->cold, message->slot, message->hash,
                             message->key, record);
         message->result = WARP_MESSAGE_COLD;
-        return;
+        return false;
     }
+    met = warp_record_is_fetched(record);
     message->sequence = warp_record_sequence(record);
     message->result = warp_get_lend(store, record, &message->borrowed);
+    return met;
 }
 
 void warp_get_find_group(const struct warp_store *store, const struct warp_slice *keys,

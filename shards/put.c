@@ -92,10 +92,15 @@ static const struct warp_record *put_resident(const struct warp_record *record)
 
 /* The policy hears of a resident record that takes the place of old, or of nothing. */
 static void put_note(struct warp_shard *shard, uint32_t slot, uint64_t hash,
-                     struct warp_record *fresh, const struct warp_record *old)
+                     struct warp_record *fresh, struct warp_record *old)
 {
     int standing = old != NULL && warp_record_is_cold(old) ? warp_record_wished(old) : -1;
 
+    if (put_resident(old) != NULL) {
+        warp_evict_unasked(shard, old);
+    }
+    /* What nobody has asked for begins in the small queue, whatever the ghost says. */
+    standing = standing < 0 && warp_record_is_fetched(fresh) ? 0 : standing;
     if (WARP_UNLIKELY(standing >= 0)) {
         warp_evict_note_again(shard, slot, hash, fresh, (uint8_t)standing);
     } else {
@@ -170,12 +175,17 @@ void warp_put_exchange(struct warp_shard *shard, uint32_t slot, uint64_t hash,
             put_note(shard, slot, hash, fresh, old);
         } else {
             /* Only its place has changed. */
+            if (WARP_UNLIKELY(warp_record_unmark(old))) {
+                warp_record_mark_fetched(fresh);
+            }
             warp_horizon_resize(&shard->horizon, warp_record_queue(old),
                                 warp_slab_round(warp_record_bytes_of(old)),
                                 warp_slab_round(warp_record_bytes_of(fresh)));
             warp_record_set_heat(fresh, warp_record_hits(old), warp_record_queue(old));
         }
-    } else if (warp_record_is_cold(old) && warp_record_wished(old) >= 0) {
+    } else if (!warp_record_is_cold(old)) {
+        warp_evict_unasked(shard, old);
+    } else if (warp_record_wished(old) >= 0) {
         warp_record_wish(fresh, (uint8_t)warp_record_wished(old));
     }
     if (warp_record_place(fresh) != warp_record_place(old)) {
@@ -562,7 +572,7 @@ static void put_execute(struct warp_shard *shard, struct warp_message *message)
     }
     if (message->opcode == WARP_OP_GET) {
         /* The holder is the only one to retire what is here, so it needs no epoch section. */
-        warp_get_message(store, message);
+        (void)warp_get_message(store, message);
         return;
     }
     if (store->read_only) {

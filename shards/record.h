@@ -22,7 +22,8 @@
  * after its grace period gets none any more. heat is two bits of hits since the eviction policy
  * looked last, raised by readers, and two bits for the queue of the policy that the record is in. A
  * cold record is in no queue; one that was resident when its checkpoint was made bears a *wish* in
- * their place: that its value be brought back, and what it had earned (cache/horizon).
+ * their place: that its value be brought back, and what it had earned (cache/horizon). A resident one whose
+ * value was fetched before anybody had asked for it bears a *mark*, until the first asks (shards/prefetch).
  *
  * Threads:   made and freed by the holder of the shard's lease; read, pinned and warmed by any
  *            thread inside an epoch section; unpinned by any thread.
@@ -60,6 +61,7 @@
 #define WARP_RECORD_QUEUE_SHIFT 2u
 #define WARP_RECORD_QUEUE_MASK  3u
 #define WARP_RECORD_WISHED      16u
+#define WARP_RECORD_FETCHED     32u
 
 struct warp_record {
     uint64_t word;        /* sequence, or of a cold one in an archive its place */
@@ -267,17 +269,45 @@ warp_record_content(const struct warp_record *record)
 
 /* ---- heat ------------------------------------------------------------------------------ */
 
-/* A reader found the value here: at most three writes until the policy looks again. */
-static inline void warp_record_warm(struct warp_record *record)
+static inline bool warp_record_is_fetched(const struct warp_record *record)
+{
+    return (atomic_load_explicit(&record->heat, memory_order_relaxed) &
+            WARP_RECORD_FETCHED) != 0;
+}
+
+/* Of one that is not published yet. */
+static inline void warp_record_mark_fetched(struct warp_record *record)
+{
+    warp_assert(!warp_record_is_cold(record));
+    atomic_store_explicit(&record->heat, WARP_RECORD_FETCHED, memory_order_relaxed);
+}
+
+/* Take the mark off, to read it or to take it away. True for the one who did. */
+static inline bool warp_record_unmark(struct warp_record *record)
+{
+    return warp_record_is_fetched(record) &&
+           (atomic_fetch_and_explicit(&record->heat, (uint8_t)~WARP_RECORD_FETCHED,
+                                      memory_order_relaxed) &
+            WARP_RECORD_FETCHED) != 0;
+}
+
+/* A reader found the value here: at most three writes until the policy looks again. True if it had been
+ * fetched for nobody: now it is as if it had just come in, and counts as useful (shards/prefetch). */
+static inline bool warp_record_warm(struct warp_record *record)
 {
     uint8_t heat = atomic_load_explicit(&record->heat, memory_order_relaxed);
 
-    if (WARP_UNLIKELY((heat & WARP_RECORD_HITS_MASK) != WARP_RECORD_HITS_MASK)) {
+    if (WARP_UNLIKELY((heat & (WARP_RECORD_HITS_MASK | WARP_RECORD_FETCHED)) !=
+                      WARP_RECORD_HITS_MASK)) {
+        if (WARP_UNLIKELY((heat & WARP_RECORD_FETCHED) != 0)) {
+            return warp_record_unmark(record);
+        }
         /* Once is enough: a hit that is lost to another one's does no harm. */
         (void)atomic_compare_exchange_weak_explicit(
             &record->heat, &heat, (uint8_t)(heat + 1), memory_order_relaxed,
             memory_order_relaxed);
     }
+    return false;
 }
 
 static inline uint8_t warp_record_hits(const struct warp_record *record)
@@ -293,12 +323,22 @@ static inline uint8_t warp_record_queue(const struct warp_record *record)
            WARP_RECORD_QUEUE_MASK;
 }
 
-/* The holder of the lease; a reader's hit at the same moment may be lost. */
+/* The holder of the lease; a reader's hit at the same moment may be lost. A mark stays, unless a reader
+ * takes it off. */
 static inline void warp_record_set_heat(struct warp_record *record, uint8_t hits,
                                         uint8_t queue)
 {
-    atomic_store_explicit(&record->heat, (uint8_t)(hits | queue << WARP_RECORD_QUEUE_SHIFT),
-                          memory_order_relaxed);
+    uint8_t heat = atomic_load_explicit(&record->heat, memory_order_relaxed);
+    uint8_t fresh = (uint8_t)(hits | queue << WARP_RECORD_QUEUE_SHIFT);
+
+    if (WARP_LIKELY((heat & WARP_RECORD_FETCHED) == 0)) {
+        atomic_store_explicit(&record->heat, fresh, memory_order_relaxed);
+        return;
+    }
+    while (!atomic_compare_exchange_weak_explicit(
+        &record->heat, &heat, (uint8_t)(fresh | (heat & WARP_RECORD_FETCHED)),
+        memory_order_relaxed, memory_order_relaxed)) {
+    }
 }
 
 /* Of a cold one that is not published yet. */

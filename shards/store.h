@@ -180,6 +180,7 @@ struct warp_store {
     bool pin_threads;
     bool read_only;
     bool warm_up; /* values that were resident at the checkpoint are wished back */
+    struct warp_prefetch *prefetch; /* NULL: nothing is read before it is asked for */
     struct warp_shard **shards;
 
     struct warp_pace pace; /* of writers, see shards/background */

@@ -240,12 +240,16 @@ struct warp_options {
     uint32_t wormholes;      /* 1 (the default): reads look past the owner of their shard; 2: a read is a message
                                 to it, and so is a write, unless write_path says otherwise: to compare */
     uint32_t write_path;     /* enum warp_write_path */
+    uint32_t entanglement;   /* 1: what is asked for together is learned, from values that are not in memory, and
+                                read from disk before it is asked for; what was learned takes a 32nd of
+                                memory_bytes_max, at most an eighth, and little of that when it does not pay;
+                                nothing of it is kept over a restart; 2: not (the default) */
 };
 #define WARP_OPTIONS_INIT                                                                      \
     {                                                                                          \
         sizeof(struct warp_options), 0, WARP_COMMIT, 100, WARP_READ_DURABLE_AUTO, 0,           \
             WARP_CREATE, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, \
-            NULL, NULL, 0, 0, 0, 0, 0, 0, 0                                                    \
+            NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0                                                 \
                                                                                  \
     }
 

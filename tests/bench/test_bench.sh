@@ -417,6 +417,22 @@ for words in "gravity --engine --part x" "gravity --engine --rounds 0" "gravity 
 done
 expect 3 "wormholes without a place" wormholes --part put --path /nonexistent
 expect 0 "gravity helps" gravity --help
+expect 0 "entanglement is compared" entangle --aggregates 60 --visits 300 --runs 1 --memory-mib 16 \
+    --value-bytes 8000 --path here && {
+    holds "in both orders" grep -q '^shuffled: ' out.txt
+    holds "with medians" grep -q 'medians: misses' out.txt
+    holds "the database is taken away" test ! -e here
+}
+printf '\000\000\000\000\001\000\000\000\000\000\000\000' >numbers.u32
+expect 0 "entanglement plays a trace" entangle --trace numbers.u32 --runs 1 --order as-is --value-bytes 100 \
+    --path here
+expect 3 "no trace, no run" entangle --trace nothing.u32
+expect 0 "entangle helps" entangle --help
+for words in "entangle --theta 1" "entangle --objects 1" "entangle --order up" "entangle --runs 1.5" \
+    "entangle what" "entangle --nothing"; do
+    # shellcheck disable=SC2086
+    expect 2 "bad flags are refused" $words
+done
 for words in "gravity --shards 65" "gravity --shards 0" "gravity --shards 2.5" "gravity --theta x" \
     "gravity --plot x" "gravity what" "hotspot-shift --shards 1" "hotspot-shift --theta 1" \
     "hotspot-shift --hot-share 2" "hotspot-shift --duration-s 0" "gravity --nothing"; do

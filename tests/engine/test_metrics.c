@@ -16,6 +16,7 @@
 #include "engine/call.h"
 #include "engine/engine.h"
 #include "observe/snapshot.h"
+#include "shards/prefetch.h"
 #include "shards/put.h"
 
 enum rule {
@@ -706,6 +707,56 @@ static bool measure_gravity(const char *name, double pair[2])
     return true;
 }
 
+/*
+ * Values are read ahead of their time, for a loop of them is learned that does not fit into memory; at last
+ * in any order, which ends it. Who holds the lock that learning needs is passed by.
+ */
+static bool measure_prefetch(const char *name, double pair[2])
+{
+    struct warp_options options = fixture_options();
+    uint64_t until_ns = support_now_ns() + 20000000000u;
+    struct support_random random = {1};
+    struct warp *db = NULL;
+    struct warp_env env;
+    char key[32], text[256];
+    uint32_t i, round;
+
+    options.shard_count = 1;
+    options.entanglement = 1;
+    memset(&env, 0, sizeof(env));
+    env.threads = true;
+    env.values_bytes_max = 16384;
+    check_int(warp_engine_open(test_directory(), &options, &env, &db), ==, 0);
+    if (db == NULL) {
+        return false;
+    }
+    pair[0] = pair[1] = fixture_metric(db, name);
+    if (strcmp(name, "warp_prefetch_table_bytes") == 0) {
+        pair[0] = 0; /* it begins with one */
+    }
+    for (i = 0; i < 300; i++) {
+        snprintf(key, sizeof(key), "loop-%u", i);
+        fixture_put(db, key, "a value that takes some sixty bytes of memory, no more");
+    }
+    warp_flush(db);
+    for (round = 0; pair[1] <= pair[0] && support_now_ns() < until_ns; round++) {
+        bool ordered = strcmp(name, "warp_prefetch_stops_total") != 0 &&
+                       (strcmp(name, "warp_prefetch_wasted_total") != 0 || round % 16 < 12);
+
+        if (strcmp(name, "warp_prefetch_skipped_total") == 0) {
+            atomic_store(&db->store->prefetch->lock, 1);
+        }
+        for (i = 0; i < 300 && pair[1] <= pair[0]; i++) {
+            snprintf(key, sizeof(key), "loop-%u",
+                     ordered ? i : (uint32_t)support_random_below(&random, 300));
+            fixture_get(db, key, text);
+            pair[1] = i % 8 == 0 ? fixture_metric(db, name) : pair[1];
+        }
+    }
+    check_int(warp_close(&db), ==, 0);
+    return true;
+}
+
 /* Opened with less memory than what the checkpoint says was in it. */
 static bool measure_warm(const char *name, double pair[2])
 {
@@ -1004,6 +1055,19 @@ static const struct row warm_rows[] = {
     {"warp_warm_lone_reads_total", RISES, NULL, measure_warm},
     {"warp_warm_read_bytes_total", RISES, NULL, measure_warm},
 };
+static const struct row prefetch_rows[] = {
+    {"warp_prefetch_observations_total", RISES, NULL, measure_prefetch},
+    {"warp_prefetch_skipped_total", RISES, NULL, measure_prefetch},
+    {"warp_prefetch_issued_total", RISES, NULL, measure_prefetch},
+    {"warp_prefetch_useful_total", RISES, NULL, measure_prefetch},
+    {"warp_prefetch_late_total", RISES, NULL, measure_prefetch},
+    {"warp_prefetch_wasted_total", RISES, NULL, measure_prefetch},
+    {"warp_prefetch_bytes", RISES, NULL, measure_prefetch},
+    {"warp_prefetch_table_bytes", RISES, NULL, measure_prefetch},
+    {"warp_prefetch_starts_total", RISES, NULL, measure_prefetch},
+    {"warp_prefetch_stops_total", RISES, NULL, measure_prefetch},
+};
+enum { PREFETCH_ROWS = sizeof(prefetch_rows) / sizeof(prefetch_rows[0]) };
 static const struct row move_rows[] = {
     {"warp_slot_moves_total", RISES, act_move, NULL},
     {"warp_slot_moves_busy_total", RISES, act_move_busy, NULL},
@@ -1416,6 +1480,15 @@ WARP_TEST(metrics, of_calls_move)
     check_int(warp_open(test_directory(), &options, &db), ==, WARP_EINVAL);
 }
 
+WARP_TEST(metrics, of_prefetching_move)
+{
+    size_t i;
+
+    for (i = 0; i < PREFETCH_ROWS; i++) {
+        check_row(&prefetch_rows[i]);
+    }
+}
+
 WARP_TEST(metrics, of_moves_move)
 {
     size_t i;
@@ -1501,6 +1574,10 @@ WARP_TEST(metrics, each_has_an_action_and_the_text_has_its_form)
         for (i = 0; i < WARM_ROWS && !found; i++) {
             found = strlen(warm_rows[i].name) == length &&
                     strncmp(warm_rows[i].name, line, length) == 0;
+        }
+        for (i = 0; i < PREFETCH_ROWS && !found; i++) {
+            found = strlen(prefetch_rows[i].name) == length &&
+                    strncmp(prefetch_rows[i].name, line, length) == 0;
         }
         for (i = 0; i < PUBLISH_ROWS && !found; i++) {
             found = strlen(publish_rows[i].name) == length &&

@@ -730,6 +730,12 @@ static void crowd_move(struct crowd *crowd, uint64_t moves)
     check_u64(atomic_load(&moving->moves), >=, moves);
 }
 
+static bool crowd_chance(void *context, enum warp_chance point)
+{
+    (void)context;
+    return point == WARP_CHANCE_PREFETCH;
+}
+
 WARP_TEST(moves, ten_thousand_under_load_lose_nothing_and_keep_every_key_in_order)
 {
     static void *(*const roles[])(void *) = {crowd_blocking, crowd_blocking, crowd_session,
@@ -751,6 +757,9 @@ WARP_TEST(moves, ten_thousand_under_load_lose_nothing_and_keep_every_key_in_orde
     env.threads = true;
     env.values_bytes_max = 4096; /* so that values leave memory and come back */
     env.checkpoint_log_bytes = 1 << 20;
+    /* Values are also brought back that nobody has asked for. */
+    options.entanglement = 1;
+    env.chance = crowd_chance;
     options.shard_count = CROWD_SHARDS;
     options.durability = WARP_MEMORY;
     if (!check_int(warp_engine_open(directory, &options, &env, &db), ==, 0)) {
@@ -782,6 +791,7 @@ WARP_TEST(moves, ten_thousand_under_load_lose_nothing_and_keep_every_key_in_orde
     check_u64(totals.checkpoints, >, 0);
     check_u64(totals.evictions, >, 0);
     check_u64(atomic_load(&crowd.expired_seen), >, 0);
+    check_u64(totals.prefetch_issued, >, 0);
     for (i = 0; i + 1 < MEMBERS; i++) {
         crowd_verify(db, &members[i]);
     }

@@ -2150,7 +2150,7 @@ static void draw_run(struct sim *sim)
     sim->options.cache_policy =
         percent(sim, 60) ? WARP_CACHE_S3FIFO : (uint32_t)below(sim, WARP_CACHE_SIEVE + 1);
 
-    for (i = 0; i < WARP_CHANCE_COUNT; i++) {
+    for (i = 0; i < WARP_CHANCE_PREFETCH; i++) {
         sim->chance_percent[i] = percent(sim, 50) ? 0 : (uint32_t)(1 + below(sim, 50));
     }
     sim->preempt_percent = percent(sim, 50) ? 0 : (uint32_t)(1 + below(sim, 30));
@@ -2216,6 +2216,9 @@ static void draw_run(struct sim *sim)
             : (uint32_t)(1 + warp_random_below(
                                  &sim->move_random,
                                  warp_random_below(&sim->move_random, 2) == 0 ? 30 : 400));
+    sim->options.entanglement = warp_random_below(&sim->move_random, 100) < 50 ? 1 : 2;
+    sim->chance_percent[WARP_CHANCE_PREFETCH] =
+        (uint32_t)warp_random_below(&sim->move_random, 100);
     sim->backup_permille =
         sim->mode == MODE_ROT || percent(sim, 60) ? 0 : (uint32_t)(3 + below(sim, 30));
 }
