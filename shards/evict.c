@@ -386,7 +386,7 @@ bool warp_evict_has_room(struct warp_shard *shard, uint64_t bytes)
     /* In sum there would be room, but no hole of this size, and no memory to be spared for more: nothing
      * would ever come in again. So somebody leaves for it; his place may be free only the next time. */
     (void)evict_step(shard, bytes, bytes, EVICT_LOOKS_MIN + bytes / EVICT_LOOK_BYTES);
-    (void)warp_limbo_collect(&shard->limbo, true);
+    (void)warp_limbo_collect_some(&shard->limbo);
     return evict_spares(shard, bytes);
 }
 

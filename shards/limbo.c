@@ -215,17 +215,17 @@ int warp_limbo_reserve(struct warp_limbo *limbo, uint32_t items)
 
         if (bag != NULL) {
             limbo->ripe = bag->next;
-            limbo_give_back(limbo, bag);
-            continue;
+            limbo_give_back(limbo, bag); /* what is pinned in it stays */
+        } else {
+            bag = warp_memory_reserve(limbo->memory, sizeof(*bag), 0);
+            if (bag == NULL) {
+                return WARP_ENOMEM;
+            }
+            limbo->bag_count++;
+            bag->next = limbo->spare;
+            limbo->spare = bag;
+            limbo->spare_count++;
         }
-        bag = warp_memory_reserve(limbo->memory, sizeof(*bag), 0);
-        if (bag == NULL) {
-            return WARP_ENOMEM;
-        }
-        limbo->bag_count++;
-        bag->next = limbo->spare;
-        limbo->spare = bag;
-        limbo->spare_count++;
         if (limbo_grow_pinned(limbo, limbo->pinned_count + (limbo->bag_count + 1) *
                                                                WARP_LIMBO_BAG_ITEMS) < 0) {
             return WARP_ENOMEM;
@@ -298,5 +298,8 @@ bool warp_limbo_collect(struct warp_limbo *limbo, bool close)
 
 bool warp_limbo_collect_some(struct warp_limbo *limbo)
 {
-    return limbo_collect(limbo, true, LIMBO_BAGS_PER_CALL);
+    /* A bag for each thing or two would be many bags while a reader stays. */
+    bool close = limbo->open != NULL && limbo->open->count >= WARP_LIMBO_BAG_ITEMS / 2;
+
+    return limbo_collect(limbo, close, LIMBO_BAGS_PER_CALL);
 }

@@ -82,7 +82,8 @@ void warp_limbo_retire_memory(struct warp_limbo *limbo, void *memory, size_t byt
  * that a later call may give back. */
 bool warp_limbo_collect(struct warp_limbo *limbo, bool close);
 
-/* The same with close, of two bags at most: for who holds a lease that others want. */
+/* The same of two bags at most, and only a bag that is half full is retired: for who holds a lease that
+ * others want, and comes often. */
 bool warp_limbo_collect_some(struct warp_limbo *limbo);
 
 /* Of the pool's bytes in use and all others: what this shard owns, retired things included; what of

@@ -156,6 +156,39 @@ WARP_TEST(limbo, nobody_pays_at_once_for_a_reader_that_stayed_long)
     fixture_fini(&fixture);
 }
 
+WARP_TEST(limbo, many_pinned_records_become_ripe_at_once)
+{
+    enum { MANY = 20 * WARP_LIMBO_BAG_ITEMS };
+    static struct warp_record *records[2 * MANY];
+    struct limbo_fixture fixture;
+    uint32_t i, round;
+
+    fixture_init(&fixture);
+    for (round = 0; round < 2; round++) {
+        warp_epoch_enter(fixture.reader);
+        for (i = round * MANY; i < (round + 1) * MANY; i++) {
+            records[i] = make(&fixture, 10);
+            warp_record_pin(records[i]);
+        }
+        check_int(warp_limbo_reserve(&fixture.limbo, MANY), ==, 0);
+        for (i = round * MANY; i < (round + 1) * MANY; i++) {
+            warp_limbo_retire_record(&fixture.limbo, records[i]);
+        }
+        warp_epoch_leave(fixture.reader);
+        (void)warp_limbo_collect_some(&fixture.limbo);
+        (void)warp_limbo_collect_some(&fixture.limbo);
+    }
+    /* All of them stay, and there is room to keep them. */
+    (void)collect_all(&fixture);
+    check_u64(fixture.limbo.pinned_count, ==, 2 * MANY);
+    for (i = 0; i < 2 * MANY; i++) {
+        warp_record_unpin(records[i]);
+    }
+    check(!collect_all(&fixture));
+    check_u64(used(&fixture), ==, 0);
+    fixture_fini(&fixture);
+}
+
 WARP_TEST(limbo, a_pinned_record_outlives_its_grace)
 {
     struct limbo_fixture fixture;
