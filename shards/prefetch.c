@@ -18,15 +18,16 @@
 #include "shards/put.h"
 #include "shards/store.h"
 
-#define PREFETCH_LOCK_SPINS     32u
-#define PREFETCH_LEASE_SPINS    64u
-#define PREFETCH_BYTES_PART     8u  /* of memory_bytes_max is the table's at most */
-#define PREFETCH_SPARE_PART     32u /* of memory_bytes_max stays free, as in shards/evict */
-#define PREFETCH_FEW            16u /* so many may always be on their way or unasked for */
-#define PREFETCH_DEMAND_MAX     48u /* reads in flight: then the disk is left to them */
-#define PREFETCH_VALUES_EVERY   64u
-#define PREFETCH_VALUES_PERCENT 60u /* of memory_bytes_max, about, is for values */
-#define PREFETCH_PAST_LATE      60u
+#define PREFETCH_LOCK_SPINS   32u
+#define PREFETCH_LEASE_SPINS  64u
+#define PREFETCH_BYTES_PART   8u  /* of memory_bytes_max is the table's at most */
+#define PREFETCH_SPARE_PART   32u /* of memory_bytes_max stays free, as in shards/evict */
+#define PREFETCH_FEW          16u /* so many may always be on their way or unasked for */
+#define PREFETCH_DEMAND_MAX   48u /* reads in flight: then the disk is left to them */
+#define PREFETCH_VALUES_EVERY 64u
+#define PREFETCH_VALUES_PERCENT                                                            \
+    60u /* of what keys and tables leave, about, is for values */
+#define PREFETCH_PAST_LATE 60u
 #define PREFETCH_SMALL_BYTES                                                               \
     512u                        /* never too big, however little room there is for values */
 #define PREFETCH_FIRST_PART 32u /* of memory_bytes_max is the table it begins with */
@@ -76,8 +77,11 @@ int warp_prefetch_create(struct warp_store *store)
                        store->memory_bytes_max / PREFETCH_BYTES_PART);
     /* Now that memory is empty: later its place would have to be made by values that leave, and for that to
      * help, whole slabs of them. If there is none, there may be later. */
-    (void)warp_entangle_prepare(&made->entangle,
-                                store->memory_bytes_max / PREFETCH_FIRST_PART);
+    if (warp_memory_bytes(store->memory) + store->memory_bytes_max / PREFETCH_FIRST_PART <=
+        store->memory_bytes_max - store->memory_bytes_max / PREFETCH_SPARE_PART) {
+        (void)warp_entangle_prepare(&made->entangle,
+                                    store->memory_bytes_max / PREFETCH_FIRST_PART);
+    }
     store->prefetch = made;
     return 0;
 }
@@ -112,6 +116,12 @@ static void prefetch_settle(struct warp_prefetch *prefetch, _Atomic uint64_t *wh
 {
     atomic_fetch_sub_explicit(&prefetch->counters.bytes, bytes, memory_order_relaxed);
     prefetch_add(what, 1);
+}
+
+void warp_prefetch_resized(struct warp_store *store, uint64_t from, uint64_t to)
+{
+    atomic_fetch_add_explicit(&store->prefetch->counters.bytes, to - from,
+                              memory_order_relaxed); /* modulo 2^64 when it is less */
 }
 
 void warp_prefetch_useful(struct warp_store *store, uint64_t bytes)
@@ -388,7 +398,7 @@ static uint64_t prefetch_values(struct warp_prefetch *prefetch)
     uint32_t i;
 
     if (prefetch->looks == 0 || prefetch->values == 0) {
-        uint64_t live = 0, bytes = 0, room = store->values_bytes_max * store->shard_count;
+        uint64_t live = 0, bytes = 0, room, rest;
 
         for (i = 0; i < store->shard_count; i++) {
             const struct warp_horizon_metrics *metrics = &store->shards[i]->horizon.metrics;
@@ -396,7 +406,15 @@ static uint64_t prefetch_values(struct warp_prefetch *prefetch)
             live += warp_counter_read(&metrics->live);
             bytes += warp_counter_read(&metrics->bytes);
         }
-        room = room != 0 ? room : store->memory_bytes_max / 100 * PREFETCH_VALUES_PERCENT;
+        /* What keys and tables take is not for values, and a part of the rest is always on its way. */
+        rest = warp_memory_bytes(store->memory);
+        rest = rest > bytes ? rest - bytes : 0;
+        room = store->memory_bytes_max > rest ? store->memory_bytes_max - rest : 0;
+        room = room / 100 * PREFETCH_VALUES_PERCENT;
+        if (store->values_bytes_max != 0 &&
+            room > store->values_bytes_max * store->shard_count) {
+            room = store->values_bytes_max * store->shard_count;
+        }
         prefetch->values = bytes == 0 ? 0 : room / (bytes / (live > 0 ? live : 1) + 1);
         prefetch->looks = PREFETCH_VALUES_EVERY;
     }

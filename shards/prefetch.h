@@ -104,6 +104,9 @@ void warp_prefetch_met(struct warp_store *store, struct warp_entangle_trail *tra
 
 /* ---- anywhere ---------------------------------------------------------------------------- */
 
+/* The caller has moved the mark from a record of `from` bytes to one of `to`. */
+void warp_prefetch_resized(struct warp_store *store, uint64_t from, uint64_t to);
+
 /* The caller has taken the mark off a record of so many bytes: to read it, or to take it away. */
 void warp_prefetch_useful(struct warp_store *store, uint64_t bytes);
 void warp_prefetch_wasted(struct warp_store *store, uint64_t bytes);

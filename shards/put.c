@@ -177,6 +177,9 @@ void warp_put_exchange(struct warp_shard *shard, uint32_t slot, uint64_t hash,
             /* Only its place has changed. */
             if (WARP_UNLIKELY(warp_record_unmark(old))) {
                 warp_record_mark_fetched(fresh);
+                warp_prefetch_resized(shard->store,
+                                      warp_slab_round(warp_record_bytes_of(old)),
+                                      warp_slab_round(warp_record_bytes_of(fresh)));
             }
             warp_horizon_resize(&shard->horizon, warp_record_queue(old),
                                 warp_slab_round(warp_record_bytes_of(old)),

@@ -410,7 +410,11 @@ WARP_TEST(prefetch, closing_waits_for_what_is_on_its_way)
         if (round == 0) {
             loop_fill(db, 1);
         }
-        for (i = 0; i < 150 + round; i++) {
+        /* Until something is on its way; how soon that is depends on what is in memory by then. */
+        for (i = 0;
+             i < 150 + round ||
+             (i < 30000 && warp_counter_read(&db->store->prefetch->counters.issued) == 0);
+             i++) {
             loop_get(db, (i * 7 + round * 31) % LOOP, 1);
         }
         issued += warp_counter_read(&db->store->prefetch->counters.issued);
