@@ -178,7 +178,10 @@ static uint64_t background_space_limit(const struct warp_background *background)
     uint64_t checkpoints = kept * warp_counter_read(&checkpointer->last_bytes);
     uint64_t beside = background_space_beside(background);
     uint64_t limit = warp_counter_read(&seen->live_raw_bytes) + beside;
-    uint64_t least = warp_counter_read(&seen->live_bytes) + beside / 2;
+    uint64_t living = warp_counter_read(&seen->live_bytes);
+    /* A file of which a sixteenth is dead is not worth compacting, so that much is never won back. */
+    uint64_t tight = living / 15 + beside / 8;
+    uint64_t least = living + (beside / 2 > tight ? beside / 2 : tight);
 
     return limit > least + checkpoints ? limit - checkpoints : least;
 }
