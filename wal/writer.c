@@ -24,14 +24,15 @@
 #include "base/thread.h"
 #include "warp/warp.h"
 
-#define WRITER_TICK_NS     1000000u  /* WARP_INTERVAL: written within 1 ms */
-#define WRITER_QUIET_NS    20000000u /* so long without work before the log goes idle */
-#define WRITER_EXTEND_NS   10000000u /* after a full disk, so long before the next try */
-#define WRITER_ZERO_BYTES  1048576u  /* prewritten at a time ... */
-#define WRITER_ZERO_AHEAD  524288u   /* ... when so little is left of it */
-#define WRITER_SMALL_FLUSH 65536u    /* prewriting pays for flushes up to here */
-#define WRITER_QUEUE_DEPTH 32u       /* all flushes, all files of a sync, the prewriting */
-#define WRITER_NOT_WAITING UINT32_MAX
+#define WRITER_TICK_NS      1000000u  /* WARP_INTERVAL: written within 1 ms */
+#define WRITER_QUIET_NS     20000000u /* so long without work before the log goes idle */
+#define WRITER_EXTEND_NS    10000000u /* after a full disk, so long before the next try */
+#define WRITER_ZERO_BYTES   1048576u  /* prewritten at a time ... */
+#define WRITER_ZERO_AHEAD   524288u   /* ... when so little is left of it */
+#define WRITER_SMALL_FLUSH  65536u    /* prewriting pays for flushes up to here */
+#define WRITER_INLINE_FLUSH 524288u   /* takes the log thread less than a tick */
+#define WRITER_QUEUE_DEPTH  32u       /* all flushes, all files of a sync, the prewriting */
+#define WRITER_NOT_WAITING  UINT32_MAX
 
 static uint64_t writer_now(const struct warp_writer *writer)
 {
@@ -780,7 +781,8 @@ bool warp_writer_turn(struct warp_writer *writer, uint64_t wait_ns, uint64_t *du
             while ((flush = writer_capture(writer, commit, false)) != NULL) {
                 captured = true;
                 if (writer->env->threads && !commit && !pressed &&
-                    writer->flush_count == 1) {
+                    writer->flush_count == 1 && !writer->sync_busy && !writer->zero_busy &&
+                    flush->request.bytes <= WRITER_INLINE_FLUSH) {
                     /* Nobody waits for it and nothing is behind it. The kernel would give it to a
                      * thread of its own, which wakes twice for what this one can do by itself. */
                     writer_write(writer, flush);
