@@ -1114,6 +1114,10 @@ int warp_async_fd(struct warp_session *session)
         atomic_store_explicit(&session->fd, fd, memory_order_release);
         session_collect(session);
         session_arm(session);
+        if (session->in_flight > 0) {
+            /* Somebody may have answered meanwhile, and seen no descriptor yet. */
+            session_ring_fd(session);
+        }
     }
     return fd;
 }

@@ -71,6 +71,11 @@ static void shard_prefetch(struct warp_shard *shard, struct warp_message *const 
         const struct warp_message *message = messages[i];
 
         for (; message != NULL && n < SHARD_GROUP; message = message->next) {
+            /* A table that has moved on is another owner's, who may be giving it back. Ours stays while
+             * we have the lease. */
+            if (warp_slotmap_owner(&store->slotmap, message->slot) != shard->id) {
+                continue;
+            }
             hashes[n] = message->hash;
             words[n++] = warp_table_prefetch(&store->words[message->slot], message->hash);
         }
@@ -307,7 +312,8 @@ static bool shard_listen(struct warp_shard *shard)
     uint32_t round = 0;
     bool came;
 
-    if (!shard->store->mail_only) {
+    /* With mail that waits for somebody else's lease there is nothing to listen for: he drains, or wakes. */
+    if (!shard->store->mail_only || warp_lease_was_held(&shard->lease)) {
         return false;
     }
     do {
