@@ -14,7 +14,8 @@
  * Units:     calls, as estimated from the sample.
  * Ordering:  under a mutex, held for as long as 64 places are looked through.
  * Errors:    WARP_ENOMEM, WARP_ESYSTEM from init.
- * Cost:      of one call in some hundred: a mutex and about 50 ns. 5 KiB.
+ * Cost:      of one call in some hundred (of all, where all are timed): a mutex that is tried, and about
+ *            50 ns. 5 KiB.
  */
 #ifndef ENGINE_HOT_H
 #define ENGINE_HOT_H

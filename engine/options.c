@@ -243,6 +243,9 @@ int warp_options_complete(const struct warp_options *given, struct warp_options 
     if (options.timing > 3) {
         OPTIONS_REFUSE("options.timing %u is not 0, 1, 2 or 3", options.timing);
     }
+    if (options.spare != 0) {
+        OPTIONS_REFUSE("options.spare %u is not 0", options.spare);
+    }
     if (options.hot_keys == 0) {
         options.hot_keys = 2;
     }

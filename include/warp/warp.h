@@ -232,11 +232,11 @@ struct warp_options {
     uint32_t timing;              /* how long blocking calls take, for warp_get_seconds and warp_write_seconds:
                                      1: of a sample that costs less than half a per cent of their time (the
                                      default), 2: of none, 3: of all */
+    uint32_t hot_keys;            /* 1: keys that blocking calls ask for most are estimated from those that are timed,
+                                     and published with their first 32 bytes, for `warp top`; 2: not (the default) */
     uint64_t slow_ns;             /* blocking calls that take so long or longer are kept, with where the time went,
                                      see warp_slow_visit(): all calls are timed then, in stages, which costs some
                                      100 ns each; 0: none (the default) */
-    uint32_t hot_keys;            /* 1: keys that blocking calls ask for most are estimated from those that are timed,
-                                     and published with their first 32 bytes, for `warp top`; 2: not (the default) */
     uint32_t wormholes;      /* 1 (the default): reads look past the owner of their shard; 2: a read is a message
                                 to it, and so is a write, unless write_path says otherwise: to compare */
     uint32_t write_path;     /* enum warp_write_path */
@@ -244,12 +244,13 @@ struct warp_options {
                                 read from disk before it is asked for; what was learned takes a 32nd of
                                 memory_bytes_max, at most an eighth, and little of that when it does not pay;
                                 nothing of it is kept over a restart; 2: not (the default) */
+    uint32_t spare;          /* 0 */
 };
 #define WARP_OPTIONS_INIT                                                                      \
     {                                                                                          \
         sizeof(struct warp_options), 0, WARP_COMMIT, 100, WARP_READ_DURABLE_AUTO, 0,           \
             WARP_CREATE, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, \
-            NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0                                                 \
+            NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0                                              \
                                                                                  \
     }
 
@@ -264,8 +265,8 @@ WARP_API int warp_open(const char *path, const struct warp_options *options, str
 /*
  * Flush, stop the threads, release everything and set *db to NULL, also when it returns an
  * error: WARP_EFAILED or _EIO if the last flush failed (the handle is gone all the same).
- * All sessions and batches must have been destroyed and all borrowed values returned.
- * Closing a NULL handle is 0.
+ * All sessions and batches must have been destroyed, all borrowed values returned, and threads
+ * that have called it and end must have ended (be joined). Closing a NULL handle is 0.
  */
 WARP_API int warp_close(struct warp **db);
 
