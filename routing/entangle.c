@@ -28,26 +28,24 @@
 #define ENTANGLE_WINDOW_PROBE      64u /* sampled observations */
 #define ENTANGLE_WINDOW_ON         512u
 #define ENTANGLE_GAIN_ON           80u /* permille, to go on */
-#define ENTANGLE_PROBE_SURE                                                                \
-    50u /* per cent of a probe's guesses that must be right for that */
-#define ENTANGLE_GAIN_KEEP    40u /* ... to stay */
-#define ENTANGLE_WINDOW_MIN   10u
-#define ENTANGLE_WINDOW_MAX   200u
-#define ENTANGLE_WINDOW_GAIN  20u /* permille of observations, for the window to grow */
-#define ENTANGLE_TAU_FIRST    250u
-#define ENTANGLE_TAU_MIN      100u
-#define ENTANGLE_TAU_MAX      950u
-#define ENTANGLE_SURE_LOW     65u /* per cent of what is fetched that is asked for */
-#define ENTANGLE_SURE_HIGH    75u
-#define ENTANGLE_TAU_EVERY    64u /* outcomes */
-#define ENTANGLE_OUTCOMES_MIN 32u /* in a window; else tau comes down by itself */
-#define ENTANGLE_REST_MIN     16384u
-#define ENTANGLE_REST_MAX     (UINT64_C(1) << 24)
-#define ENTANGLE_PATIENCE_MIN 256u
-#define ENTANGLE_PATIENCE     8u  /* times as many keys as there is room for values */
-#define ENTANGLE_LATE_HIGH    20u /* per cent of what was right */
-#define ENTANGLE_SKIPS        32u /* times ENTANGLE_TAU_EVERY outcomes */
-#define ENTANGLE_WALKS        16u
+#define ENTANGLE_GAIN_KEEP         40u /* ... to stay */
+#define ENTANGLE_WINDOW_MIN        10u
+#define ENTANGLE_WINDOW_MAX        200u
+#define ENTANGLE_WINDOW_GAIN       20u /* permille of observations, for the window to grow */
+#define ENTANGLE_TAU_FIRST         250u
+#define ENTANGLE_TAU_MIN           100u
+#define ENTANGLE_TAU_MAX           950u
+#define ENTANGLE_SURE_LOW          65u /* per cent of what is fetched that is asked for */
+#define ENTANGLE_SURE_HIGH         75u
+#define ENTANGLE_TAU_EVERY         64u /* outcomes */
+#define ENTANGLE_OUTCOMES_MIN      32u /* in a window; else tau comes down by itself */
+#define ENTANGLE_REST_MIN          16384u
+#define ENTANGLE_REST_MAX          (UINT64_C(1) << 24)
+#define ENTANGLE_PATIENCE_MIN      256u
+#define ENTANGLE_PATIENCE          8u  /* times as many keys as there is room for values */
+#define ENTANGLE_LATE_HIGH         20u /* per cent of what was right */
+#define ENTANGLE_SKIPS             32u /* times ENTANGLE_TAU_EVERY outcomes */
+#define ENTANGLE_WALKS             16u
 #define ENTANGLE_EVIDENCE                                                                  \
     2u /* how often something was seen before it is believed; once, if that goes well */
 #define ENTANGLE_UNSUPPORTED 400u /* permille */
@@ -499,6 +497,17 @@ static void entangle_steer_window(struct warp_entangle *entangle, uint64_t saved
     atomic_store_explicit(&entangle->window, window, memory_order_relaxed);
 }
 
+/*
+ * Were more than half of so many right, and not by luck? Half of n is n / 2 give or take the root of n / 2, so two
+ * of those more are asked for. Of a dozen guesses six are soon right where a third of all keys is in memory.
+ */
+static bool entangle_is_sure(uint64_t right, uint64_t n)
+{
+    uint64_t more = 2 * right > n ? 2 * right - n : 0;
+
+    return more * more >= 4 * n && n > 0;
+}
+
 /* So many sampled keys have come since the last time. */
 static void entangle_end_window(struct warp_entangle *entangle)
 {
@@ -522,7 +531,7 @@ static void entangle_end_window(struct warp_entangle *entangle)
     entangle->window_late = entangle->late;
     if (!on) {
         /* What is asked for by chance is no gain: anything else in its place would be, too. */
-        if (gain >= ENTANGLE_GAIN_ON && right * 100 >= fresh * ENTANGLE_PROBE_SURE) {
+        if (gain >= ENTANGLE_GAIN_ON && entangle_is_sure(right, fresh)) {
             entangle_go_on(entangle);
         } else if ((gain < ENTANGLE_GAIN_KEEP || warp_entangle_wants(entangle) == 0) &&
                    entangle->probed > ENTANGLE_PATIENCE_MIN + entangle->values / 2) {
