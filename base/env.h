@@ -35,6 +35,7 @@ enum warp_chance {
     WARP_CHANCE_GROW_EARLY,    /* a slot's table grows before it is full */
     WARP_CHANCE_SPURIOUS_WAKE, /* a waiter wakes for nothing */
     WARP_CHANCE_PREFETCH,      /* a value is read that nobody believes will be asked for */
+    WARP_CHANCE_FLUSH_INLINE,  /* without threads, too, the log's turn writes a flush by itself */
     WARP_CHANCE_COUNT
 };
 

@@ -780,9 +780,10 @@ bool warp_writer_turn(struct warp_writer *writer, uint64_t wait_ns, uint64_t *du
             }
             while ((flush = writer_capture(writer, commit, false)) != NULL) {
                 captured = true;
-                if (writer->env->threads && !commit && !pressed &&
-                    writer->flush_count == 1 && !writer->sync_busy && !writer->zero_busy &&
-                    flush->request.bytes <= WRITER_INLINE_FLUSH) {
+                if (!commit && !pressed && writer->flush_count == 1 && !writer->sync_busy &&
+                    !writer->zero_busy && flush->request.bytes <= WRITER_INLINE_FLUSH &&
+                    (writer->env->threads ||
+                     writer_chance(writer, WARP_CHANCE_FLUSH_INLINE))) {
                     /* Nobody waits for it and nothing is behind it. The kernel would give it to a
                      * thread of its own, which wakes twice for what this one can do by itself. */
                     writer_write(writer, flush);

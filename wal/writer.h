@@ -215,7 +215,8 @@ void warp_writer_fini(struct warp_writer *writer);
 
 /*
  * Reap, move the mark, start what is due. wait_ns > 0 lets it sleep so long for a flush in
- * flight. *due_ns gets the time of the next thing to do (UINT64_MAX: nothing). True if it did work.
+ * flight. It blocks for making a segment, and for one write without sync of up to 512 KiB that nobody
+ * waits for while nothing else is under way; all other writes and syncs go through its queue. *due_ns gets the time of the next thing to do (UINT64_MAX: nothing). True if it did work.
  */
 bool warp_writer_turn(struct warp_writer *writer, uint64_t wait_ns, uint64_t *due_ns);
 

@@ -2219,6 +2219,8 @@ static void draw_run(struct sim *sim)
     sim->options.entanglement = warp_random_below(&sim->move_random, 100) < 50 ? 1 : 2;
     sim->chance_percent[WARP_CHANCE_PREFETCH] =
         (uint32_t)warp_random_below(&sim->move_random, 100);
+    sim->chance_percent[WARP_CHANCE_FLUSH_INLINE] =
+        (uint32_t)warp_random_below(&sim->move_random, 100);
     sim->backup_permille =
         sim->mode == MODE_ROT || percent(sim, 60) ? 0 : (uint32_t)(3 + below(sim, 30));
 }

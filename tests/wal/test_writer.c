@@ -565,6 +565,77 @@ WARP_TEST(writer, interval_writes_are_written_in_a_millisecond_and_synced_in_tim
     check_int(store_fixture_fini(&fixture), ==, 0);
 }
 
+static bool always_inline(void *context, enum warp_chance point)
+{
+    (void)context;
+    return point == WARP_CHANCE_FLUSH_INLINE;
+}
+
+WARP_TEST(writer, what_nobody_waits_for_is_written_by_the_turn_itself)
+{
+    struct store_fixture fixture;
+    struct warp_writer *writer;
+    uint64_t end, due_ns, writes, led;
+
+    store_fixture_init(&fixture, &log_only);
+    writer = &fixture.wal->writer;
+    quiesce(&fixture);
+    fixture.env.chance = always_inline;
+    writes = fixture.disk.writes;
+    led = warp_counter_read(&writer->counters.flushes_led);
+    end = store_fixture_append(&fixture, 0, 100);
+    warp_writer_note(writer, end, true);
+    warp_clock_fake_advance(&fixture.clock, MS);
+    check(warp_writer_turn(writer, 0, &due_ns));
+    check_u64(fixture.disk.writes, ==, writes + 1);
+    check_u64(writer->written_raw, >=, end);
+    check_u64(writer->flush_count, ==, 0);
+    check_u64(mark(&fixture), <, end); /* written is not durable */
+    check_u64(warp_counter_read(&writer->counters.flushes_led), ==, led);
+    /* Beside a sync that is under way it goes through the queue: who waits for that is not held up. */
+    check(writer->sync_busy);
+    fixture.disk.order = STEERED_HELD;
+    end = store_fixture_append(&fixture, 0, 100);
+    warp_writer_note(writer, end, true);
+    warp_clock_fake_advance(&fixture.clock, MS);
+    check(warp_writer_turn(writer, 0, &due_ns));
+    check(writer->sync_busy);
+    check_u64(writer->flush_count, ==, 1);
+    fixture.disk.order = STEERED_IN_ORDER;
+    fixture.env.chance = NULL;
+    check_int(warp_writer_wait(writer, end, UINT64_MAX), ==, 0);
+    check_honest(&fixture);
+    check_int(store_fixture_fini(&fixture), ==, 0);
+}
+
+WARP_TEST(writer, a_write_of_the_turn_itself_that_fails_is_told)
+{
+    struct store_fixture fixture;
+    struct counted_watch watch;
+    uint64_t before, end, due_ns;
+    char text[256];
+
+    store_fixture_init(&fixture, &log_only);
+    quiesce(&fixture);
+    before = mark(&fixture);
+    fixture.env.chance = always_inline;
+    fixture.disk.fail_write_at = fixture.disk.writes;
+    end = store_fixture_append(&fixture, 0, 100);
+    warp_writer_note(&fixture.wal->writer, end, true);
+    arm(&fixture, &watch, end);
+    warp_clock_fake_advance(&fixture.clock, MS);
+    (void)warp_writer_turn(&fixture.wal->writer, 0, &due_ns);
+    check(warp_writer_failed(&fixture.wal->writer));
+    check_u64(watch.fired, ==, 1);
+    check_u64(mark(&fixture), ==, before);
+    check_int(warp_writer_wait(&fixture.wal->writer, end, UINT64_MAX), ==, WARP_EFAILED);
+    check_int(warp_writer_failure(&fixture.wal->writer, text, sizeof(text)), ==,
+              WARP_EFAILED);
+    check(strstr(text, "write") != NULL);
+    fixture.env.chance = NULL;
+    check_int(store_fixture_fini(&fixture), ==, WARP_EFAILED);
+}
+
 WARP_TEST(writer, memory_writes_wait_for_their_time)
 {
     struct store_fixture fixture;
