@@ -677,11 +677,11 @@ static void call_learn(struct warp *db, struct warp_caller *caller,
     }
 }
 
-static int call_multi_get(struct warp *db, const struct warp_slice *keys, size_t count,
+static int call_multi_get(struct warp *db, struct warp_caller *caller,
+                          const struct warp_slice *keys, size_t count,
                           struct warp_value *values, int *results, struct call_watch *watch)
 {
     static const struct warp_value none = WARP_VALUE_INIT;
-    struct warp_caller *caller = warp_caller_get(&db->callers);
     struct warp_record *records[WARP_GET_GROUP];
     struct warp_slice group[WARP_GET_GROUP];
     struct warp_coldread colds[WARP_GET_GROUP];
@@ -691,9 +691,6 @@ static int call_multi_get(struct warp *db, const struct warp_slice *keys, size_t
     size_t at = 0, i;
     int rc;
 
-    if (caller == NULL) {
-        return WARP_ENOMEM;
-    }
     if (WARP_UNLIKELY(db->options.wormholes == 2)) {
         return call_mail_multi_get(db, caller, keys, count, values, results);
     }
@@ -768,7 +765,12 @@ static int call_multi_get(struct warp *db, const struct warp_slice *keys, size_t
 int warp_call_multi_get(struct warp *db, const struct warp_slice *keys, size_t count,
                         struct warp_value *values, int *results)
 {
-    return call_multi_get(db, keys, count, values, results, NULL);
+    struct warp_caller *caller = warp_caller_get(&db->callers);
+
+    if (WARP_UNLIKELY(caller == NULL)) {
+        return WARP_ENOMEM;
+    }
+    return call_multi_get(db, caller, keys, count, values, results, NULL);
 }
 
 int warp_call_borrow(struct warp *db, struct warp_slice key, struct warp_value *out)
@@ -782,7 +784,7 @@ int warp_call_borrow(struct warp *db, struct warp_slice key, struct warp_value *
         return WARP_ENOMEM;
     }
     watch = call_begin(db, &caller->get_latency, &space);
-    rc = call_multi_get(db, &key, 1, &value, &result, watch);
+    rc = call_multi_get(db, caller, &key, 1, &value, &result, watch);
     call_end(watch, WARP_OP_GET, key, value.bytes, rc < 0 ? rc : result);
     if (rc == 0 && result == 0) {
         *out = value;
