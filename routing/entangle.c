@@ -395,6 +395,8 @@ static void entangle_begin(struct warp_entangle *entangle, enum warp_entangle_st
     if (state == WARP_ENTANGLE_PROBE) {
         entangle->tau = ENTANGLE_TAU_FIRST;
         entangle->evidence = 1; /* to know soon; if that is wrong, tau rises */
+        entangle->probe_right = entangle->useful + entangle->late;
+        entangle->probe_outcomes = entangle->probe_right + entangle->wasted;
     }
     entangle->probed = 0;
     entangle->idle_windows = 0;
@@ -498,14 +500,17 @@ static void entangle_steer_window(struct warp_entangle *entangle, uint64_t saved
 }
 
 /*
- * Were more than half of so many right, and not by luck? Half of n is n / 2 give or take the root of n / 2, so two
- * of those more are asked for. Of a dozen guesses six are soon right where a third of all keys is in memory.
+ * Was more than half of what the probe has fetched right, and not by luck? Half of n is n / 2 give or take the root
+ * of n / 2, so two of those more are asked for. Of a dozen guesses six are soon right where a third of all keys
+ * is in memory.
  */
-static bool entangle_is_sure(uint64_t right, uint64_t n)
+static bool entangle_is_sure(const struct warp_entangle *entangle, uint64_t outcomes)
 {
+    uint64_t right = entangle->useful + entangle->late - entangle->probe_right;
+    uint64_t n = outcomes - entangle->probe_outcomes;
     uint64_t more = 2 * right > n ? 2 * right - n : 0;
 
-    return more * more >= 4 * n && n > 0;
+    return n > 0 && more * more >= 4 * n;
 }
 
 /* So many sampled keys have come since the last time. */
@@ -531,7 +536,7 @@ static void entangle_end_window(struct warp_entangle *entangle)
     entangle->window_late = entangle->late;
     if (!on) {
         /* What is asked for by chance is no gain: anything else in its place would be, too. */
-        if (gain >= ENTANGLE_GAIN_ON && entangle_is_sure(right, fresh)) {
+        if (gain >= ENTANGLE_GAIN_ON && entangle_is_sure(entangle, outcomes)) {
             entangle_go_on(entangle);
         } else if ((gain < ENTANGLE_GAIN_KEEP || warp_entangle_wants(entangle) == 0) &&
                    entangle->probed > ENTANGLE_PATIENCE_MIN + entangle->values / 2) {

@@ -91,6 +91,7 @@ struct warp_entangle {
     uint64_t window_all;
     uint64_t useful, late, wasted;                        /* as told last */
     uint64_t window_useful, window_late, window_outcomes; /* as of the window's begin */
+    uint64_t probe_right, probe_outcomes;                 /* as of the probe's begin */
     uint64_t tau_useful, tau_late;                        /* as of tau's last change */
     uint64_t tau_good, tau_bad;                           /* as of tau's last change */
 
