@@ -21,24 +21,6 @@
 #include "warp/warp.h"
 
 #define COMPRESS_PREFIX_BYTES 16u /* keeps the alignment of what reserve gives */
-#define COMPRESS_PAGE_BYTES   4096u
-
-/*
- * zstd looks into its tables before it writes there. A page that was never written is the system's one
- * page of zeros then, which it takes back at the first write, from all CPUs that run this process: an
- * interrupt to each application thread, 2,000 a second while files were compacted (ptep_clear_flush in
- * `perf record -e ipi:ipi_send_cpu`). Written first, it is ours from the start.
- */
-static void compress_touch(uint8_t *p, size_t bytes)
-{
-    volatile uint8_t *page = p;
-    size_t i;
-
-    for (i = 0; i < bytes; i += COMPRESS_PAGE_BYTES) {
-        page[i] = 0;
-    }
-    page[bytes - 1] = 0;
-}
 
 static void *compress_allocate(void *context, size_t bytes)
 {
@@ -52,7 +34,6 @@ static void *compress_allocate(void *context, size_t bytes)
     if (p == NULL) {
         return NULL;
     }
-    compress_touch(p, bytes);
     memcpy(p, &bytes, sizeof(bytes));
     return p + COMPRESS_PREFIX_BYTES;
 }
